@@ -1,0 +1,142 @@
+"""What the runtime needs from the outside world, as Protocols with written contracts.
+
+An adapter holds one client and implements one of these; so does its fake under `tests/fakes`, and both pass the same
+suite under `tests/contract`. Unless a method says otherwise: it raises `RetryLater` when the same call may succeed
+later, and `Halt` when it cannot until somebody mends something.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.records import Place, Record, Stored, TopicPartition
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What to commit for one partition: the next offset to read, and a short text kept beside it."""
+
+    offset: int
+    metadata: str
+
+
+class CommitRefusedError(Exception):
+    """The group has moved on: the partitions belong to somebody else, and so do their offsets."""
+
+
+class AssignmentListener(Protocol):
+    """Told when partitions come and go. Called from the client's own task: fetching goes on meanwhile."""
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Finish or drop what belongs to these partitions and commit; return within the rebalance timeout.
+
+        Never raises: the client would swallow it.
+        """
+
+    async def assigned(self, partitions: Mapping[TopicPartition, str]) -> None:
+        """Take over these partitions: ALL that this worker now has. The text is the last commit's metadata."""
+
+
+class Source(Protocol):
+    """The log of change events."""
+
+    async def start(self, listener: AssignmentListener) -> None:
+        """Join the group. Raises `OperatorError` for a mistake in the settings (no such topic, no access)."""
+
+    async def fetch(self) -> Sequence[Record]:
+        """Wait for records and return them, in order per partition. The only caller is one task.
+
+        Positions carry the assignment's epoch. Cancelling loses nothing that was not committed. Raises `Halt` when
+        offsets are missing or lost and the declared policy is `fail`.
+        """
+
+    def pause(self) -> None:
+        """Fetch nothing more from any partition until `resume`; stays in the group."""
+
+    def resume(self) -> None:
+        """Fetch again."""
+
+    async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
+        """Commit. Raises `CommitRefusedError` after a rebalance: the caller drops the commit, no harm done."""
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        """Records between what was fetched last and the end of the log, per assigned partition."""
+
+    async def close(self) -> None:
+        """Leave the group. Does not commit: the runtime has drained and committed before."""
+
+
+class Embedder(Protocol):
+    """Text to vectors. All work happens in a thread of its own; the event loop stays free."""
+
+    @property
+    def model(self) -> str:
+        """Name and revision of the model, as it is stored with every document."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of every vector."""
+
+    async def start(self) -> None:
+        """Load the model and embed one text. Raises `OperatorError` if the model is missing or broken."""
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Return one finite, non-zero vector a text: shape (len(texts), dimensions), float32, in order.
+
+        Raises `Halt` with reason `embedder_failed`.
+        """
+
+    async def close(self) -> None:
+        """Let the thread end. Returns when the call in progress has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResponse:
+    """What Elasticsearch said of one bulk item."""
+
+    status: int
+    error_type: str = ""
+    reason: str = ""
+
+
+class RequestTooLargeError(Exception):
+    """413: the request must be split."""
+
+
+class Sink(Protocol):
+    """Where documents are written."""
+
+    async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
+        """Send one pre-serialised bulk body of `count` items; return one response an item, in order.
+
+        Sends once. Raises `RetryLater` if the outcome of the whole request is unknown or "not now", `Halt` if the
+        target or the credentials are wrong, `RequestTooLargeError`.
+        """
+
+    async def probe(self) -> None:
+        """Check that the write alias can be written to. Raises like `bulk`."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class DocumentStore(Protocol):
+    """What is stored already, read in real time (not delayed by refresh)."""
+
+    async def stored(self, places: Sequence[Place]) -> Sequence[Stored | None]:
+        """Return what is stored at each place, tombstones included, in order; None where there is nothing."""
+
+
+class DeadLetters(Protocol):
+    """Where records go that can never be indexed."""
+
+    async def send(self, record: Record, headers: Mapping[str, str]) -> None:
+        """Send the record, untouched but for added headers; return when it is durable."""
+
+    async def close(self) -> None:
+        """Close the connection."""

@@ -1,0 +1,186 @@
+"""The values that flow through the worker: frozen, slotted, without behaviour beyond small derivations.
+
+    Record  --decode-->  Decoded  --map-->  Change  --coalesce-->  Unit  --plan-->  DocumentWrite  --bulk-->  Verdict
+
+Bytes and counts are plain integers, times are milliseconds since the epoch where a name ends in `_ms`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from worker.errors import RejectReason, SkipReason
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Position(NamedTuple):
+    """Where a record stands in the log, and under which assignment it was fetched.
+
+    `epoch` rises with every assignment of partitions to this process. Work of an older epoch may still finish, but
+    its offsets belong to somebody else by then and are never committed.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    epoch: int = 0
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """The partition without the offset."""
+        return TopicPartition(self.topic, self.partition)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record as it came: raw bytes, so that nothing in it can wedge the consumer."""
+
+    position: Position
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_ms: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers: what the record costs while it is in flight."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
+
+
+class Operation(StrEnum):
+    """What a change does to its row."""
+
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """One decoded event, still in terms of the database: columns, not document fields.
+
+    `key` holds the columns of the Kafka key, `before` only columns that may be believed (all of them where the
+    source is declared REPLICA IDENTITY FULL, none otherwise: Debezium fills absent NOT NULL columns with type
+    defaults). `version` is None for an event without a source position.
+    """
+
+    operation: Operation
+    key: Mapping[str, object]
+    row: Mapping[str, object]
+    before: Mapping[str, object]
+    version: int | None
+    source_ts_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A record that needs nothing done, and why."""
+
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that can never be indexed as it is: why, in a bounded code and in a sentence for a person."""
+
+    reason: RejectReason
+    message: str
+
+
+Decoded = RowChange | Skip | Rejection
+
+
+class Place(NamedTuple):
+    """Where a document lives: identity and routing always travel together."""
+
+    document_id: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event in terms of documents.
+
+    `key` is the source key: the source's name and the row's primary key, unique over all tenants. `left` are the
+    places that the row is known to have left: each of them gets a tombstone. `absent` names document fields whose
+    column the event did not carry (an unchanged TOAST value). `positioned` is False where `version` is only the
+    partition's watermark; such a change is written with `external_gte`.
+    """
+
+    position: Position
+    source: str
+    key: str
+    operation: Operation
+    place: Place
+    version: int
+    positioned: bool
+    source_ts_ms: int | None
+    size: int
+    left: frozenset[Place] = frozenset()
+    fields: Mapping[str, object] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """All waiting changes of one row, resolved together: the newest one, and the positions of those it hides.
+
+    `size` counts the bytes of every record in the unit, because all of them stay accounted for until it resolves.
+    """
+
+    change: Change
+    hidden: tuple[Position, ...] = ()
+    left: frozenset[Place] = frozenset()
+    size: int = 0
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every place that a write of this unit may touch; the newest change's own place comes first."""
+        return (self.change.place, *sorted(self.left - {self.change.place}))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What Elasticsearch holds at one place: `sync.*`, and the rest of the document when it was asked for."""
+
+    version: int
+    deleted: bool
+    text_hash: str | None = None
+    model: str | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
+    vector: tuple[float, ...] | None = None
+
+
+class VersionType(StrEnum):
+    """How Elasticsearch compares the given version with the stored one: `>` or `>=`."""
+
+    EXTERNAL = "external"
+    EXTERNAL_GTE = "external_gte"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentWrite:
+    """One bulk item, already serialised: retries send the same bytes again and never embed twice."""
+
+    place: Place
+    version: int
+    version_type: VersionType
+    body: bytes
+    tombstone: bool
+
+
+class Verdict(StrEnum):
+    """What became of a record. Every record consumed is counted under exactly one of these."""
+
+    INDEXED = "indexed"
+    DELETED = "deleted"
+    SUPERSEDED = "superseded"
+    SKIPPED = "skipped"
+    DEAD_LETTERED = "dead_lettered"

@@ -1,0 +1,37 @@
+"""Settings: one value, read once at start, immutable afterwards.
+
+A group a module; every field says its unit, its default and why. `loading` reads, `showing` prints.
+"""
+
+from worker.settings.elasticsearch import ElasticsearchSettings, IndexSettings
+from worker.settings.kafka import KafkaSecurity, KafkaSettings, OffsetPolicy, SaslMechanism, SecurityProtocol
+from worker.settings.loading import load_settings
+from worker.settings.root import Settings
+from worker.settings.sources import SourceSettings
+from worker.settings.worker import (
+    BatchSettings,
+    DeliverySettings,
+    EmbeddingSettings,
+    LogFormat,
+    LogSettings,
+    ServerSettings,
+)
+
+__all__ = [
+    "BatchSettings",
+    "DeliverySettings",
+    "ElasticsearchSettings",
+    "EmbeddingSettings",
+    "IndexSettings",
+    "KafkaSecurity",
+    "KafkaSettings",
+    "LogFormat",
+    "LogSettings",
+    "OffsetPolicy",
+    "SaslMechanism",
+    "SecurityProtocol",
+    "ServerSettings",
+    "Settings",
+    "SourceSettings",
+    "load_settings",
+]

@@ -1,0 +1,78 @@
+"""Types that more than one settings group uses: durations, sizes, secrets that may live in a file."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, SecretStr, WithJsonSchema
+
+from worker.errors import OperatorError
+
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+
+
+def _parse_duration(value: object) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        seconds = float(match[1]) * _UNIT_SECONDS[match[2] or "s"]
+    else:
+        raise ValueError("expected a duration such as 250ms, 30s, 5m, 12h or 7d")
+    if seconds < 0:
+        raise ValueError("a duration cannot be negative")
+    return seconds
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(_parse_duration),
+    WithJsonSchema(
+        {"type": ["number", "string"], "minimum": 0, "pattern": rf"^{_DURATION.pattern}$", "examples": ["30s", "7d"]}
+    ),
+]
+"""Seconds; written as a number of seconds or as `250ms`, `30s`, `5m`, `12h`, `7d`."""
+
+Bytes = Annotated[
+    ByteSize,
+    WithJsonSchema({"type": ["integer", "string"], "minimum": 0, "examples": ["5MiB", 1048576]}),
+]
+"""Bytes; written as an integer or as `512KiB`, `5MiB`, `1GB`."""
+
+
+class Group(BaseModel):
+    """Base of every settings group: unknown keys are refused, values never change after start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+def read_secret(name: str, value: SecretStr | None, file: Path | None) -> str | None:
+    """Return the secret given in place or in a file (its first line), or None if neither is given.
+
+    Files are read at every call, so that a rotated secret is seen without a restart.
+
+    Raises:
+        OperatorError: the file cannot be read or is empty.
+    """
+    if value is not None:
+        return value.get_secret_value()
+    if file is None:
+        return None
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise OperatorError(f"{name}_file: cannot read {file}: {reason}; give the path of a readable file") from error
+    if not lines or not lines[0].strip():
+        raise OperatorError(f"{name}_file: {file} is empty; write the secret on its first line")
+    return lines[0].strip()
+
+
+def refuse_both(name: str, value: SecretStr | None, file: Path | None) -> None:
+    """Refuse a secret that is given twice, in place and in a file.
+
+    Raises:
+        ValueError: both are given.
+    """
+    if value is not None and file is not None:
+        raise ValueError(f"both {name} and {name}_file are given: keep one of them")

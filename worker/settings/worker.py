@@ -1,0 +1,111 @@
+"""How the worker itself behaves: embedding, batches, delivery, its HTTP server and its log."""
+
+import ipaddress
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from worker.settings.types import Bytes, Group, Seconds
+
+_MIB = 1024 * 1024
+
+
+class EmbeddingSettings(Group):
+    """The model that turns text into vectors, and what it may use."""
+
+    model: str = Field(default="sentence-transformers/all-MiniLM-L6-v2", min_length=1)
+    """Model name, or the path of a folder with one."""
+    revision: str | None = None
+    """Commit or tag of the model. Pin it: a model that changes under its name spoils the index silently."""
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    """Where the model runs."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic. `bf16` is nearly twice as fast on processors that have it, at a mean cosine of 0.9999 to fp32."""
+    threads: int | None = Field(default=None, ge=1, le=256)
+    """CPU threads of the model; default: the processors this process may use. Set it to the container's CPU limit."""
+
+
+class BatchSettings(Group):
+    """How much may be in flight, and how much goes into one step. None of these is waited for: a stage that becomes
+    free takes what is there.
+    """
+
+    max_in_flight: Bytes = Field(default=Bytes(64 * _MIB), ge=_MIB)
+    """Bytes of records between fetch and acknowledgement above which partitions are paused; resumed below half."""
+    lookup_documents: int = Field(default=500, ge=1, le=10_000)
+    """Rows in one multi-get."""
+    embed_texts: int = Field(default=32, ge=1, le=4096)
+    """Texts in one call of the model. On a CPU more gains nothing and delays the first of them."""
+    bulk_bytes: Bytes = Field(default=Bytes(5 * _MIB), ge=1024, le=100 * _MIB)
+    """Bytes in one bulk request; a larger single document still goes alone."""
+    bulk_documents: int = Field(default=1000, ge=1, le=100_000)
+    """Documents in one bulk request."""
+    bulk_concurrency: int = Field(default=2, ge=1, le=64)
+    """Bulk requests at a time."""
+
+
+class DeliverySettings(Group):
+    """Commits, retries and the end of the process."""
+
+    commit_interval: Seconds = Field(default=1.0, gt=0)
+    """Seconds between commits; what is committed late is read again after a crash, and changes nothing."""
+    drain_timeout: Seconds = Field(default=20.0, gt=0)
+    """Seconds to finish what is in flight at a stop or a rebalance; the pod's grace period must be longer."""
+    retry_initial: Seconds = Field(default=0.2, gt=0)
+    """Upper bound of the first wait after a failed request; doubled each time, drawn at random below the bound."""
+    retry_max: Seconds = Field(default=30.0, gt=0)
+    """Upper bound of any wait between two tries."""
+    progress_limit: Seconds = Field(default=300.0, gt=0)
+    """Seconds with work to do and none of it resolved after which `/livez` fails."""
+
+
+class ServerSettings(Group):
+    """The HTTP server of `/metrics`, `/livez` and `/readyz`."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; in a pod `0.0.0.0`, since probes and Prometheus come from outside."""
+    port: int = Field(default=9109, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one and logs it."""
+
+    @field_validator("host")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value != "localhost":
+            try:
+                ipaddress.ip_address(value)
+            except ValueError:
+                raise ValueError(f"{value!r} is not an IP address; use 127.0.0.1, 0.0.0.0 or ::") from None
+        return value
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    HUMAN = "human"
+
+
+class LogSettings(Group):
+    """What is logged, and how. Logs go to standard error."""
+
+    format: LogFormat = LogFormat.AUTO
+    """`json` for machines, `human` for people, `auto`: human on a terminal and JSON otherwise."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged."""
+
+
+def check_delivery(delivery: DeliverySettings, rebalance_timeout: float) -> None:
+    """Check the limits that depend on each other.
+
+    Raises:
+        ValueError: the drain would outlast the rebalance, or the waits are upside down.
+    """
+    if delivery.drain_timeout >= rebalance_timeout:
+        raise ValueError(
+            f"delivery.drain_timeout ({delivery.drain_timeout:g} s) must be below kafka.rebalance_timeout "
+            f"({rebalance_timeout:g} s), or a worker that drains is thrown out of its group"
+        )
+    if delivery.retry_initial > delivery.retry_max:
+        raise ValueError("delivery.retry_initial must not exceed delivery.retry_max")
