@@ -58,6 +58,7 @@ class HaltReason(StrEnum):
     NO_COMMITTED_OFFSET = "no_committed_offset"
     EMBEDDER_FAILED = "embedder_failed"
     DEAD_LETTERS_UNAVAILABLE = "dead_letters_unavailable"
+    RECORD_REJECTED = "record_rejected"
     MASS_REJECTION = "mass_rejection"
 
 

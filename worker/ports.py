@@ -5,14 +5,16 @@ suite under `tests/contract`. Unless a method says otherwise: it raises `RetryLa
 later, and `Halt` when it cannot until somebody mends something.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.records import Place, Record, Stored, TopicPartition
+from worker.records import ItemResponse, Place, Record, Stored, TopicPartition
+from worker.stages.index_state import IndexDefinition, IndexState, Json
+from worker.stages.search import Found, Query
 
 Vectors = NDArray[np.float32]
 
@@ -38,8 +40,11 @@ class AssignmentListener(Protocol):
         Never raises: the client would swallow it.
         """
 
-    async def assigned(self, partitions: Mapping[TopicPartition, str]) -> None:
-        """Take over these partitions: ALL that this worker now has. The text is the last commit's metadata."""
+    async def assigned(self, epoch: int, partitions: Mapping[TopicPartition, str]) -> None:
+        """Take over these partitions: ALL that this worker now has. The text is the last commit's metadata.
+
+        Records of this assignment carry `epoch`.
+        """
 
 
 class Source(Protocol):
@@ -49,7 +54,7 @@ class Source(Protocol):
         """Join the group. Raises `OperatorError` for a mistake in the settings (no such topic, no access)."""
 
     async def fetch(self) -> Sequence[Record]:
-        """Wait for records and return them, in order per partition. The only caller is one task.
+        """Wait a short while for records and return them, in order per partition; perhaps none. One task calls this.
 
         Positions carry the assignment's epoch. Cancelling loses nothing that was not committed. Raises `Halt` when
         offsets are missing or lost and the declared policy is `fail`.
@@ -95,21 +100,16 @@ class Embedder(Protocol):
         """Let the thread end. Returns when the call in progress has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResponse:
-    """What Elasticsearch said of one bulk item."""
-
-    status: int
-    error_type: str = ""
-    reason: str = ""
-
-
 class RequestTooLargeError(Exception):
     """413: the request must be split."""
 
 
 class Sink(Protocol):
     """Where documents are written."""
+
+    @property
+    def target(self) -> str:
+        """The write alias, which every item must name."""
 
     async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
         """Send one pre-serialised bulk body of `count` items; return one response an item, in order.
@@ -128,8 +128,11 @@ class Sink(Protocol):
 class DocumentStore(Protocol):
     """What is stored already, read in real time (not delayed by refresh)."""
 
-    async def stored(self, places: Sequence[Place]) -> Sequence[Stored | None]:
-        """Return what is stored at each place, tombstones included, in order; None where there is nothing."""
+    async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
+        """Return what is stored at each place, tombstones included, in order; None where there is nothing.
+
+        Only for the places in `whole` is the rest of the document brought along.
+        """
 
 
 class DeadLetters(Protocol):
@@ -140,3 +143,53 @@ class DeadLetters(Protocol):
 
     async def close(self) -> None:
         """Close the connection."""
+
+
+class Searcher(Protocol):
+    """Ranked search for readers, inside one tenant."""
+
+    async def search(self, query: Query) -> Sequence[Sequence[Found]]:
+        """Return the rankings that the query's mode needs, best first: by words, by meaning, or both in this order.
+
+        Each holds at most `query.window` documents, all of `query.tenant`, and no tombstone. Reads what is refreshed,
+        not what was written a moment ago. Raises `OperatorError` if the index does not fit the query (no such alias,
+        another vector length).
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class IndexAdmin(Protocol):
+    """What indices, aliases and templates there are, and the few writes that `apply` needs.
+
+    Used by commands and at start, never while records flow. A request that the server understands and refuses raises
+    `OperatorError`, with the server's reason in it.
+    """
+
+    async def indices(self, names: Sequence[str]) -> Mapping[str, IndexState]:
+        """Return every index that is called one of these names or stands behind one as an alias; {} if none does.
+
+        At least one name. Needs the privilege `view_index_metadata` on the names, and nothing else.
+        """
+
+    async def component_template(self, name: str) -> Json | None:
+        """Return the body of a component template, or None if there is none of that name."""
+
+    async def index_template(self, name: str) -> Json | None:
+        """Return the body of a composable index template, or None if there is none of that name."""
+
+    async def put_component_template(self, name: str, body: Json) -> None:
+        """Create a component template, or replace it as a whole."""
+
+    async def put_index_template(self, name: str, body: Json) -> None:
+        """Create an index template, or replace it as a whole."""
+
+    async def create_index(self, name: str, definition: IndexDefinition, aliases: Mapping[str, Json]) -> None:
+        """Create an index and its aliases in one step. Raises `OperatorError` if there is one of that name."""
+
+    async def add_aliases(self, index: str, aliases: Mapping[str, Json]) -> None:
+        """Add aliases to an index, all or none."""
+
+    async def close(self) -> None:
+        """Close the connections."""

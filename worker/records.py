@@ -109,12 +109,12 @@ class Change:
     """One event in terms of documents.
 
     `key` is the source key: the source's name and the row's primary key, unique over all tenants. `left` are the
-    places that the row is known to have left: each of them gets a tombstone. `absent` names document fields whose
-    column the event did not carry (an unchanged TOAST value). `positioned` is False where `version` is only the
-    partition's watermark; such a change is written with `external_gte`.
+    places that the row is known to have left: each of them gets a tombstone. `fields` maps document paths to values;
+    `absent` names those whose column the event did not carry (an unchanged TOAST value). `positioned` is False where
+    `version` is only the partition's watermark; such a change is written with `external_gte`.
     """
 
-    position: Position
+    record: Record
     source: str
     key: str
     operation: Operation
@@ -122,7 +122,6 @@ class Change:
     version: int
     positioned: bool
     source_ts_ms: int | None
-    size: int
     left: frozenset[Place] = frozenset()
     fields: Mapping[str, object] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
@@ -132,30 +131,33 @@ class Change:
 class Unit:
     """All waiting changes of one row, resolved together: the newest one, and the positions of those it hides.
 
-    `size` counts the bytes of every record in the unit, because all of them stay accounted for until it resolves.
+    The change's `left` already holds the places that hidden changes mention.
     """
 
     change: Change
     hidden: tuple[Position, ...] = ()
-    left: frozenset[Place] = frozenset()
-    size: int = 0
 
     @property
     def places(self) -> tuple[Place, ...]:
         """Every place that a write of this unit may touch; the newest change's own place comes first."""
-        return (self.change.place, *sorted(self.left - {self.change.place}))
+        return (self.change.place, *sorted(self.change.left))
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """The positions of all its records; the newest change's comes last."""
+        return (*self.hidden, self.change.record.position)
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What Elasticsearch holds at one place: `sync.*`, and the rest of the document when it was asked for."""
+    """What Elasticsearch holds at one place: `sync.*`, the vector, and the whole body where it was asked for."""
 
     version: int
     deleted: bool
     text_hash: str | None = None
     model: str | None = None
-    fields: Mapping[str, object] = field(default_factory=dict)
     vector: tuple[float, ...] | None = None
+    body: Mapping[str, object] = field(default_factory=dict)
 
 
 class VersionType(StrEnum):
@@ -174,6 +176,15 @@ class DocumentWrite:
     version_type: VersionType
     body: bytes
     tombstone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResponse:
+    """What Elasticsearch said of one bulk item."""
+
+    status: int
+    error_type: str = ""
+    reason: str = ""
 
 
 class Verdict(StrEnum):

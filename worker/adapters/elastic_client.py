@@ -68,22 +68,23 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except ApiError as error:
-        raise _of_status(error) from error
-    except ConnectionTimeout as error:
-        raise RetryLater(RetryReason.TIMEOUT, f"Elasticsearch did not answer in time: {error}") from error
-    except TlsError as error:
-        raise OperatorError(
-            f"elasticsearch: the TLS handshake failed ({error}): check hosts, ca_file and fingerprint"
-        ) from error
-    except ClientConnectionError as error:
-        raise RetryLater(RetryReason.CONNECTION, f"Elasticsearch cannot be reached: {error}") from error
-    except UnsupportedProductError as error:
+    except UnsupportedProductError as error:  # an ApiError, too
         raise OperatorError(
             "elasticsearch.hosts: what answers there is not Elasticsearch: check the address"
         ) from error
+    except ApiError as error:
+        raise _of_status(error) from error
+    except ConnectionTimeout as error:
+        raise RetryLater(RetryReason.TIMEOUT, f"Elasticsearch did not answer in time: {error.message}") from error
+    except TlsError as error:
+        raise OperatorError(
+            f"elasticsearch: the TLS handshake failed ({error.message}): check hosts, ca_file and fingerprint"
+        ) from error
+    except ClientConnectionError as error:
+        # The text of the exception itself is only "Connection error": the cause is in its message.
+        raise RetryLater(RetryReason.CONNECTION, f"Elasticsearch cannot be reached: {error.message}") from error
     except (SerializationError, TransportError) as error:
-        raise RetryLater(RetryReason.UNREADABLE_RESPONSE, f"unreadable answer from Elasticsearch: {error}") from error
+        raise RetryLater(RetryReason.UNREADABLE_RESPONSE, f"unreadable answer: {error.message}") from error
 
 
 def _of_status(error: ApiError) -> Exception:

@@ -2,6 +2,7 @@
 
 import ipaddress
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -15,7 +16,9 @@ class EmbeddingSettings(Group):
     """The model that turns text into vectors, and what it may use."""
 
     model: str = Field(default="sentence-transformers/all-MiniLM-L6-v2", min_length=1)
-    """Model name, or the path of a folder with one."""
+    """Name of the model, as it is stored with every document: a document of another model is embedded anew."""
+    path: Path | None = None
+    """Folder that holds the model, where it is not to be taken from the model hub: in an image, or offline."""
     revision: str | None = None
     """Commit or tag of the model. Pin it: a model that changes under its name spoils the index silently."""
     device: Literal["cpu", "cuda", "mps"] = "cpu"

@@ -1,0 +1,1 @@
+"""The real servers, without containers: Kafka, Connect with Debezium, Elasticsearch core, PostgreSQL."""

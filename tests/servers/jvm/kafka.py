@@ -1,0 +1,63 @@
+"""One Apache Kafka broker that is its own controller (KRaft)."""
+
+import base64
+import uuid
+from pathlib import Path
+
+from tests.servers import processes
+from tests.servers.jvm import artifacts
+from tests.servers.processes import LOOPBACK, Server
+
+
+def prepare(folder: Path) -> tuple[str, Server]:
+    """Format the broker's storage under `folder`; the bootstrap address, and a server still to be started."""
+    folder.mkdir(parents=True)
+    port, controller_port = processes.free_ports(2)
+    settings = folder / "server.properties"
+    settings.write_text(_settings(folder / "data", port, controller_port))
+    processes.run([*java(folder), "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(settings)])
+    server = Server(
+        name="Kafka",
+        command=[*java(folder, "-Xmx512m"), "kafka.Kafka", str(settings)],
+        log=folder / "kafka.log",
+        # The port opens before the broker answers.
+        ready=lambda server: server.logged("Kafka Server started"),
+    )
+    return f"{LOOPBACK}:{port}", server
+
+
+def java(temporary: Path, *options: str) -> list[str]:
+    """The start of a command that runs a class of Kafka, Connect or Debezium; their codecs unpack into `temporary`."""
+    program = artifacts.java_home() / "bin" / "java"
+    log = artifacts.HERE / "log4j2.properties"
+    files = f"-Djava.io.tmpdir={temporary}"
+    return [str(program), *options, files, f"-Dlog4j2.configurationFile={log}", "-cp", artifacts.kafka_classpath()]
+
+
+def _cluster_id() -> str:
+    # Kafka refuses an id with a leading dash: it would read as an option.
+    return "s" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+
+
+def _settings(data: Path, port: int, controller_port: int) -> str:
+    settings: dict[str, object] = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+        "log.dirs": data,
+        # As in production: a misspelt topic is an error. Connect creates its topics by name.
+        "auto.create.topics.enable": "false",
+        "offsets.topic.num.partitions": 1,
+        "offsets.topic.replication.factor": 1,
+        "transaction.state.log.num.partitions": 1,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "group.initial.rebalance.delay.ms": 0,
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())

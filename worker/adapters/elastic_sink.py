@@ -1,0 +1,75 @@
+"""Bulk writes through the write alias: sends once, and says what Elasticsearch answered."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from elasticsearch import ApiError, AsyncElasticsearch
+
+from worker.adapters.elastic_client import describe, translated
+from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.ports import RequestTooLargeError
+from worker.records import ItemResponse
+
+# Less to parse, and no parts of documents: error reasons are cut down to what names the fault.
+_FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+
+# The items name the alias: not every server checks `require_alias` before it resolves an alias in the path.
+_PATH: Final = f"/_bulk?require_alias=true&filter_path={_FILTER}"
+
+
+class ElasticSink:
+    """`ports.Sink` on the write alias. `require_alias` keeps a missing alias from becoming an index."""
+
+    def __init__(self, client: AsyncElasticsearch, write_alias: str) -> None:
+        self._client = client
+        self._alias = write_alias
+
+    @property
+    def target(self) -> str:
+        """The write alias."""
+        return self._alias
+
+    async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
+        """Send one body. POST, because aiohttp silently sends a PUT twice when a kept connection drops."""
+        try:
+            with translated():
+                response = await self._client.perform_request(
+                    "POST", _PATH, headers={"content-type": "application/x-ndjson"}, body=body
+                )
+        except ApiError as error:
+            raise self._request_fault(error) from error
+        items = response.body.get("items") if isinstance(response.body, Mapping) else None
+        if not isinstance(items, list) or len(items) != count:
+            found = len(items) if isinstance(items, list) else "no"
+            raise RetryLater(RetryReason.UNREADABLE_RESPONSE, f"sent {count} items, the answer has {found}")
+        return [_item_response(item) for item in items]
+
+    def _request_fault(self, error: ApiError) -> Exception:
+        match error.meta.status:
+            case 413:
+                return RequestTooLargeError(describe(error))
+            case 404:
+                return Halt(HaltReason.TARGET_MISSING, f"{self._alias}: {describe(error)}")
+            case _:
+                return Halt(HaltReason.TARGET_MISCONFIGURED, f"{self._alias}: {describe(error)}")
+
+    async def probe(self) -> None:
+        """Check that the write alias exists."""
+        try:
+            with translated():
+                await self._client.indices.get_alias(name=self._alias)
+        except ApiError as error:
+            raise self._request_fault(error) from error
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.close()
+
+
+def _item_response(item: Mapping[str, Any]) -> ItemResponse:
+    (answer,) = item.values()
+    error = answer.get("error") or {}
+    reason = error.get("reason", "")
+    if cause := (error.get("caused_by") or {}).get("reason"):
+        reason = f"{reason}: {cause}"
+    return ItemResponse(status=answer["status"], error_type=error.get("type", ""), reason=reason)

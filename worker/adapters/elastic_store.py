@@ -1,0 +1,80 @@
+"""Reading what is stored, by id and routing, in real time."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from elasticsearch import ApiError, AsyncElasticsearch
+
+from worker.adapters.elastic_client import describe, translated
+from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.records import Place, Stored
+from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD
+
+_NEEDED: Final = [f"{SYNC_FIELD}.*", VECTOR_FIELD]
+
+
+class ElasticStore:
+    """`ports.DocumentStore` on the write alias, by multi-get: real time, and routed document by document."""
+
+    def __init__(self, client: AsyncElasticsearch, write_alias: str) -> None:
+        self._client = client
+        self._alias = write_alias
+        # From 9.2 on, vectors are left out of _source unless asked for; older servers refuse the very question.
+        self._asks_for_vectors = True
+
+    async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
+        """Return what is stored at each place, in order."""
+        if not places:
+            return []
+        body = {"docs": [_question(place, whole) for place in places]}
+        answers = await self._multi_get(body)
+        if len(answers) != len(places):
+            raise RetryLater(
+                RetryReason.UNREADABLE_RESPONSE, f"asked for {len(places)} documents, the answer has {len(answers)}"
+            )
+        return [_stored(answer) for answer in answers]
+
+    async def _multi_get(self, body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        suffix = "?_source_exclude_vectors=false" if self._asks_for_vectors else ""
+        try:
+            with translated():
+                response = await self._client.perform_request(
+                    "POST",
+                    f"/{self._alias}/_mget{suffix}",
+                    headers={"content-type": "application/json", "accept": "application/json"},
+                    body=body,
+                )
+        except ApiError as error:
+            if self._asks_for_vectors and error.meta.status == 400 and "exclude_vectors" in describe(error):  # noqa: PLR2004
+                self._asks_for_vectors = False
+                return await self._multi_get(body)
+            raise Halt(HaltReason.TARGET_MISCONFIGURED, f"{self._alias}: {describe(error)}") from error
+        answers: list[Mapping[str, Any]] = response.body["docs"]
+        return answers
+
+
+def _question(place: Place, whole: Collection[Place]) -> dict[str, Any]:
+    source = {} if place in whole else {"_source": _NEEDED}
+    return {"_id": place.document_id, "routing": place.tenant, **source}
+
+
+def _stored(answer: Mapping[str, Any]) -> Stored | None:
+    if fault := answer.get("error"):
+        kind = fault.get("type", "")
+        message = f"lookup of a document failed: {kind}: {fault.get('reason', '')}"
+        if kind == "index_not_found_exception":
+            raise Halt(HaltReason.TARGET_MISSING, message)
+        raise RetryLater(RetryReason.SERVER_ERROR, message)
+    if not answer.get("found"):
+        return None
+    body = answer.get("_source") or {}
+    sync = body.get(SYNC_FIELD) or {}
+    vector = body.get(VECTOR_FIELD)
+    return Stored(
+        version=answer["_version"],
+        deleted=bool(sync.get("deleted", False)),
+        text_hash=sync.get("text_hash"),
+        model=sync.get("model"),
+        vector=tuple(vector) if isinstance(vector, list) else None,
+        body=body,
+    )

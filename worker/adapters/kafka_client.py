@@ -1,0 +1,105 @@
+"""The settings of a Kafka connection in aiokafka's terms, shared by consumer, producer and admin client."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
+from typing_extensions import override
+
+from worker.errors import OperatorError
+from worker.settings import KafkaSecurity, KafkaSettings, SaslMechanism
+
+CLIENT_ID: Final = "syncline"
+
+
+class FileToken(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka publishes no types
+    """An OAUTHBEARER token that something else keeps fresh in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @override
+    async def token(self) -> str:
+        """Return the token as it is now."""
+        content = await asyncio.to_thread(self._path.read_text, encoding="utf-8")
+        return content.strip()
+
+
+def connection_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Return the keyword arguments that every aiokafka client takes for a connection.
+
+    Raises:
+        OperatorError: a certificate, key or password file cannot be read.
+    """
+    security = settings.security
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "client_id": CLIENT_ID,
+        "security_protocol": security.protocol.value,
+    }
+    if security.uses_tls:
+        options["ssl_context"] = _tls_context(security)
+    if security.uses_sasl and security.mechanism is not None:
+        options["sasl_mechanism"] = security.mechanism.value
+        if security.mechanism is SaslMechanism.OAUTHBEARER and security.token_file is not None:
+            options["sasl_oauth_token_provider"] = FileToken(security.token_file)
+        else:
+            options["sasl_plain_username"] = security.username
+            options["sasl_plain_password"] = security.read_password()
+    return options
+
+
+def _tls_context(security: KafkaSecurity) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=None if security.ca_file is None else str(security.ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise OperatorError(
+            f"kafka.security.ca_file: {security.ca_file} is not a readable PEM file of certificates "
+            f"({error.strerror or error}): give the CA that signed the brokers' certificates"
+        ) from error
+    if security.certificate_file is not None and security.key_file is not None:
+        try:
+            context.load_cert_chain(str(security.certificate_file), str(security.key_file))
+        except (OSError, ssl.SSLError) as error:
+            raise OperatorError(
+                f"kafka.security: {security.certificate_file} and {security.key_file} are not a readable PEM "
+                f"certificate and its key ({error.strerror or error})"
+            ) from error
+    return context
+
+
+@contextlib.contextmanager
+def start_up_faults(settings: KafkaSettings) -> Iterator[None]:
+    """Turn what goes wrong at the first contact into one sentence that names the setting to change."""
+    servers = ", ".join(settings.bootstrap_servers)
+    try:
+        yield
+    except (SaslAuthenticationFailed, UnsupportedSaslMechanismError) as error:
+        raise OperatorError(
+            f"kafka.security: {servers} refuses the login ({error}): check mechanism, username and password"
+        ) from error
+    except (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
+        raise OperatorError(
+            f"kafka: {servers} does not allow this ({error}): grant the user read on the topics and on group "
+            f"{settings.group_id!r}"
+        ) from error
+    except KafkaConnectionError as error:
+        raise OperatorError(
+            f"kafka.bootstrap_servers: cannot connect to {servers} ({error}): check host, port and "
+            "kafka.security.protocol"
+        ) from error
+    except KafkaError as error:
+        raise OperatorError(f"kafka: {servers} answers with an error at start: {error!r}") from error

@@ -1,0 +1,216 @@
+"""The log of change events: an aiokafka consumer with manual commits, raw bytes and no silent offset jumps.
+
+Partitions come and go in the client's own task while `fetch` runs in another. Every record carries the epoch of the
+assignment it was fetched under; the epoch rises at each revocation and each assignment, so what was fetched in
+between belongs to nobody.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata
+from aiokafka import TopicPartition as ClientPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from typing_extensions import override
+
+from worker.adapters.kafka_client import connection_options, start_up_faults
+from worker.adapters.kafka_offsets import StartPositions
+from worker.errors import OperatorError, RetryLater, RetryReason
+from worker.ports import AssignmentListener, Commit, CommitRefusedError
+from worker.records import Position, Record, TopicPartition
+from worker.settings import KafkaSettings
+
+_log = logging.getLogger(__name__)
+# How long one call of getmany may wait: bounds how late the caller sees that it may resume, or a listener's fault.
+_WAIT_MS: Final = 500
+_PAUSE_SECONDS: Final = 0.1
+
+
+class KafkaSource:
+    """`ports.Source` on a consumer group."""
+
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str], pattern: str | None = None) -> None:
+        """Read `topics`, or every topic that matches `pattern` as a whole."""
+        self._settings = settings
+        self._topics = tuple(topics)
+        self._pattern = pattern
+        options = connection_options(settings)
+        self._consumer = AIOKafkaConsumer(
+            **options,
+            group_id=settings.group_id,
+            enable_auto_commit=False,
+            # A jump to either end would be a silent loss or replay: `start_from` and `on_lost_offsets` decide.
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            # One assignor: the client joins once for each that is listed.
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            session_timeout_ms=_milliseconds(settings.session_timeout),
+            heartbeat_interval_ms=3000,
+            rebalance_timeout_ms=_milliseconds(settings.rebalance_timeout),
+            max_poll_interval_ms=300_000,
+            fetch_max_bytes=int(settings.fetch_max_bytes),
+            max_partition_fetch_bytes=int(settings.fetch_max_bytes),
+        )
+        self._positions = StartPositions(settings, self._consumer, AIOKafkaAdminClient(**options))
+        self._epoch = 0
+        self._paused = False
+        self._next: dict[TopicPartition, int] = {}
+        self._fault: Exception | None = None
+
+    async def start(self, listener: AssignmentListener) -> None:
+        """Connect, check that the topics exist, and join the group."""
+        with start_up_faults(self._settings):
+            await self._consumer.start()
+            await self._positions.start()
+            await self._refuse_missing_topics()
+        rebalances = _Rebalances(self, listener)
+        if self._pattern is not None:
+            self._consumer.subscribe(pattern=f"^(?:{self._pattern})$", listener=rebalances)
+        else:
+            self._consumer.subscribe(topics=list(self._topics), listener=rebalances)
+
+    async def _refuse_missing_topics(self) -> None:
+        # Asks for all topics: to ask for one by name would create it on brokers that create topics by themselves.
+        existing = await self._consumer.topics()
+        if missing := [topic for topic in self._topics if topic not in existing]:
+            raise OperatorError(
+                f"sources: topic {missing[0]!r} does not exist on {', '.join(self._settings.bootstrap_servers)}: "
+                "correct its name, or create it first"
+            )
+
+    async def fetch(self) -> Sequence[Record]:
+        """Wait up to half a second for records; at most `kafka.fetch_max_records` of them."""
+        if self._fault is not None:
+            raise self._fault
+        try:
+            batches = await self._consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.fetch_max_records)
+        except OffsetOutOfRangeError as error:
+            lost = {_ours(partition): offset for partition, offset in error.args[0].items()}
+            await self._positions.recover_lost(lost)
+            return []
+        except NoOffsetForPartitionError:
+            # Seen between an assignment and the seek that follows it.
+            await asyncio.sleep(_PAUSE_SECONDS)
+            return []
+        except KafkaError as error:
+            # The client reports a coordinator's or broker's trouble once here and goes on by itself.
+            _log.warning("fetch failed, trying again", extra={"action": "fetch_failed", "error": repr(error)})
+            await asyncio.sleep(_PAUSE_SECONDS)
+            return []
+        return [self._record(message) for messages in batches.values() for message in messages]
+
+    def _record(self, message) -> Record:  # type: ignore[no-untyped-def]  # noqa: ANN001 - aiokafka publishes no types
+        self._next[TopicPartition(message.topic, message.partition)] = message.offset + 1
+        return Record(
+            position=Position(message.topic, message.partition, message.offset, self._epoch),
+            key=message.key,
+            value=message.value,
+            headers=tuple((name, value) for name, value in message.headers),
+            timestamp_ms=message.timestamp,
+        )
+
+    def pause(self) -> None:
+        """Fetch nothing more until `resume`; the client goes on with its heartbeats."""
+        self._paused = True
+        self._consumer.pause(*self._consumer.assignment())
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._paused = False
+        self._consumer.resume(*self._consumer.assignment())
+
+    async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
+        """Commit offsets with their metadata."""
+        offsets = {
+            ClientPartition(*partition): OffsetAndMetadata(commit.offset, commit.metadata)
+            for partition, commit in commits.items()
+        }
+        try:
+            await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            raise CommitRefusedError(str(error)) from error
+        except KafkaError as error:
+            raise RetryLater(RetryReason.CONNECTION, f"the commit failed: {error!r}") from error
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        """Records between the last fetched one and the end of the log, where the end is known."""
+        lags = {}
+        for partition in self._consumer.assignment():
+            end = self._consumer.highwater(partition)
+            fetched = self._next.get(_ours(partition))
+            if end is not None and fetched is not None:
+                lags[_ours(partition)] = max(0, end - fetched)
+        return lags
+
+    async def close(self) -> None:
+        """Leave the group and close all connections."""
+        await self._positions.close()
+        await self._consumer.stop()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that records fetched now carry."""
+        return self._epoch
+
+    def revoked(self) -> None:
+        """Begin an epoch that nobody owns."""
+        self._epoch += 1
+        self._next.clear()
+
+    async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, str]:
+        """Begin an epoch with these partitions; return the metadata of their last commits."""
+        self._epoch += 1
+        starts = await self._positions.take_up(partitions)
+        self._next = {partition: start.offset for partition, start in starts.items()}
+        if self._paused:
+            self._consumer.pause(*self._consumer.assignment())
+        return {partition: start.metadata for partition, start in starts.items()}
+
+    def fail(self, fault: Exception) -> None:
+        """Let the next `fetch` raise this: the client swallows what a rebalance listener raises."""
+        self._fault = fault
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
+    """The client's callbacks. What they raise the client would swallow, so it is raised by the next fetch instead."""
+
+    def __init__(self, source: KafkaSource, listener: AssignmentListener) -> None:
+        self._source = source
+        self._listener = listener
+
+    @override
+    async def on_partitions_revoked(self, revoked: frozenset[ClientPartition]) -> None:
+        if not revoked:  # the first join has nothing to give back
+            return
+        try:
+            await self._listener.revoked(frozenset(_ours(partition) for partition in revoked))
+        except Exception as fault:  # noqa: BLE001 - see the class docstring
+            self._source.fail(fault)
+        finally:
+            self._source.revoked()
+
+    @override
+    async def on_partitions_assigned(self, assigned: frozenset[ClientPartition]) -> None:
+        try:
+            metadata = await self._source.assigned([_ours(partition) for partition in assigned])
+            await self._listener.assigned(self._source.epoch, metadata)
+        except Exception as fault:  # noqa: BLE001 - see the class docstring
+            self._source.fail(fault)
+
+
+def _ours(partition: ClientPartition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.partition)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,164 @@
+"""The composition root: the only place that builds adapters, puts them together and closes them.
+
+Heavy libraries (torch above all) load inside the functions that need them, so that `syncline --help` is quick.
+"""
+
+import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator, Sequence
+
+from worker import __version__
+from worker.adapters.elastic_admin import ElasticAdmin
+from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_search import ElasticSearcher
+from worker.adapters.elastic_sink import ElasticSink
+from worker.adapters.elastic_store import ElasticStore
+from worker.adapters.kafka_dead_letters import KafkaDeadLetters
+from worker.adapters.kafka_source import KafkaSource
+from worker.adapters.sentence_embedder import SentenceEmbedder
+from worker.control.apply import Report, apply
+from worker.control.search import search
+from worker.control.target import check_target, explained
+from worker.metrics import Metrics
+from worker.ports import Embedder, IndexAdmin
+from worker.runtime.clock import Clock
+from worker.runtime.daemon import supervise
+from worker.runtime.endpoints import Endpoints, serving
+from worker.runtime.health import Health
+from worker.runtime.pipeline import Pipeline, Ports
+from worker.runtime.sources import DECODERS, SourceReader, SourceReaders
+from worker.settings import Settings, SourceSettings
+from worker.stages.search import Hit, Mode
+
+_log = logging.getLogger(__name__)
+
+
+async def run_worker(settings: Settings) -> None:
+    """Keep the index in step until a signal says otherwise.
+
+    Raises:
+        OperatorError: a mistake in the settings, found before anything is consumed.
+        Halt: a fault that no retry mends; what was resolved is committed.
+    """
+    async with served_pipeline(settings, Metrics()) as (pipeline, _):
+        await supervise(pipeline.run, pipeline.stop)
+        _log.info("stopped", extra={"action": "stopped"})
+
+
+@contextlib.asynccontextmanager
+async def served_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple[Pipeline, str]]:
+    """Build a pipeline and serve its metrics and probes; yields it with the server's base URL.
+
+    Raises:
+        OperatorError: as `built_pipeline`, or the server's port is taken.
+    """
+    endpoints = Endpoints(metrics.registry)
+    async with serving(settings.server, endpoints) as url:
+        _log.info("serving metrics and probes", extra={"action": "listening", "url": url})
+        async with built_pipeline(settings, metrics) as pipeline:
+            endpoints.watch(Health(pipeline.ledger, pipeline.retrying, settings.delivery.progress_limit, Clock()))
+            yield pipeline, url
+
+
+@contextlib.asynccontextmanager
+async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[Pipeline]:
+    """Build a pipeline whose target is checked and whose model is loaded; close everything at the end.
+
+    Raises:
+        OperatorError: the model, the target or the connection to Kafka is not as the settings say.
+    """
+    async with contextlib.AsyncExitStack() as closing:
+        client = build_client(settings.elasticsearch, connections=2 * settings.batch.bulk_concurrency + 2)
+        closing.push_async_callback(client.close)
+        # The target is checked first: it answers at once, a model takes seconds to load.
+        admin = ElasticAdmin(client)
+        await _reach(admin, settings)
+        embedder = SentenceEmbedder(settings.embedding)
+        closing.push_async_callback(embedder.close)
+        await embedder.start()
+        for warning in await check_target(admin, settings, embedder.dimensions, embedder.model):
+            _log.warning(warning, extra={"action": "target_check"})
+        metrics.build_info.labels(__version__, embedder.model).set(1)
+        _log.info("model loaded", extra={"action": "model_loaded", "model": embedder.model})
+        dead_letters = await _dead_letters(settings, closing)
+        source = KafkaSource(settings.kafka, *subscription(settings.sources))
+        closing.push_async_callback(source.close)
+        ports = Ports(
+            source=source,
+            store=ElasticStore(client, settings.index.writer_alias),
+            embedder=embedder,
+            sink=ElasticSink(client, settings.index.writer_alias),
+            dead_letters=dead_letters,
+        )
+        yield Pipeline(ports, source_readers(settings.sources), settings.batch, settings.delivery, metrics)
+
+
+async def _reach(admin: IndexAdmin, settings: Settings) -> None:
+    with explained(settings.elasticsearch):
+        await admin.indices([settings.index.writer_alias])
+
+
+async def _dead_letters(settings: Settings, closing: contextlib.AsyncExitStack) -> KafkaDeadLetters | None:
+    topic = settings.kafka.dead_letter_topic
+    if topic is None:
+        return None
+    dead_letters = KafkaDeadLetters(settings.kafka, topic)
+    closing.push_async_callback(dead_letters.close)
+    await dead_letters.start()
+    return dead_letters
+
+
+def subscription(sources: Sequence[SourceSettings]) -> tuple[list[str], str | None]:
+    """Return what to subscribe to: topics, or where any source has a pattern, one pattern for all."""
+    topics = [topic for source in sources for topic in source.topics]
+    patterns = [source.pattern for source in sources if source.pattern is not None]
+    if not patterns:
+        return topics, None
+    return topics, "|".join([*map(re.escape, topics), *(f"(?:{pattern})" for pattern in patterns)])
+
+
+def source_readers(sources: Sequence[SourceSettings]) -> SourceReaders:
+    """Return how each source's records are read."""
+    return SourceReaders(
+        [
+            SourceReader(
+                topics=frozenset(source.topics),
+                pattern=None if source.pattern is None else re.compile(source.pattern),
+                decode=DECODERS[source.format],
+                rules=source.rules(),
+            )
+            for source in sources
+        ]
+    )
+
+
+async def apply_index(settings: Settings, *, dry_run: bool) -> Report:
+    """Create what is missing of the index and its aliases.
+
+    Raises:
+        OperatorError: Elasticsearch cannot be reached or refuses.
+    """
+    async with build_client(settings.elasticsearch) as client:
+        with explained(settings.elasticsearch):
+            return await apply(ElasticAdmin(client), settings.index, dry_run=dry_run)
+
+
+async def search_index(
+    settings: Settings, words: str, tenant: str, mode: Mode, size: int, embedder: Embedder | None = None
+) -> list[Hit]:
+    """Search inside one tenant; an embedder that is given must be started, else the settings' model is loaded.
+
+    Raises:
+        OperatorError: Elasticsearch or the model cannot be reached, or the question is empty.
+    """
+    async with contextlib.AsyncExitStack() as closing:
+        client = build_client(settings.elasticsearch)
+        closing.push_async_callback(client.close)
+        if embedder is None and mode is not Mode.WORDS:
+            embedder = SentenceEmbedder(settings.embedding)
+            closing.push_async_callback(embedder.close)
+            await embedder.start()
+        with explained(settings.elasticsearch):
+            searcher = ElasticSearcher(client, settings.index.reader_alias)
+            return await search(searcher, embedder, words, tenant, mode, size)

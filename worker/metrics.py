@@ -1,0 +1,95 @@
+"""Every metric of the worker, declared once: name, type, labels and help.
+
+Names follow Prometheus' practice: one prefix, base units, plural unit suffixes, `_total` for counters. Labels are
+bounded: never a tenant's or a document's name. `docs/metrics.md` is generated from this module.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+FRESHNESS_EDGES: Final = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600)
+"""Seconds. The client's default ends at 10 s, which is where a stale index begins."""
+_DURATION_EDGES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """The metrics of one worker, in a registry of its own, so that tests can have many."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.consumed = Counter(
+            "syncline_records_consumed", "Records taken from Kafka under a valid assignment.", ["topic"], registry=r
+        )
+        self.records = Counter(
+            "syncline_records",
+            "Records by what became of them; every consumed record is counted once. `reason` is empty where the "
+            "verdict says it all.",
+            ["verdict", "reason"],
+            registry=r,
+        )
+        self.lag = Gauge(
+            "syncline_lag_records",
+            "Records of a partition that are not resolved: to the end of the log, as of the last fetch.",
+            ["topic", "partition"],
+            registry=r,
+        )
+        self.freshness = Histogram(
+            "syncline_freshness_seconds",
+            "From the commit in the source database to Elasticsearch's acknowledgement, per record.",
+            buckets=FRESHNESS_EDGES,
+            registry=r,
+        )
+        self.oldest_unresolved = Gauge(
+            "syncline_oldest_unresolved_seconds", "Age since its fetch of the oldest unresolved record.", registry=r
+        )
+        self.in_flight = Gauge(
+            "syncline_in_flight_bytes", "Bytes of records between fetch and acknowledgement.", registry=r
+        )
+        self.paused = Gauge("syncline_fetch_paused", "1 while fetching is paused to bound memory.", registry=r)
+        self.queued = Gauge("syncline_stage_queue_bytes", "Bytes waiting before a stage.", ["stage"], registry=r)
+        self.stage = Histogram(
+            "syncline_stage_duration_seconds",
+            "Time of one step of a stage: one lookup, one call of the model, one bulk request.",
+            ["stage"],
+            buckets=_DURATION_EDGES,
+            registry=r,
+        )
+        self.texts = Counter("syncline_embedded_texts", "Texts that the model embedded.", registry=r)
+        self.reused = Counter(
+            "syncline_reused_vectors",
+            "Documents written with the stored vector because the text is the same.",
+            registry=r,
+        )
+        self.bulk_items = Counter("syncline_bulk_items", "Bulk items by HTTP status class.", ["status"], registry=r)
+        self.bulk_bytes = Counter("syncline_bulk_bytes", "Bytes of bulk bodies sent, retries included.", registry=r)
+        self.retries = Counter(
+            "syncline_retries", "Requests or items sent again, by reason.", ["operation", "reason"], registry=r
+        )
+        self.rebalances = Counter("syncline_rebalances", "Assignments of partitions to this worker.", registry=r)
+        self.commits = Counter("syncline_commits", "Offset commits by outcome.", ["outcome"], registry=r)
+        self.halted = Gauge(
+            "syncline_halted", "1 when the worker has stopped consuming, by reason.", ["reason"], registry=r
+        )
+        self.dead_letters = Counter(
+            "syncline_dead_letters", "Records written to the dead-letter topic.", ["reason"], registry=r
+        )
+        self.last_progress = Gauge(
+            "syncline_last_progress_timestamp_seconds", "When a record was resolved last.", registry=r
+        )
+        self.loop_delay = Histogram(
+            "syncline_event_loop_delay_seconds",
+            "How late the event loop wakes a timer: what it was blocked for.",
+            buckets=_DURATION_EDGES,
+            registry=r,
+        )
+        self.loop_delay_max = Gauge(
+            "syncline_event_loop_delay_max_seconds", "Longest such delay since the start.", registry=r
+        )
+        self.build_info = Gauge(
+            "syncline_build_info",
+            "Always 1; version of the worker, and the model it embeds with.",
+            ["version", "model"],
+            registry=r,
+        )

@@ -1,0 +1,71 @@
+"""The HTTP server of `/metrics`, `/livez` and `/readyz`."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from worker.errors import OperatorError
+from worker.runtime.health import Answer, Health
+from worker.settings import ServerSettings
+
+
+class Endpoints:
+    """Answers from the start on: before the worker runs, it is live and not ready."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._health: Health | None = None
+
+    def watch(self, health: Health) -> None:
+        """Answer from this pipeline's health from now on."""
+        self._health = health
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        return app
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        content = await asyncio.to_thread(generate_latest, self._registry)
+        return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        return _response(Answer(ok=True) if self._health is None else self._health.live())
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        starting = Answer(ok=False, reason="starting: the model is being loaded and the target checked")
+        return _response(starting if self._health is None else self._health.ready())
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(text="ok\n" if answer.ok else f"{answer.reason}\n", status=200 if answer.ok else 503)
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: ServerSettings, endpoints: Endpoints) -> AsyncIterator[str]:
+    """Serve while the block runs; yields the base URL.
+
+    Raises:
+        OperatorError: the port is taken, or the address is not this machine's.
+    """
+    runner = web.AppRunner(endpoints.application(), access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+        except OSError as error:
+            raise OperatorError(
+                f"server: cannot listen on {settings.host}:{settings.port} ({error.strerror}): set server.port to a "
+                "free port and server.host to an address of this machine"
+            ) from error
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()

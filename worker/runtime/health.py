@@ -1,0 +1,43 @@
+"""What the probes answer. Liveness means progress, not an open port: a stuck client looks alive to everything else."""
+
+from dataclasses import dataclass
+
+from worker.runtime.clock import Clock
+from worker.runtime.ledger import Ledger
+from worker.runtime.retrying import Retrying
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether all is well, and if not, why."""
+
+    ok: bool
+    reason: str = ""
+
+
+class Health:
+    """Watches one pipeline. `/livez` decides on a restart, `/readyz` on whether a rollout may go on."""
+
+    def __init__(self, ledger: Ledger, retrying: Retrying, progress_limit: float, clock: Clock) -> None:
+        """`progress_limit` is in seconds."""
+        self._ledger = ledger
+        self._retrying = retrying
+        self._limit = progress_limit
+        self._clock = clock
+
+    def live(self) -> Answer:
+        """Not live: there is work, none of it was resolved for too long, and it is not a declared backoff."""
+        stalled = self._clock.monotonic() - self._ledger.last_progress
+        if self._ledger.open_records and stalled > self._limit and not self._retrying.failing:
+            return Answer(
+                ok=False, reason=f"{self._ledger.open_records} records open, none resolved for {stalled:.0f} s"
+            )
+        return Answer(ok=True)
+
+    def ready(self) -> Answer:
+        """Ready: the group is joined and Elasticsearch answers. Model and target were checked before the start."""
+        if not self._ledger.has_assignment:
+            return Answer(ok=False, reason="the consumer group is not joined yet")
+        if failing := self._retrying.failing:
+            return Answer(ok=False, reason=f"backing off from Elasticsearch: {', '.join(sorted(failing))}")
+        return Answer(ok=True)

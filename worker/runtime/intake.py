@@ -1,0 +1,96 @@
+"""Where changes wait for the pipeline, at most one unit a row.
+
+A row has one unit in flight at a time. Changes that arrive meanwhile wait here, coalesced into one, until it has
+ended: so a lookup never reads a state that an earlier change of the same row is about to alter.
+"""
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+
+from worker.records import Change, Position, Unit
+from worker.stages.coalesce import coalesce
+
+
+@dataclass(slots=True)
+class _Waiting:
+    change: Change
+    hidden: list[Position] = field(default_factory=list)
+
+    def add(self, incoming: Change) -> None:
+        loser = incoming if incoming.version < self.change.version else self.change
+        self.hidden.append(loser.record.position)
+        self.change = coalesce(self.change, incoming)
+
+    def unit(self) -> Unit:
+        return Unit(self.change, tuple(self.hidden))
+
+
+class Intake:
+    """Owned by one event loop, with one task that takes. Memory is bounded by whoever adds: see `flow`."""
+
+    def __init__(self) -> None:
+        self._ready: dict[str, _Waiting] = {}
+        self._held: dict[str, _Waiting] = {}
+        self._busy: set[str] = set()
+        self._open = True
+        self._has_ready = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+
+    def add(self, change: Change) -> None:
+        """Let a change wait, joined with what waits for the same row already."""
+        place = self._held if change.key in self._busy else self._ready
+        waiting = place.get(change.key)
+        if waiting is None:
+            place[change.key] = _Waiting(change)
+            self._signal()
+        else:
+            waiting.add(change)
+
+    async def take(self, max_units: int) -> list[Unit]:
+        """Wait for rows that are not in flight, and take the longest waiting of them, up to `max_units`."""
+        await self._has_ready.wait()
+        keys = list(itertools.islice(self._ready, max_units))
+        self._busy.update(keys)
+        units = [self._ready.pop(key).unit() for key in keys]
+        self._signal()
+        return units
+
+    def release(self, key: str) -> None:
+        """End a row's turn; what waited for it is ready now."""
+        self._busy.discard(key)
+        if (waiting := self._held.pop(key, None)) is not None:
+            self._ready[key] = waiting
+        self._signal()
+
+    def clear(self) -> None:
+        """Forget all that waits: its assignment is lost, somebody else will read it. What is in flight goes on."""
+        self._ready.clear()
+        self._held.clear()
+        self._signal()
+
+    def close(self) -> None:
+        """Hand out nothing more."""
+        self._open = False
+        self._signal()
+
+    async def idle(self) -> None:
+        """Wait until no row is in flight."""
+        await self._is_idle.wait()
+
+    @property
+    def rows_in_flight(self) -> int:
+        """How many rows have a unit in flight."""
+        return len(self._busy)
+
+    def _signal(self) -> None:
+        _set(self._has_ready, on=self._open and bool(self._ready))
+        _set(self._is_idle, on=not self._busy)
+
+
+def _set(event: asyncio.Event, *, on: bool) -> None:
+    if on:
+        event.set()
+    else:
+        event.clear()

@@ -1,0 +1,107 @@
+"""The account of every record consumed: open until it has a durable verdict, then counted under exactly one.
+
+From it follow what may be committed, how much memory is in flight, how old the oldest open record is, and whether
+there is progress.
+"""
+
+from collections.abc import Mapping
+
+from worker.metrics import Metrics
+from worker.ports import Commit
+from worker.records import Position, Record, TopicPartition, Verdict
+from worker.runtime.clock import Clock
+from worker.stages.offsets import PartitionProgress, parse_watermark, watermark_text
+
+
+class Ledger:
+    """Belongs to one assignment at a time; what an earlier one left behind is finished but never committed."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._epoch: int | None = None
+        self._partitions: dict[TopicPartition, PartitionProgress] = {}
+        self._committed: dict[TopicPartition, Commit] = {}
+        self.bytes_in_flight = 0
+        self.last_progress = clock.monotonic()
+
+    def begin(self, epoch: int, partitions: Mapping[TopicPartition, str]) -> None:
+        """Take over an assignment; the text is the metadata of each partition's last commit."""
+        self._epoch = epoch
+        self._partitions = {
+            partition: PartitionProgress(parse_watermark(metadata)) for partition, metadata in partitions.items()
+        }
+        self._committed = {}
+        self._account(-self.bytes_in_flight)
+        self.last_progress = self._clock.monotonic()
+
+    def end(self) -> None:
+        """Give the assignment up: from here on its records are nobody's."""
+        self.begin(-1, {})
+        self._epoch = None
+
+    @property
+    def has_assignment(self) -> bool:
+        """Whether this worker takes part in the group (perhaps with no partition at all)."""
+        return self._epoch is not None
+
+    def admit(self, record: Record) -> PartitionProgress | None:
+        """Open an account for a record; None if its assignment is over, so that it must be dropped."""
+        position = record.position
+        progress = self._partitions.get(position.topic_partition)
+        if position.epoch != self._epoch or progress is None:
+            return None
+        if not self.open_records:  # progress is measured from when there was something to do
+            self.last_progress = self._clock.monotonic()
+        progress.fetched(position.offset, record.size, self._clock.monotonic())
+        self._metrics.consumed.labels(position.topic).inc()
+        self._account(record.size)
+        return progress
+
+    def resolve(self, position: Position, verdict: Verdict, reason: str = "") -> None:
+        """Close a record's account with its verdict. Of a lost assignment: nothing happens."""
+        progress = self._partitions.get(position.topic_partition)
+        if position.epoch != self._epoch or progress is None:
+            return
+        size = progress.resolve(position.offset)
+        if size is None:
+            return
+        self._account(-size)
+        self._metrics.records.labels(verdict.value, reason).inc()
+        self.last_progress = self._clock.monotonic()
+        self._metrics.last_progress.set(self._clock.wall_ms() / 1000)
+
+    def commits(self) -> dict[TopicPartition, Commit]:
+        """What has become committable since the last commit."""
+        commits = {}
+        for partition, progress in self._partitions.items():
+            if (committable := progress.committable) is None:
+                continue
+            commit = Commit(committable.offset, watermark_text(committable.watermark))
+            if self._committed.get(partition) != commit:
+                commits[partition] = commit
+        return commits
+
+    def committed(self, commits: Mapping[TopicPartition, Commit]) -> None:
+        """Remember what was committed."""
+        self._committed.update(commits)
+
+    @property
+    def open_records(self) -> int:
+        """How many records have no verdict yet."""
+        return sum(progress.open_records for progress in self._partitions.values())
+
+    def open_by_partition(self) -> dict[TopicPartition, int]:
+        """How many records of each partition have no verdict yet."""
+        return {partition: progress.open_records for partition, progress in self._partitions.items()}
+
+    @property
+    def oldest_age(self) -> float:
+        """Seconds since the oldest open record was fetched; 0 if none is open."""
+        ages = [progress.oldest_fetched_at for progress in self._partitions.values()]
+        known = [age for age in ages if age is not None]
+        return self._clock.monotonic() - min(known) if known else 0.0
+
+    def _account(self, size: int) -> None:
+        self.bytes_in_flight += size
+        self._metrics.in_flight.set(self.bytes_in_flight)

@@ -1,0 +1,59 @@
+"""The hand-over between two stages: a queue bounded in bytes and items, emptied in batches."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class BatchQueue(Generic[T]):
+    """First in, first out. A stage that becomes free takes all that waits for it, up to its budget: no lingering.
+
+    One item larger than the bound still passes, alone, so that nothing can block the queue for ever.
+    """
+
+    def __init__(self, max_bytes: int, max_items: int, on_change: Callable[[int], object] | None = None) -> None:
+        """`on_change` is told the bytes in the queue whenever they change."""
+        self._max_bytes = max_bytes
+        self._max_items = max_items
+        self._on_change = on_change
+        self._items: deque[tuple[T, int]] = deque()
+        self._bytes = 0
+        self._changed = asyncio.Condition()
+
+    @property
+    def size(self) -> int:
+        """Bytes in the queue."""
+        return self._bytes
+
+    async def put(self, item: T, size: int) -> None:
+        """Wait for room, then add an item of `size` bytes."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._has_room(size))
+            self._items.append((item, size))
+            self._account(size)
+            self._changed.notify_all()
+
+    async def take(self, max_bytes: int, max_items: int) -> list[T]:
+        """Wait for an item, then return it with all that follow it within both budgets."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self._items))
+            taken: list[T] = []
+            total = 0
+            while self._items and len(taken) < max_items and (not taken or total + self._items[0][1] <= max_bytes):
+                item, size = self._items.popleft()
+                taken.append(item)
+                total += size
+            self._account(-total)
+            self._changed.notify_all()
+            return taken
+
+    def _has_room(self, size: int) -> bool:
+        return not self._items or (self._bytes + size <= self._max_bytes and len(self._items) < self._max_items)
+
+    def _account(self, size: int) -> None:
+        self._bytes += size
+        if self._on_change is not None:
+            self._on_change(self._bytes)

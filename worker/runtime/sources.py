@@ -1,0 +1,52 @@
+"""Which source a topic belongs to, and how its records are decoded and mapped."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip
+from worker.stages.decode import debezium
+from worker.stages.mapping import map_change
+from worker.stages.rules import SourceRules
+
+Decoder = Callable[[Record, SourceRules], Decoded]
+DECODERS: Final[Mapping[str, Decoder]] = {"debezium": debezium.decode}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReader:
+    """One source: what its topics are, and how its records are read."""
+
+    topics: frozenset[str]
+    pattern: re.Pattern[str] | None
+    decode: Decoder
+    rules: SourceRules
+
+    def read(self, record: Record, watermark: int) -> tuple[Change | Skip | Rejection, int | None]:
+        """Return what a record says, and its own version if it has one."""
+        decoded = self.decode(record, self.rules)
+        if not isinstance(decoded, RowChange):
+            return decoded, None
+        return map_change(record, decoded, self.rules, watermark), decoded.version
+
+
+class SourceReaders:
+    """All sources, found by topic."""
+
+    def __init__(self, readers: Sequence[SourceReader]) -> None:
+        self._readers = readers
+        self._by_topic = {topic: reader for reader in readers for topic in reader.topics}
+        self._by_name = {reader.rules.name: reader for reader in readers}
+
+    def of_topic(self, topic: str) -> SourceReader:
+        """Return the source that reads a topic; the consumer subscribes to no other topics."""
+        reader = self._by_topic.get(topic)
+        if reader is None:
+            matching = (one for one in self._readers if one.pattern is not None and one.pattern.fullmatch(topic))
+            reader = self._by_topic[topic] = next(matching)
+        return reader
+
+    def rules_of(self, source: str) -> SourceRules:
+        """Return the rules of a source by its name."""
+        return self._by_name[source].rules

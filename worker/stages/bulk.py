@@ -1,0 +1,114 @@
+"""Bulk requests: documents to byte-bounded bodies, and each item's response to what happens next.
+
+The table in `judge` was checked against real responses of Elasticsearch 9.5; see docs/reliability.md.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from worker.errors import HaltReason, RejectReason, RetryReason
+from worker.records import DocumentWrite, ItemResponse, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The item needs nothing more."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The item may succeed later, with the same bytes."""
+
+    reason: RetryReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """This document can never be stored."""
+
+    reason: RejectReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The fault is not the document's: nothing can be written until it is mended."""
+
+    reason: HaltReason
+    message: str
+
+
+Judgement = Done | Again | Refused | Stop
+
+_TARGET_FAULTS: Final = frozenset({"routing_missing_exception", "index_closed_exception"})
+_TARGET_PHRASES: Final = ("no write index is defined", "has index routing associated", "not an alias")
+
+
+def item_bytes(write: DocumentWrite, target: str) -> bytes:
+    """Return the two lines of one bulk item; `target` is the write alias."""
+    action = {
+        "index": {
+            "_index": target,
+            "_id": write.place.document_id,
+            "routing": write.place.tenant,
+            "version": write.version,
+            "version_type": write.version_type,
+        }
+    }
+    return b"%b\n%b\n" % (orjson.dumps(action), write.body)
+
+
+def split(sizes: Sequence[int], max_bytes: int, max_count: int) -> Iterator[range]:
+    """Yield consecutive index ranges, each within both bounds; one item that is larger alone goes alone."""
+    start, total = 0, 0
+    for index, size in enumerate(sizes):
+        if index > start and (total + size > max_bytes or index - start >= max_count):
+            yield range(start, index)
+            start, total = index, 0
+        total += size
+    if start < len(sizes):
+        yield range(start, len(sizes))
+
+
+def judge(write: DocumentWrite, response: ItemResponse) -> Judgement:  # noqa: C901 - a table reads best as one
+    """Return what one item's response means."""
+    status, kind, reason = response.status, response.error_type, response.reason
+    message = f"{kind}: {reason}"
+    match status:
+        case 200 | 201:
+            return Done(Verdict.DELETED if write.tombstone else Verdict.INDEXED)
+        case 409:
+            return Done(Verdict.SUPERSEDED)
+        case 401:
+            return Stop(HaltReason.UNAUTHENTICATED, message)
+        case 403:
+            blocked = kind == "cluster_block_exception"
+            return Stop(HaltReason.WRITE_BLOCKED if blocked else HaltReason.FORBIDDEN, message)
+        case 404:
+            return Stop(HaltReason.TARGET_MISSING, message)
+        case 429 if kind == "cluster_block_exception":
+            return Stop(HaltReason.DISK_FLOOD_STAGE, message)
+        case 429:
+            return Again(RetryReason.REJECTED, message)
+        case 400 if kind in _TARGET_FAULTS or any(phrase in reason for phrase in _TARGET_PHRASES):
+            return Stop(HaltReason.TARGET_MISCONFIGURED, message)
+        case 413:
+            return Refused(RejectReason.DOCUMENT_TOO_LARGE, message)
+        case _ if status >= 500:  # noqa: PLR2004 - HTTP's own boundary
+            return Again(RetryReason.SERVER_ERROR, message)
+        case _:
+            return Refused(RejectReason.DOCUMENT_REFUSED, message)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict of a unit from those of its writes: its document's fate comes before its tombstones'."""
+    return min(verdicts, key=_ORDER.index)
+
+
+_ORDER: Final = (Verdict.DEAD_LETTERED, Verdict.INDEXED, Verdict.DELETED, Verdict.SUPERSEDED, Verdict.SKIPPED)

@@ -1,0 +1,82 @@
+"""Bodies of documents and tombstones, serialised once: a retry sends the same bytes."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from worker.records import Change, DocumentWrite, Place, VersionType
+
+VECTOR_FIELD: Final = "embedding"
+SYNC_FIELD: Final = "sync"
+
+
+def document(
+    change: Change, fields: Mapping[str, object], text_hash: str | None, model: str, vector: NDArray[np.float32] | None
+) -> DocumentWrite:
+    """Return the write of a full document.
+
+    A full document, never a partial one: a partial update cannot carry an external version. `text_hash` and `vector`
+    are None for a document without text.
+    """
+    sync: dict[str, object] = {"source": change.source, "key": change.key, "version": change.version}
+    if change.source_ts_ms is not None:
+        sync["source_ts"] = change.source_ts_ms
+    body = nested(fields) | {"tenant": change.place.tenant, SYNC_FIELD: sync}
+    if vector is not None:
+        sync |= {"text_hash": text_hash, "model": model}
+        body[VECTOR_FIELD] = vector
+    return _write(change, change.place, body, tombstone=False)
+
+
+def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
+    """Return the write that marks a row as gone from a place.
+
+    A document, not a delete: Elasticsearch forgets the version of a deleted document after `index.gc_deletes`, and
+    then any replay would revive the row. It has no tenant, no text and no vector, so no search finds it.
+    """
+    sync = {
+        "source": change.source,
+        "key": change.key,
+        "version": change.version,
+        "deleted": True,
+        "deleted_at": now_ms,
+    }
+    return _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
+
+
+def _write(change: Change, place: Place, body: Mapping[str, object], *, tombstone: bool) -> DocumentWrite:
+    return DocumentWrite(
+        place=place,
+        version=change.version,
+        version_type=VersionType.EXTERNAL if change.positioned else VersionType.EXTERNAL_GTE,
+        body=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
+        tombstone=tombstone,
+    )
+
+
+def nested(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return document paths as nested objects; null values are left out, as Elasticsearch treats both alike."""
+    body: dict[str, object] = {}
+    for path, value in fields.items():
+        if value is None:
+            continue
+        *parents, name = path.split(".")
+        target = body
+        for parent in parents:
+            inner = target.setdefault(parent, {})
+            target = inner if isinstance(inner, dict) else target
+        target[name] = value
+    return body
+
+
+def value_at(body: Mapping[str, object], path: str) -> object:
+    """Return the value at a document path, or None where there is nothing."""
+    value: object = body
+    for name in path.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    return value
