@@ -11,8 +11,7 @@ from worker.adapters.elastic_search import ElasticSearcher
 from worker.adapters.sentence_embedder import SentenceEmbedder
 from worker.control.search import search
 from worker.demo.corpus import Document, read_corpus
-from worker.demo.model import DEFAULT_MODEL, find_model
-from worker.errors import OperatorError
+from worker.demo.model import embedding_settings
 from worker.resources import load_index_definition
 from worker.settings import EmbeddingSettings
 from worker.stages.search import Mode
@@ -33,15 +32,11 @@ def words(text: str) -> set[str]:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the model's libraries, not ours
 async def test_a_text_is_found_by_meaning_though_no_word_is_shared(servers: Servers) -> None:
-    try:
-        model = find_model(DEFAULT_MODEL)
-    except OperatorError as error:
-        pytest.skip(str(error))
     tenants = {tenant for tenant, _ in QUESTIONS}
     documents = [document for document in read_corpus() if document.tenant in tenants]
     by_title = {document.title: document for document in documents}
     index = f"relevance-{uuid.uuid4().hex[:12]}"
-    embedder = SentenceEmbedder(EmbeddingSettings(), model)
+    embedder = SentenceEmbedder(EmbeddingSettings.model_validate(embedding_settings()))
     await embedder.start()
     async with AsyncElasticsearch(servers.elasticsearch, max_retries=0) as client:
         await fill(client, index, embedder, documents)

@@ -24,7 +24,7 @@ from worker.demo.compare import Comparison, compare
 from worker.demo.corpus import pick, read_corpus
 from worker.demo.embedded import EmbeddedServers, EmbeddedServersError
 from worker.demo.feed import FeedRecord, expected_rows, feed
-from worker.demo.model import DEFAULT_MODEL, find_model
+from worker.demo.model import embedding_settings
 from worker.demo.searches import show_searches
 from worker.demo.showing import Figures, watched
 from worker.errors import OperatorError
@@ -87,12 +87,6 @@ def demo_settings(kafka: str, elasticsearch: str) -> Settings:
             "server": {"port": 0},
         }
     )
-
-
-def embedding_settings() -> dict[str, str]:
-    """Return settings for the default model: from the local cache, or the folder of the package that carries it."""
-    found = find_model(DEFAULT_MODEL)
-    return {"model": DEFAULT_MODEL} if found == DEFAULT_MODEL else {"model": DEFAULT_MODEL, "path": found}
 
 
 async def _demo(console: Console, settings: Settings, events: int, *, keep: bool) -> int:

@@ -33,6 +33,12 @@ def find_model(setting: str) -> str:
     )
 
 
+def embedding_settings() -> dict[str, str]:
+    """Return settings for the default model: from the local cache, or the folder of the package that carries it."""
+    found = find_model(DEFAULT_MODEL)
+    return {"model": DEFAULT_MODEL} if found == DEFAULT_MODEL else {"model": DEFAULT_MODEL, "path": found}
+
+
 def _caches() -> Iterator[Path]:
     """Yield the folders where sentence-transformers and the Hugging Face hub keep models, as they name them."""
     for variable in ("SENTENCE_TRANSFORMERS_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
