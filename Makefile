@@ -1,0 +1,70 @@
+# Everything here creates what it needs: a virtual environment in .venv with the pinned requirements.
+#
+#   make demo TORCH=cpu      the small CPU build of torch instead of the one with CUDA (where its index can be reached)
+#   make test ARGS="-k foo"  more arguments for pytest
+
+PYTHON ?= python3
+VENV   ?= .venv
+TORCH  ?=
+ARGS   ?=
+EVENTS ?= 2000
+
+UV      := $(VENV)/bin/uv
+INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-jvm lint format docs requirements wheel clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.demo ## see the whole path at work: embedded servers, a real text feed, searches
+	$(VENV)/bin/syncline demo --events $(EVENTS)
+
+test: $(VENV)/.dev ## run the tests on embedded servers (no Java, no Docker)
+	$(VENV)/bin/pytest $(ARGS)
+
+test-jvm: $(VENV)/.dev ## run the tests on real PostgreSQL, Debezium, Kafka and Elasticsearch (needs Maven, JDK 21+)
+	$(VENV)/bin/pytest --servers jvm $(ARGS)
+
+lint: $(VENV)/.dev ## style, types, import contracts
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.dev ## put the code into its form
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+docs: $(VENV)/.dev ## write again what is generated: settings schema, configuration and metrics tables
+	$(VENV)/bin/syncline config schema --output schemas/settings.v1.json
+	$(VENV)/bin/python -m tools.docs
+
+wheel: $(VENV)/.dev ## build the wheel into dist/
+	$(UV) build --quiet --wheel --out-dir dist
+
+requirements: $(VENV)/bin/uv ## pin the newest versions that pyproject.toml allows
+	$(VENV)/bin/python -m tools.pin $(UV)
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+
+$(VENV)/bin/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Syncline needs Python 3.11 or newer: make PYTHON=...")'
+	@echo "Creating a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/bin/uv requirements/demo.txt pyproject.toml
+	@echo "Installing requirements/demo.txt (torch is large: this takes a minute or more)"
+	@$(INSTALL) -r requirements/demo.txt
+	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/uv requirements/dev.txt pyproject.toml
+	@echo "Installing requirements/dev.txt (torch is large: this takes a minute or more)"
+	@$(INSTALL) -r requirements/dev.txt
+	@$(INSTALL) --no-deps --editable .
+	@touch $@
