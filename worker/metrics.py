@@ -45,7 +45,7 @@ class Metrics:
             "syncline_oldest_unresolved_seconds", "Age since its fetch of the oldest unresolved record.", registry=r
         )
         self.in_flight = Gauge(
-            "syncline_in_flight_bytes", "Bytes of records between fetch and acknowledgement.", registry=r
+            "syncline_in_flight_bytes", "Estimated memory of the records between fetch and verdict.", registry=r
         )
         self.paused = Gauge("syncline_fetch_paused", "1 while fetching is paused to bound memory.", registry=r)
         self.queued = Gauge("syncline_stage_queue_bytes", "Bytes waiting before a stage.", ["stage"], registry=r)

@@ -8,9 +8,11 @@ Bytes and counts are plain integers, times are milliseconds since the epoch wher
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from worker.errors import RejectReason, SkipReason
+
+_OBJECT_BYTES: Final = 4096
 
 
 class TopicPartition(NamedTuple):
@@ -45,7 +47,7 @@ class Record:
     position: Position
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
     timestamp_ms: int = 0
 
     @property
@@ -53,6 +55,14 @@ class Record:
         """Bytes of key, value and headers: what the record costs while it is in flight."""
         headers = sum(len(name) + len(value or b"") for name, value in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers
+
+    @property
+    def cost(self) -> int:
+        """Estimated bytes of memory while the record is in flight: its bytes, their parsed form, the objects around.
+
+        Measured on rows of 0.25 to 10 KB: about 4 KB a record and twice its bytes.
+        """
+        return 2 * self.size + _OBJECT_BYTES
 
 
 class Operation(StrEnum):

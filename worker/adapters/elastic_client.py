@@ -11,7 +11,7 @@ from typing import Any
 
 from elastic_transport import ConnectionError as ClientConnectionError
 from elastic_transport import ConnectionTimeout, SerializationError, TlsError, TransportError
-from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
+from elasticsearch import ApiError, AsyncElasticsearch, OrjsonSerializer, UnsupportedProductError
 
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.settings import ElasticsearchSettings
@@ -44,6 +44,8 @@ def build_client(settings: ElasticsearchSettings, *, connections: int = 10) -> A
         max_retries=0,
         retry_on_status=(),
         retry_on_timeout=False,
+        # Ten times faster than the default, on the event loop.
+        serializers={OrjsonSerializer.mimetype: OrjsonSerializer()},
         **options,
     )
 

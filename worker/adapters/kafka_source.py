@@ -6,6 +6,7 @@ between belongs to nobody.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 # How long one call of getmany may wait: bounds how late the caller sees that it may resume, or a listener's fault.
 _WAIT_MS: Final = 500
 _PAUSE_SECONDS: Final = 0.1
+_CLOSE_SECONDS: Final = 5.0
 
 
 class KafkaSource:
@@ -154,8 +156,11 @@ class KafkaSource:
 
     async def close(self) -> None:
         """Leave the group and close all connections."""
-        await self._positions.close()
-        await self._consumer.stop()
+        # The client was seen to hang in stop() when its brokers are gone; the group notices our absence by itself.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._positions.close()
+                await self._consumer.stop()
 
     @property
     def epoch(self) -> int:

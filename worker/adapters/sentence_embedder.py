@@ -9,16 +9,21 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from worker.adapters.processor import available_processors, avoid_illegal_instructions
 from worker.errors import Halt, HaltReason, OperatorError
 from worker.ports import Vectors
 from worker.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+# Far above the longest real tokens: the model sees the same tokens with and without the cut.
+_CHARACTERS_A_TOKEN: Final = 40
+_FALLBACK_TOKENS: Final = 8192
 
 
 class SentenceEmbedder:
@@ -31,6 +36,7 @@ class SentenceEmbedder:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
         self._model: SentenceTransformer | None = None
         self._dimensions = 0
+        self._max_characters = 0
 
     @property
     def model(self) -> str:
@@ -75,6 +81,8 @@ class SentenceEmbedder:
         if Path(self._path).is_dir():
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        if self._settings.precision == "bf16" and self._settings.device == "cpu":
+            avoid_illegal_instructions()
         import torch  # noqa: PLC0415 - takes seconds: only the thread that needs it pays
         import transformers  # noqa: PLC0415
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415
@@ -85,16 +93,18 @@ class SentenceEmbedder:
             self._path,
             revision=self._settings.revision,
             device=self._settings.device,
-            model_kwargs={"torch_dtype": torch.bfloat16} if self._settings.precision == "bf16" else {},
+            model_kwargs={"dtype": torch.bfloat16} if self._settings.precision == "bf16" else {},
         )
         model.eval()
         self._model = model
+        self._max_characters = _CHARACTERS_A_TOKEN * (model.max_seq_length or _FALLBACK_TOKENS)
         self._dimensions = len(self._encode(["warm up"])[0])
 
     def _encode(self, texts: list[str]) -> Vectors:
         assert self._model is not None, "start() comes first"
         vectors = self._model.encode(
-            texts,
+            # What the model would cut off anyway need not be tokenised: a huge text costs seconds and memory there.
+            [text[: self._max_characters] for text in texts],
             batch_size=len(texts),
             show_progress_bar=False,
             convert_to_numpy=True,
@@ -114,8 +124,3 @@ def check_vectors(vectors: Vectors, count: int, dimensions: int) -> None:
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1))
     if bad.size:
         raise Halt(HaltReason.EMBEDDER_FAILED, f"the model returned {bad.size} of {count} vectors not finite, or zero")
-
-
-def available_processors() -> int:
-    """Return the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

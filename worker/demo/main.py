@@ -140,7 +140,7 @@ async def _stream(settings: Settings, records: Iterable[FeedRecord], figures: Fi
     async with kafka_feed(settings.kafka) as writer:
         for piece in _pieces(records):
             await writer.send(TOPIC, [(record.key, record.value, record.headers) for record in piece])
-            sent_ahead = 10 * _CHUNK
+            sent_ahead = 2 * _CHUNK
             while (
                 figures.total("syncline_records_consumed_total") - figures.total("syncline_records_total") > sent_ahead
             ):

@@ -12,7 +12,7 @@ from worker.settings import DeliverySettings
 
 _log = logging.getLogger(__name__)
 # The client retries a commit without end; a commit given up is made good by the next one.
-_COMMIT_SECONDS: Final = 10.0
+_COMMIT_SECONDS: Final = 5.0
 
 
 class Committer:

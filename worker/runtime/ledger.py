@@ -53,9 +53,9 @@ class Ledger:
             return None
         if not self.open_records:  # progress is measured from when there was something to do
             self.last_progress = self._clock.monotonic()
-        progress.fetched(position.offset, record.size, self._clock.monotonic())
+        progress.fetched(position.offset, record.cost, self._clock.monotonic())
         self._metrics.consumed.labels(position.topic).inc()
-        self._account(record.size)
+        self._account(record.cost)
         return progress
 
     def resolve(self, position: Position, verdict: Verdict, reason: str = "") -> None:

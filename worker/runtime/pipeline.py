@@ -9,7 +9,7 @@ the one after that looked up. No stage waits for a batch to fill: it takes what 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.metrics import Metrics
@@ -28,6 +28,7 @@ from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
+from worker.stages.bulk import split
 from worker.stages.planning import NeedsVector, Plan, Ready, Superseded, plan, with_vector
 
 _log = logging.getLogger(__name__)
@@ -192,10 +193,17 @@ class Pipeline:
         while True:
             works = await self._to_send.take(int(self._batch.bulk_bytes), self._batch.bulk_documents)
             items: list[Item] = [item for work in works for item in items_of(work, self._ports.sink.target)]
-            await self._sender.send(items)
+            for part in self._parts(items):
+                await self._sender.send(part)
             for work in works:
                 await self._end(work)
             self._flow.adjust()
+
+    def _parts(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+        """A row may bring several writes, so what was taken within the budgets may be more than one request."""
+        sizes = [len(item.data) for item in items]
+        for part in split(sizes, int(self._batch.bulk_bytes), self._batch.bulk_documents):
+            yield items[part.start : part.stop]
 
     async def _end(self, work: Work) -> None:
         if work.rejection is not None:

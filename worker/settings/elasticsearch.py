@@ -13,13 +13,13 @@ class ElasticsearchSettings(Group):
 
     hosts: list[HttpUrl] = Field(default=[HttpUrl("http://localhost:9200")], min_length=1)
     """Nodes, each `http(s)://host:port`; requests are spread over them."""
-    api_key: SecretStr | None = None
+    api_key: SecretStr | None = Field(default=None, min_length=1)
     """API key, in the encoded form that Elasticsearch returns; better given as `api_key_file`."""
     api_key_file: Path | None = None
     """File whose first line is the API key."""
-    username: str | None = None
+    username: str | None = Field(default=None, min_length=1)
     """User for basic authentication, where there is no API key."""
-    password: SecretStr | None = None
+    password: SecretStr | None = Field(default=None, min_length=1)
     """Password for basic authentication; better given as `password_file`."""
     password_file: Path | None = None
     """File whose first line is the password."""

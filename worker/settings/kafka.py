@@ -1,12 +1,15 @@
 """Where change events come from, and how this worker takes part in the consumer group."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from worker.settings.types import Bytes, Group, Seconds, read_secret, refuse_both
+
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}")
 
 
 class SecurityProtocol(StrEnum):
@@ -42,9 +45,9 @@ class KafkaSecurity(Group):
     """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as the brokers' listener has it."""
     mechanism: SaslMechanism | None = None
     """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; needed with the SASL protocols."""
-    username: str | None = None
+    username: str | None = Field(default=None, min_length=1)
     """User for PLAIN and SCRAM."""
-    password: SecretStr | None = None
+    password: SecretStr | None = Field(default=None, min_length=1)
     """Password for PLAIN and SCRAM; better given as `password_file`."""
     password_file: Path | None = None
     """File whose first line is the password."""
@@ -84,7 +87,17 @@ class KafkaSecurity(Group):
             raise ValueError(f"mechanism {self.mechanism} needs username, and password or password_file")
         if (self.certificate_file is None) != (self.key_file is None):
             raise ValueError("certificate_file and key_file go together: give both or neither")
+        self._refuse_unused()
         return self
+
+    def _refuse_unused(self) -> None:
+        """Refuse what the protocol would not use: an operator who gave it believes that it protects something."""
+        login = (self.username, self.password, self.password_file, self.token_file)
+        if not self.uses_sasl and any(value is not None for value in login):
+            raise ValueError(f"protocol {self.protocol} uses no login: set protocol SASL_SSL, or remove the login")
+        files = (self.ca_file, self.certificate_file)
+        if not self.uses_tls and any(value is not None for value in files):
+            raise ValueError(f"protocol {self.protocol} uses no TLS: set protocol SSL or SASL_SSL, or remove the files")
 
     @property
     def _has_login(self) -> bool:
@@ -106,7 +119,7 @@ class KafkaSettings(Group):
     on_lost_offsets: OffsetPolicy = OffsetPolicy.FAIL
     """What to do when the committed offset is no longer in the log (retention ran past it): changes may be lost, so the
     default is to stop and say so; `earliest` reads on from what is left."""
-    dead_letter_topic: str | None = None
+    dead_letter_topic: str | None = Field(default=None, min_length=1)
     """Topic for records that can never be indexed. Without one such a record stops the worker, uncommitted."""
     session_timeout: Seconds = Field(default=45.0, ge=6, le=1800)
     """Seconds without a heartbeat after which the group gives this worker's partitions away."""
@@ -119,8 +132,8 @@ class KafkaSettings(Group):
 
     @model_validator(mode="after")
     def _addresses(self) -> Self:
-        for server in self.bootstrap_servers:
-            host, _, port = server.rpartition(":")
-            if not host or not port.isdecimal():
-                raise ValueError(f"bootstrap_servers: {server!r} is not host:port, such as kafka-0.kafka:9092")
+        for number, server in enumerate(self.bootstrap_servers):
+            if not _ADDRESS.fullmatch(server):
+                # Not repeated: what stands here by mistake may be a URL with a password.
+                raise ValueError(f"bootstrap_servers[{number}] is not host:port, such as kafka-0.kafka:9092")
         return self

@@ -4,12 +4,11 @@ import re
 from typing import Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from typing_extensions import override
 
 from worker.settings.elasticsearch import ElasticsearchSettings, IndexSettings
 from worker.settings.kafka import KafkaSettings
 from worker.settings.sources import SourceSettings
+from worker.settings.types import Group
 from worker.settings.worker import (
     BatchSettings,
     DeliverySettings,
@@ -19,52 +18,36 @@ from worker.settings.worker import (
     check_delivery,
 )
 
-ENV_PREFIX = "SYNCLINE_"
 
-
-class Settings(BaseSettings):
+class Settings(Group):
     """Settings of Syncline. Each comes from the environment (`SYNCLINE_KAFKA__GROUP_ID`), else from the configuration
     file, else from its default.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-    )
-
     kafka: KafkaSettings = KafkaSettings()
+    """Where change events come from, and the consumer group that reads them."""
     elasticsearch: ElasticsearchSettings = ElasticsearchSettings()
+    """Where documents go."""
     index: IndexSettings = IndexSettings()
+    """Which index, under which names."""
     sources: list[SourceSettings] = Field(min_length=1)
     """The kinds of rows to keep in step; at least one."""
     embedding: EmbeddingSettings = EmbeddingSettings()
+    """The model that turns text into vectors."""
     batch: BatchSettings = BatchSettings()
+    """How much may be in flight, and how much goes into one step."""
     delivery: DeliverySettings = DeliverySettings()
+    """Commits, retries and the end of the process."""
     server: ServerSettings = ServerSettings()
+    """The HTTP server of metrics and probes."""
     log: LogSettings = LogSettings()
-
-    @classmethod
-    @override
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, whose content comes in as init arguments; read nothing else."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
+    """What is logged, and how."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         check_delivery(self.delivery, self.kafka.rebalance_timeout)
         _check_sources(self.sources)
+        _check_dead_letters(self.kafka.dead_letter_topic, self.sources)
         return self
 
 
@@ -74,15 +57,15 @@ def _check_sources(sources: list[SourceSettings]) -> None:
     Raises:
         ValueError: naming both.
     """
+    names = [source.name for source in sources]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"sources: the name {twice!r} is given twice: every source needs its own")
     owners: dict[str, str] = {}
     for source in sources:
-        if source.name in owners.values():
-            raise ValueError(f"sources: the name {source.name!r} is given twice: every source needs its own")
         for topic in source.topics:
             owner = owners.setdefault(topic, source.name)
             if owner != source.name:
                 raise ValueError(f"sources: {owner!r} and {source.name!r} both read {topic!r}: give it to one of them")
-        owners.setdefault(f"name {source.name}", source.name)
     for source in (source for source in sources if source.pattern is not None):
         for other in (other for other in sources if other is not source):
             claimed = [topic for topic in other.topics if re.fullmatch(source.pattern or "", topic)]
@@ -91,3 +74,16 @@ def _check_sources(sources: list[SourceSettings]) -> None:
                     f"sources: the pattern of {source.name!r} matches {claimed[0]!r}, which {other.name!r} reads: "
                     "narrow the pattern"
                 )
+
+
+def _check_dead_letters(topic: str | None, sources: list[SourceSettings]) -> None:
+    """Refuse a dead-letter topic that is read as a source: every rejected record would come back for ever.
+
+    Raises:
+        ValueError: naming the source.
+    """
+    for source in sources:
+        if topic is not None and (topic in source.topics or re.fullmatch(source.pattern or "(?!)", topic)):
+            raise ValueError(
+                f"kafka.dead_letter_topic: {topic!r} is read by the source {source.name!r}: choose another topic"
+            )

@@ -17,5 +17,17 @@ def show(settings: Settings) -> str:
 
 def schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration file, for editors and for checks of manifests."""
-    content = Settings.model_json_schema(by_alias=True)
+    content: dict[str, Any] = _unwrapped(Settings.model_json_schema(by_alias=True))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **content}
+
+
+def _unwrapped(content: Any) -> Any:  # noqa: ANN401 - as free as JSON is
+    """Join the lines of descriptions: they are wrapped for the source code, not for the reader."""
+    if isinstance(content, list):
+        return [_unwrapped(value) for value in content]
+    if not isinstance(content, dict):
+        return content
+    return {
+        key: " ".join(value.split()) if key == "description" and isinstance(value, str) else _unwrapped(value)
+        for key, value in content.items()
+    }

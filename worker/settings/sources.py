@@ -2,9 +2,9 @@
 
 import re
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from worker.settings.types import Group
 from worker.stages.rules import RESERVED_FIELDS, FieldRule, FieldType, IdScope, SourceRules
@@ -24,6 +24,29 @@ class FieldSettings(Group):
     """Column of the row."""
     type: FieldType = FieldType.AS_IS
     """What the JSON value means, where JSON alone does not say it: a Debezium `timestamp` is a bare integer."""
+
+
+_COLUMN: Final = "<column>"
+_RULE: Final = "<rule>"
+FIELD_TAGS: Final = frozenset({_COLUMN, _RULE})
+"""What pydantic writes into the path of a mistake inside a field; no operator wrote it."""
+
+
+def _form_of(value: object) -> str | None:
+    if isinstance(value, str):
+        return _COLUMN
+    return _RULE if isinstance(value, (dict, FieldSettings)) else None
+
+
+# Told apart by form, so that a mistake in one form is not explained a second time as the other.
+_Field = Annotated[
+    Annotated[str, Field(min_length=1), Tag(_COLUMN)] | Annotated[FieldSettings, Tag(_RULE)],
+    Discriminator(
+        _form_of,
+        custom_error_type="field_form",
+        custom_error_message="should be a column name, or a mapping such as {from: column, type: json}",
+    ),
+]
 
 
 class SourceSettings(Group):
@@ -47,7 +70,7 @@ class SourceSettings(Group):
     """`tenant_scoped` joins tenant and key into `_id`; `global` is for keys that are unique over all tenants."""
     version_epoch: int = Field(default=0, ge=0, le=127)
     """Raised by one when the database is restored or fails over to a history with lower positions."""
-    fields: dict[str, str | FieldSettings] = Field(min_length=1)
+    fields: dict[str, _Field] = Field(min_length=1)
     """Document field -> column name, or -> `{from: column, type: ...}`."""
     embed: list[str] = Field(min_length=1)
     """Document fields whose text is embedded, joined by a space in this order."""

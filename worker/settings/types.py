@@ -1,18 +1,25 @@
 """Types that more than one settings group uses: durations, sizes, secrets that may live in a file."""
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, SecretStr, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, PlainSerializer, SecretStr, WithJsonSchema
 
 from worker.errors import OperatorError
 
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_UNIT_BYTES: Final = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024}
 
 
-def _parse_duration(value: object) -> float:
+def parse_duration(value: object) -> float:
+    """Return seconds from a number of seconds, or from text such as `250ms`.
+
+    Raises:
+        ValueError: it is neither, or negative, or not finite.
+    """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
     elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
@@ -21,12 +28,32 @@ def _parse_duration(value: object) -> float:
         raise ValueError("expected a duration such as 250ms, 30s, 5m, 12h or 7d")
     if seconds < 0:
         raise ValueError("a duration cannot be negative")
+    if not math.isfinite(seconds):
+        raise ValueError("a duration must be finite; write a large one, such as 365d")
     return seconds
+
+
+def format_duration(seconds: float) -> str | float:
+    """Return what a person would write and `parse_duration` reads as the very same number."""
+    for unit, size in reversed(_UNIT_SECONDS.items()):
+        text = f"{round(seconds / size)}{unit}"
+        if parse_duration(text) == seconds:
+            return text
+    return seconds
+
+
+def format_bytes(size: int) -> str | int:
+    """Return the largest binary unit that the size is a whole number of, else the plain number."""
+    for unit, bytes_ in _UNIT_BYTES.items():
+        if size and size % bytes_ == 0:
+            return f"{size // bytes_}{unit}"
+    return int(size)
 
 
 Seconds = Annotated[
     float,
-    BeforeValidator(_parse_duration),
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema(
         {"type": ["number", "string"], "minimum": 0, "pattern": rf"^{_DURATION.pattern}$", "examples": ["30s", "7d"]}
     ),
@@ -35,7 +62,15 @@ Seconds = Annotated[
 
 Bytes = Annotated[
     ByteSize,
-    WithJsonSchema({"type": ["integer", "string"], "minimum": 0, "examples": ["5MiB", 1048576]}),
+    PlainSerializer(format_bytes, when_used="json"),
+    WithJsonSchema(
+        {
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": r"^\d+(\.\d+)?\s*([KkMmGgTtPp]?[Ii]?[Bb])?$",
+            "examples": ["5MiB", 1048576],
+        }
+    ),
 ]
 """Bytes; written as an integer or as `512KiB`, `5MiB`, `1GB`."""
 

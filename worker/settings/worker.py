@@ -35,7 +35,8 @@ class BatchSettings(Group):
     """
 
     max_in_flight: Bytes = Field(default=Bytes(64 * _MIB), ge=_MIB)
-    """Bytes of records between fetch and acknowledgement above which partitions are paused; resumed below half."""
+    """Memory that records between fetch and verdict may take, as estimated from their size (twice their bytes and 4 KiB
+    each); above it fetching pauses, below half of it it resumes."""
     lookup_documents: int = Field(default=500, ge=1, le=10_000)
     """Rows in one multi-get."""
     embed_texts: int = Field(default=32, ge=1, le=4096)

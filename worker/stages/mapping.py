@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from worker.errors import RejectReason
 from worker.records import Change, Operation, Place, Record, Rejection, RowChange
 from worker.stages import identity
-from worker.stages.conversion import UNAVAILABLE, convert
+from worker.stages.conversion import UNAVAILABLE, convert, is_unavailable
 from worker.stages.rules import SourceRules
 
 
@@ -69,7 +69,10 @@ def _tenant(change: RowChange, rules: SourceRules) -> str:
         raise _Unmappable(RejectReason.TENANT_UNKNOWN, f"the event does not carry tenant column {column!r}: {remedy}")
     tenant = _tenant_text(value)
     if tenant is None:
-        raise _Unmappable(RejectReason.TENANT_MISSING, f"tenant column {column!r} is null, empty or no text or number")
+        raise _Unmappable(
+            RejectReason.TENANT_MISSING,
+            f"tenant column {column!r} is null, blank, over 512 bytes, or no text or number",
+        )
     return tenant
 
 
@@ -98,7 +101,7 @@ def _fields(row: Mapping[str, object], rules: SourceRules) -> tuple[dict[str, ob
                 f"the row has no column {rule.column!r} for field {rule.name!r}; it has: {known}",
             )
         value = row[rule.column]
-        if value == UNAVAILABLE:
+        if is_unavailable(value):
             absent.add(rule.name)
             continue
         try:

@@ -8,7 +8,7 @@ from typing import Final
 
 from worker.errors import RejectReason, SkipReason
 from worker.records import Decoded, Operation, Record, Rejection, RowChange, Skip
-from worker.stages.decode.json_values import parse, unwrapped
+from worker.stages.decode.json_values import cut, parse, shown, unwrapped
 from worker.stages.decode.version import version_of
 from worker.stages.rules import SourceRules
 
@@ -19,8 +19,8 @@ _OPERATIONS: Final = {
     "d": Operation.DELETE,
 }
 _HEARTBEAT: Final = frozenset({"ts_ms"})
-_TRANSACTION: Final = frozenset({"status", "id"})
-_SCHEMA_CHANGE: Final = frozenset({"databaseName", "ddl"})
+_TRANSACTION: Final = frozenset({"status", "id", "event_count", "data_collections"})
+_SCHEMA_CHANGE: Final = frozenset({"databaseName", "ddl", "tableChanges"})
 
 
 def decode(record: Record, rules: SourceRules) -> Decoded:
@@ -47,7 +47,7 @@ def _without_operation(event: Mapping[str, object]) -> Decoded:
         return Skip(SkipReason.NOT_A_ROW)
     return Rejection(
         RejectReason.NOT_AN_EVENT,
-        f"the value has no 'op', so it is no Debezium change event; its keys: {_shortened(', '.join(sorted(names)))}",
+        f"the value has no 'op', so it is no Debezium change event; its keys: {cut(', '.join(sorted(names)), 120)}",
     )
 
 
@@ -71,7 +71,7 @@ def _row_change(event: Mapping[str, object], key: Mapping[str, object], rules: S
         return Rejection(RejectReason.UNSUPPORTED_OPERATION, "the table was truncated (op 't'): rebuild the index")
     operation = _OPERATIONS.get(code) if isinstance(code, str) else None
     if operation is None:
-        return Rejection(RejectReason.UNKNOWN_OPERATION, f"op {_shortened(repr(code))} is not one of c, u, r, d, t, m")
+        return Rejection(RejectReason.UNKNOWN_OPERATION, f"op {shown(code)} is not one of c, u, r, d, t, m")
     source = event.get("source")
     if not isinstance(source, dict):
         return Rejection(RejectReason.POSITION_INVALID, "the event has no 'source' block, so no position")
@@ -89,9 +89,5 @@ def _row_change(event: Mapping[str, object], key: Mapping[str, object], rules: S
         row=row,
         before=before if isinstance(before, dict) else {},
         version=version,
-        source_ts_ms=moment if isinstance(moment, int) and moment > 0 else None,
+        source_ts_ms=moment if isinstance(moment, int) and not isinstance(moment, bool) and moment > 0 else None,
     )
-
-
-def _shortened(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else text[:limit] + "..."

@@ -9,6 +9,7 @@ from typing import Final
 
 from worker.errors import RejectReason
 from worker.records import Rejection
+from worker.stages.decode.json_values import shown
 
 POSITION_BITS: Final = 56
 _POSITION_LIMIT: Final = 1 << POSITION_BITS
@@ -20,11 +21,11 @@ def version_of(source: Mapping[str, object], version_epoch: int) -> int | Reject
     if connector != "postgresql":
         return Rejection(
             RejectReason.POSITION_INVALID,
-            f"the event comes from connector {connector!r}; positions are known for 'postgresql' only",
+            f"the event comes from connector {shown(connector)}; positions are known for 'postgresql' only",
         )
     position = source.get("lsn")
     if position is None:
         return None
     if not isinstance(position, int) or isinstance(position, bool) or not 0 < position < _POSITION_LIMIT:
-        return Rejection(RejectReason.POSITION_INVALID, f"source.lsn {position!r} is not between 1 and 2^56")
+        return Rejection(RejectReason.POSITION_INVALID, f"source.lsn {shown(position)} is not between 1 and 2^56")
     return version_epoch << POSITION_BITS | position
