@@ -14,21 +14,23 @@ from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_search import ElasticSearcher
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
+from worker.adapters.kafka_check import check_kafka
 from worker.adapters.kafka_dead_letters import KafkaDeadLetters
 from worker.adapters.kafka_source import KafkaSource
 from worker.adapters.sentence_embedder import SentenceEmbedder
 from worker.control.apply import Report, apply
 from worker.control.search import search
-from worker.control.target import check_target, explained
+from worker.control.target import check_alias, check_target, explained
+from worker.errors import OperatorError
 from worker.metrics import Metrics
-from worker.ports import Embedder, IndexAdmin
+from worker.ports import Embedder
 from worker.runtime.clock import Clock
 from worker.runtime.daemon import supervise
 from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
 from worker.runtime.pipeline import Pipeline, Ports
 from worker.runtime.sources import DECODERS, SourceReader, SourceReaders
-from worker.settings import Settings, SourceSettings
+from worker.settings import EmbeddingSettings, Settings, SourceSettings
 from worker.stages.search import Hit, Mode
 
 _log = logging.getLogger(__name__)
@@ -68,12 +70,14 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
     Raises:
         OperatorError: the model, the target or the connection to Kafka is not as the settings say.
     """
+    refuse_missing_model(settings.embedding)
     async with contextlib.AsyncExitStack() as closing:
         client = build_client(settings.elasticsearch, connections=2 * settings.batch.bulk_concurrency + 2)
         closing.push_async_callback(client.close)
-        # The target is checked first: it answers at once, a model takes seconds to load.
+        # Cheap checks first: they answer at once, a model takes seconds to load.
         admin = ElasticAdmin(client)
-        await _reach(admin, settings)
+        await check_alias(admin, settings)
+        await check_kafka(settings.kafka, subscription(settings.sources)[0])
         embedder = SentenceEmbedder(settings.embedding)
         closing.push_async_callback(embedder.close)
         await embedder.start()
@@ -94,9 +98,16 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         yield Pipeline(ports, source_readers(settings.sources), settings.batch, settings.delivery, metrics)
 
 
-async def _reach(admin: IndexAdmin, settings: Settings) -> None:
-    with explained(settings.elasticsearch):
-        await admin.indices([settings.index.writer_alias])
+def refuse_missing_model(embedding: EmbeddingSettings) -> None:
+    """Refuse a folder that is not there, before anything slow is tried.
+
+    Raises:
+        OperatorError: naming the setting.
+    """
+    if embedding.path is not None and not embedding.path.is_dir():
+        raise OperatorError(
+            f"embedding.path: there is no folder {embedding.path}: give the folder that holds the model"
+        )
 
 
 async def _dead_letters(settings: Settings, closing: contextlib.AsyncExitStack) -> KafkaDeadLetters | None:
@@ -152,6 +163,8 @@ async def search_index(
     Raises:
         OperatorError: Elasticsearch or the model cannot be reached, or the question is empty.
     """
+    if mode is not Mode.WORDS:
+        refuse_missing_model(settings.embedding)
     async with contextlib.AsyncExitStack() as closing:
         client = build_client(settings.elasticsearch)
         closing.push_async_callback(client.close)

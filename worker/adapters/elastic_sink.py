@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from elasticsearch import ApiError, AsyncElasticsearch
+from typing_extensions import override
 
 from worker.adapters.elastic_client import describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
-from worker.ports import RequestTooLargeError
+from worker.ports import RequestTooLargeError, Sink
 from worker.records import ItemResponse
 
 # Less to parse, and no parts of documents: error reasons are cut down to what names the fault.
@@ -17,7 +18,7 @@ _FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,
 _PATH: Final = f"/_bulk?require_alias=true&filter_path={_FILTER}"
 
 
-class ElasticSink:
+class ElasticSink(Sink):
     """`ports.Sink` on the write alias. `require_alias` keeps a missing alias from becoming an index."""
 
     def __init__(self, client: AsyncElasticsearch, write_alias: str) -> None:
@@ -25,10 +26,12 @@ class ElasticSink:
         self._alias = write_alias
 
     @property
+    @override
     def target(self) -> str:
         """The write alias."""
         return self._alias
 
+    @override
     async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
         """Send one body. POST, because aiohttp silently sends a PUT twice when a kept connection drops."""
         try:
@@ -53,6 +56,7 @@ class ElasticSink:
             case _:
                 return Halt(HaltReason.TARGET_MISCONFIGURED, f"{self._alias}: {describe(error)}")
 
+    @override
     async def probe(self) -> None:
         """Check that the write alias exists."""
         try:
@@ -61,6 +65,7 @@ class ElasticSink:
         except ApiError as error:
             raise self._request_fault(error) from error
 
+    @override
     async def close(self) -> None:
         """Close the client's connections."""
         await self._client.close()

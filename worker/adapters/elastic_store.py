@@ -4,16 +4,18 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from elasticsearch import ApiError, AsyncElasticsearch
+from typing_extensions import override
 
 from worker.adapters.elastic_client import describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.ports import DocumentStore
 from worker.records import Place, Stored
 from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD
 
 _NEEDED: Final = [f"{SYNC_FIELD}.*", VECTOR_FIELD]
 
 
-class ElasticStore:
+class ElasticStore(DocumentStore):
     """`ports.DocumentStore` on the write alias, by multi-get: real time, and routed document by document."""
 
     def __init__(self, client: AsyncElasticsearch, write_alias: str) -> None:
@@ -22,6 +24,7 @@ class ElasticStore:
         # From 9.2 on, vectors are left out of _source unless asked for; older servers refuse the very question.
         self._asks_for_vectors = True
 
+    @override
     async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
         """Return what is stored at each place, in order."""
         if not places:

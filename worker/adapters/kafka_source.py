@@ -27,7 +27,7 @@ from typing_extensions import override
 from worker.adapters.kafka_client import connection_options, start_up_faults
 from worker.adapters.kafka_offsets import StartPositions
 from worker.errors import OperatorError, RetryLater, RetryReason
-from worker.ports import AssignmentListener, Commit, CommitRefusedError
+from worker.ports import AssignmentListener, Commit, CommitRefusedError, Source
 from worker.records import Position, Record, TopicPartition
 from worker.settings import KafkaSettings
 
@@ -38,7 +38,7 @@ _PAUSE_SECONDS: Final = 0.1
 _CLOSE_SECONDS: Final = 5.0
 
 
-class KafkaSource:
+class KafkaSource(Source):
     """`ports.Source` on a consumer group."""
 
     def __init__(self, settings: KafkaSettings, topics: Sequence[str], pattern: str | None = None) -> None:
@@ -69,6 +69,7 @@ class KafkaSource:
         self._next: dict[TopicPartition, int] = {}
         self._fault: Exception | None = None
 
+    @override
     async def start(self, listener: AssignmentListener) -> None:
         """Connect, check that the topics exist, and join the group."""
         with start_up_faults(self._settings):
@@ -90,6 +91,7 @@ class KafkaSource:
                 "correct its name, or create it first"
             )
 
+    @override
     async def fetch(self) -> Sequence[Record]:
         """Wait up to half a second for records; at most `kafka.fetch_max_records` of them."""
         if self._fault is not None:
@@ -121,16 +123,19 @@ class KafkaSource:
             timestamp_ms=message.timestamp,
         )
 
+    @override
     def pause(self) -> None:
         """Fetch nothing more until `resume`; the client goes on with its heartbeats."""
         self._paused = True
         self._consumer.pause(*self._consumer.assignment())
 
+    @override
     def resume(self) -> None:
         """Fetch again."""
         self._paused = False
         self._consumer.resume(*self._consumer.assignment())
 
+    @override
     async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
         """Commit offsets with their metadata."""
         offsets = {
@@ -144,6 +149,7 @@ class KafkaSource:
         except KafkaError as error:
             raise RetryLater(RetryReason.CONNECTION, f"the commit failed: {error!r}") from error
 
+    @override
     def lag(self) -> Mapping[TopicPartition, int]:
         """Records between the last fetched one and the end of the log, where the end is known."""
         lags = {}
@@ -154,6 +160,7 @@ class KafkaSource:
                 lags[_ours(partition)] = max(0, end - fetched)
         return lags
 
+    @override
     async def close(self) -> None:
         """Leave the group and close all connections."""
         # The client was seen to hang in stop() when its brokers are gone; the group notices our absence by itself.

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from typing_extensions import override
 
 from worker.adapters.processor import available_processors, avoid_illegal_instructions
 from worker.errors import Halt, HaltReason, OperatorError
-from worker.ports import Vectors
+from worker.ports import Embedder, Vectors
 from worker.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _CHARACTERS_A_TOKEN: Final = 40
 _FALLBACK_TOKENS: Final = 8192
 
 
-class SentenceEmbedder:
+class SentenceEmbedder(Embedder):
     """`ports.Embedder` on a sentence-transformers model."""
 
     def __init__(self, settings: EmbeddingSettings) -> None:
@@ -39,16 +40,19 @@ class SentenceEmbedder:
         self._max_characters = 0
 
     @property
+    @override
     def model(self) -> str:
         """`name` or `name@revision`, as given in the settings."""
         revision = self._settings.revision
         return self._settings.model if revision is None else f"{self._settings.model}@{revision}"
 
     @property
+    @override
     def dimensions(self) -> int:
         """Length of a vector; known after `start`."""
         return self._dimensions
 
+    @override
     async def start(self) -> None:
         """Load the model and embed one text, so that the first record does not pay for it."""
         loop = asyncio.get_running_loop()
@@ -61,6 +65,7 @@ class SentenceEmbedder:
                 "sentence-transformers model that can be reached, or embedding.path to a folder with one"
             ) from error
 
+    @override
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one vector a text."""
         loop = asyncio.get_running_loop()
@@ -71,6 +76,7 @@ class SentenceEmbedder:
         check_vectors(vectors, len(texts), self._dimensions)
         return vectors
 
+    @override
     async def close(self) -> None:
         """Wait for the call in progress; texts that wait behind it are dropped."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)

@@ -12,6 +12,19 @@ from worker.stages.index_state import IndexState, Json
 _VECTOR = "embedding"
 
 
+async def check_alias(admin: IndexAdmin, settings: Settings) -> None:
+    """Check what can be checked of the write alias before the model is loaded: that it can be reached and is one.
+
+    Raises:
+        OperatorError: the worker could not write: one sentence that says what to change.
+    """
+    alias = settings.index.writer_alias
+    with explained(settings.elasticsearch):
+        indices = await admin.indices([alias])
+    index = _write_index(alias, indices)
+    _check_routing(alias, index, indices[index])
+
+
 async def check_target(admin: IndexAdmin, settings: Settings, dimensions: int, model: str) -> list[str]:
     """Check the write alias and its index against the embedder; return warnings, each one sentence for the log.
 

@@ -4,7 +4,10 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from typing_extensions import override
+
 from worker.metrics import Metrics
+from worker.ports import AssignmentListener
 from worker.records import TopicPartition
 from worker.runtime.committer import Committer
 from worker.runtime.intake import Intake
@@ -14,7 +17,7 @@ from worker.settings import DeliverySettings
 _log = logging.getLogger(__name__)
 
 
-class Assignment:
+class Assignment(AssignmentListener):
     """`ports.AssignmentListener`: every rebalance takes all partitions away and gives a new set."""
 
     def __init__(
@@ -26,6 +29,7 @@ class Assignment:
         self._timeout = settings.drain_timeout
         self._metrics = metrics
 
+    @override
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Drop what waits, finish what is in flight within the deadline, commit, and give the account up."""
         _log.info("partitions revoked", extra={"action": "revoked", "partitions": _names(partitions)})
@@ -33,6 +37,7 @@ class Assignment:
         await self._finish()
         self._ledger.end()
 
+    @override
     async def assigned(self, epoch: int, partitions: Mapping[TopicPartition, str]) -> None:
         """Open an account for the new partitions."""
         self._metrics.rebalances.inc()

@@ -50,8 +50,9 @@ def _key_parts(change: RowChange, rules: SourceRules) -> list[str]:
     parts = []
     for column in rules.id_columns:
         values = (place[column] for place in (change.key, change.row, change.before) if column in place)
+        value = next(values, None)
         try:
-            parts.append(identity.key_part(next(values, None)))
+            parts.append(identity.key_part(None if is_unavailable(value) else value))
         except ValueError as error:
             raise _Unmappable(
                 RejectReason.KEY_MISSING,
@@ -84,7 +85,8 @@ def _tenant_text(value: object) -> str | None:
 
 def _former_place(change: RowChange, rules: SourceRules, parts: list[str]) -> frozenset[Place]:
     """The place of the row before this change, where the event tells it and it may be believed."""
-    tenant = _tenant_text(change.before.get(rules.tenant_column))
+    value = change.before.get(rules.tenant_column)
+    tenant = None if is_unavailable(value) else _tenant_text(value)
     if tenant is None:
         return frozenset()
     return frozenset({Place(identity.document_id(rules.id_scope, tenant, parts), tenant)})
