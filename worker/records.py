@@ -73,12 +73,29 @@ class Operation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnType:
+    """What a Kafka Connect schema says of a column.
+
+    `base` is Connect's type (`int64`, `string`, `bytes`, `struct`, `array`, `map` ...), `logical` the schema's name
+    (`io.debezium.time.MicroTimestamp`), if it has one, `parameters` its parameters (`scale`), `items` the type of an
+    array's elements.
+    """
+
+    base: str
+    logical: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    items: "ColumnType | None" = None
+
+
+@dataclass(frozen=True, slots=True)
 class RowChange:
     """One decoded event, still in terms of the database: columns, not document fields.
 
     `key` holds the columns of the Kafka key, `before` only columns that may be believed (all of them where the
     source is declared REPLICA IDENTITY FULL, none otherwise: Debezium fills absent NOT NULL columns with type
-    defaults). `version` is None for an event without a source position.
+    defaults). `version` is None for an event without a source position. `columns` tells what the row's values are
+    where the event carried its schema, None where it did not. `former_key` holds the key columns that the row had
+    before its key changed, where a header tells them.
     """
 
     operation: Operation
@@ -87,6 +104,8 @@ class RowChange:
     before: Mapping[str, object]
     version: int | None
     source_ts_ms: int | None
+    columns: Mapping[str, ColumnType] | None = None
+    former_key: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
