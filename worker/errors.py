@@ -13,6 +13,7 @@ class RejectReason(StrEnum):
 
     INVALID_JSON = "invalid_json"
     NOT_AN_EVENT = "not_an_event"
+    WRONG_TABLE = "wrong_table"
     UNKNOWN_OPERATION = "unknown_operation"
     UNSUPPORTED_OPERATION = "unsupported_operation"
     ROW_MISSING = "row_missing"

@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip
-from worker.stages.decode import debezium
-from worker.stages.mapping import map_change
+from worker.stages.decode import change_event, debezium
+from worker.stages.mapping import RowMapper
 from worker.stages.rules import SourceRules
 
 Decoder = Callable[[Record, SourceRules], Decoded]
-DECODERS: Final[Mapping[str, Decoder]] = {"debezium": debezium.decode}
+DECODERS: Final[Mapping[str, Decoder]] = {"debezium": debezium.decode, "change-event": change_event.decode}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,17 @@ class SourceReader:
     pattern: re.Pattern[str] | None
     decode: Decoder
     rules: SourceRules
+    mapper: RowMapper = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mapper", RowMapper(self.rules))
 
     def read(self, record: Record, watermark: int) -> tuple[Change | Skip | Rejection, int | None]:
         """Return what a record says, and its own version if it has one."""
         decoded = self.decode(record, self.rules)
         if not isinstance(decoded, RowChange):
             return decoded, None
-        return map_change(record, decoded, self.rules, watermark), decoded.version
+        return self.mapper.map(record, decoded, watermark), decoded.version
 
 
 class SourceReaders:

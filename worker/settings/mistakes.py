@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from worker.settings.environment import Environment
+from worker.settings.fields import FORM_TAGS
 from worker.settings.known import keys_at, nearest
 from worker.settings.root import Settings
-from worker.settings.sources import FIELD_TAGS
 
 _PLAINER: Final = {
     "string_type": "should be text; put a number, a date or yes/no in quotes",
@@ -36,7 +36,7 @@ def sentences(error: ValidationError, file: Path | None, environment: Environmen
     """Yield one sentence a mistake."""
     # The input is left out; the context holds limits and patterns, and is ours.
     for fault in error.errors(include_url=False, include_input=False):
-        location = tuple(part for part in fault["loc"] if part not in FIELD_TAGS)
+        location = tuple(part for part in fault["loc"] if part not in FORM_TAGS)
         key = _dotted(location)
         place = _place(location, file, environment)
         yield f"{place}: {key}: {_told(fault, location)}" if key else f"{place}: {_told(fault, location)}"

@@ -2,12 +2,24 @@
 
 import re
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from worker.settings.fields import EmbedForm, EmbedSettings, FieldForm, FieldSettings
+from worker.settings.known import nearest
 from worker.settings.types import Group
-from worker.stages.rules import RESERVED_FIELDS, FieldRule, FieldType, IdScope, SourceRules
+from worker.stages.embedding_text import embedded_fields
+from worker.stages.rules import (
+    RESERVED_FIELDS,
+    EmbedRule,
+    FieldRule,
+    FieldType,
+    IdScope,
+    KeyMissing,
+    SourceRules,
+    TombstoneMeaning,
+)
 
 
 class ReplicaIdentity(StrEnum):
@@ -15,38 +27,6 @@ class ReplicaIdentity(StrEnum):
 
     DEFAULT = "default"
     FULL = "full"
-
-
-class FieldSettings(Group):
-    """One document field: where its value comes from and what it is."""
-
-    from_: str = Field(alias="from", min_length=1)
-    """Column of the row."""
-    type: FieldType = FieldType.AS_IS
-    """What the JSON value means, where JSON alone does not say it: a Debezium `timestamp` is a bare integer."""
-
-
-_COLUMN: Final = "<column>"
-_RULE: Final = "<rule>"
-FIELD_TAGS: Final = frozenset({_COLUMN, _RULE})
-"""What pydantic writes into the path of a mistake inside a field; no operator wrote it."""
-
-
-def _form_of(value: object) -> str | None:
-    if isinstance(value, str):
-        return _COLUMN
-    return _RULE if isinstance(value, (dict, FieldSettings)) else None
-
-
-# Told apart by form, so that a mistake in one form is not explained a second time as the other.
-_Field = Annotated[
-    Annotated[str, Field(min_length=1), Tag(_COLUMN)] | Annotated[FieldSettings, Tag(_RULE)],
-    Discriminator(
-        _form_of,
-        custom_error_type="field_form",
-        custom_error_message="should be a column name, or a mapping such as {from: column, type: json}",
-    ),
-]
 
 
 class SourceSettings(Group):
@@ -58,22 +38,41 @@ class SourceSettings(Group):
     """Kafka topics with this kind of row."""
     pattern: str | None = None
     """Regular expression for topics, instead of `topics`; must match the whole name."""
-    format: Literal["debezium"] = "debezium"
-    """How events are written: `debezium` is the JSON envelope, with or without its schema."""
+    format: Literal["debezium", "change-event"] = "debezium"
+    """How events are written: `debezium` takes the JSON envelope and rows flattened by ExtractNewRecordState, with or
+    without their schema; `change-event` is the plain contract of `schemas/change-event.v1.json`."""
+    table: str | None = Field(default=None, min_length=1)
+    """Table or collection that the events must come from: `articles`, `public.articles`, `app.public.articles`. Others
+    are rejected. Unset: not checked. A flattened row says its table only with `add.fields=table`."""
+    tombstone: TombstoneMeaning = TombstoneMeaning.FOLLOWS_DELETE
+    """What a record without a value means: `follows_delete` skips it, because a delete event came before it; `delete`
+    deletes the row that its key names, where nothing else says so (ExtractNewRecordState's default)."""
+    version: str | None = Field(default=None, min_length=1)
+    """Column that orders changes, in place of the database's position: an integer, or a time with its zone. It must
+    rise with every change over the whole table, not row by row."""
+    unavailable_placeholder: str = Field(default="__debezium_unavailable_value", min_length=1)
+    """Debezium's `unavailable.value.placeholder`: what stands in for a value that an update did not touch."""
     replica_identity: ReplicaIdentity = ReplicaIdentity.DEFAULT
     """`full` if the table has REPLICA IDENTITY FULL. Only then the old row in an event is believed."""
     id: list[str] = Field(min_length=1)
     """Columns of the primary key, the tenant column left out."""
+    key_missing: KeyMissing = KeyMissing.ROW
+    """Where a column of `id` comes from that the record's key lacks: `row` takes it from the row (a table without a
+    primary key has null keys, and its rows come from any partition), `reject` refuses such records."""
     tenant: str = Field(min_length=1)
     """Column that holds the tenant; `_routing`, the document's `tenant` field and its id follow from it."""
     document_id: IdScope = IdScope.TENANT_SCOPED
     """`tenant_scoped` joins tenant and key into `_id`; `global` is for keys that are unique over all tenants."""
     version_epoch: int = Field(default=0, ge=0, le=127)
     """Raised by one when the database is restored or fails over to a history with lower positions."""
-    fields: dict[str, _Field] = Field(min_length=1)
+    fields: dict[str, FieldForm] = Field(min_length=1)
     """Document field -> column name, or -> `{from: column, type: ...}`."""
-    embed: list[str] = Field(min_length=1)
-    """Document fields whose text is embedded, joined by a space in this order."""
+    drop: list[str] = Field(default_factory=list)
+    """Columns that are left out on purpose. All columns that `fields` does not name are; those that are listed here
+    are no news to `syncline check`."""
+    embed: EmbedForm
+    """Document fields whose text is embedded, joined by a space in this order; or a text over them, such as
+    `{template: "{title}. {content}", strip_html: true}`."""
 
     @field_validator("pattern")
     @classmethod
@@ -88,13 +87,25 @@ class SourceSettings(Group):
     def _fit_together(self) -> Self:
         if bool(self.topics) == (self.pattern is not None):
             raise ValueError("give either topics or pattern")
-        if missing := [name for name in self.embed if name not in self.fields]:
-            raise ValueError(f"embed names {missing[0]!r}, which is not one of its fields: {', '.join(self.fields)}")
+        if missing := [name for name in embedded_fields(self._embed_rule()) if name not in self.fields]:
+            known = ", ".join(self.fields)
+            raise ValueError(
+                f"embed names {missing[0]!r}, which is not one of its fields: {known}{self._meant(missing[0])}"
+            )
         if taken := RESERVED_FIELDS & {name.split(".")[0] for name in self.fields}:
             raise ValueError(f"fields: {min(taken)!r} is written by Syncline itself: choose another name")
         if self.tenant in self.id:
             raise ValueError(f"id: leave the tenant column {self.tenant!r} out, it is added by itself")
+        if used := self.rules().wanted_columns & set(self.drop):
+            raise ValueError(f"drop: column {min(used)!r} is used by this source: take it out of one of them")
         return self
+
+    def _meant(self, field: str) -> str:
+        hint = nearest(field, list(self.fields))
+        return hint if hint.startswith("; did you mean") else ""
+
+    def _embed_rule(self) -> EmbedRule:
+        return self.embed.rule() if isinstance(self.embed, EmbedSettings) else tuple(self.embed)
 
     def rules(self) -> SourceRules:
         """Return these settings as the value that the stages decide with."""
@@ -106,11 +117,17 @@ class SourceSettings(Group):
             trusts_before=self.replica_identity is ReplicaIdentity.FULL,
             version_epoch=self.version_epoch,
             fields=tuple(self._field_rule(name, value) for name, value in self.fields.items()),
-            embed=tuple(self.embed),
+            embed=self._embed_rule(),
+            table=self.table,
+            tombstone=self.tombstone,
+            version_column=self.version,
+            unavailable_placeholder=self.unavailable_placeholder,
+            key_missing=self.key_missing,
+            dropped=frozenset(self.drop),
         )
 
     @staticmethod
     def _field_rule(name: str, value: str | FieldSettings) -> FieldRule:
         if isinstance(value, str):
             return FieldRule(name, value, FieldType.AS_IS)
-        return FieldRule(name, value.from_, value.type)
+        return value.rule(name)

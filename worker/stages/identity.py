@@ -4,6 +4,7 @@ A primary key becomes one text part per column, joined by `/`. Escaping makes th
 never share a text, and neither do the number `1` and the text `"1"`.
 """
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterable
@@ -16,8 +17,20 @@ from worker.stages.rules import IdScope
 MAX_ID_BYTES: Final = 512
 """Elasticsearch refuses a longer `_id`, and with it the whole bulk request that holds it."""
 
+MAX_ALIAS_BYTES: Final = 255
+"""Elasticsearch refuses a longer name of an index or alias."""
+
+# Most keys need neither escape nor mark: one look tells.
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:=@+-]*")
 _ESCAPED: Final = re.compile(r"[%/~#\s\x00-\x1f\x7f]")
 _LOOKS_LIKE_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+_ALWAYS_FITS: Final = MAX_ID_BYTES // 4
+"""Characters that fit whatever they are: UTF-8 takes four bytes at most."""
+_LOWEST_INTEGER, _BEYOND_INTEGERS = -(1 << 63), 1 << 64
+"""What JSON is read as integers; an integer outside becomes the nearest float, and so do its neighbours."""
+# Looked up once: an enumeration's members are slow to come by.
+_TENANT_SCOPED: Final = IdScope.TENANT_SCOPED
+_ALIAS_ESCAPED: Final = re.compile(r"[^a-z0-9._-]")
 
 
 def key_part(value: object) -> str:
@@ -27,15 +40,30 @@ def key_part(value: object) -> str:
     in front marks what would else read as a number, and everything that is neither number nor text.
 
     Raises:
-        ValueError: the value is null or an empty text, which identify nothing.
+        ValueError: the value is null or an empty text, which identify nothing, or a number of more than 64 bits, which
+            reading JSON has rounded, so that other keys may read the same.
     """
+    if type(value) is int:
+        return str(value)
     if value is None or value == "":
-        raise ValueError("is null or empty")
+        raise ValueError("is null or empty: give the table a primary key, or set message.key.columns")
     if isinstance(value, str):
+        if _PLAIN.fullmatch(value):
+            return value
         return f"~{value}" if _LOOKS_LIKE_NUMBER.fullmatch(value) else _escape(value)
+    if _may_be_rounded(value):
+        raise ValueError("holds a number of more than 64 bits, which JSON readers round: write it as text")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(value)
     return "~" + _escape(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
+
+
+def _may_be_rounded(value: object) -> bool:
+    if isinstance(value, float):
+        return not _LOWEST_INTEGER <= value < _BEYOND_INTEGERS
+    if isinstance(value, dict):
+        return any(map(_may_be_rounded, value.values()))
+    return isinstance(value, list) and any(map(_may_be_rounded, value))
 
 
 def _escape(text: str) -> str:
@@ -44,8 +72,12 @@ def _escape(text: str) -> str:
 
 def document_id(scope: IdScope, tenant: str, parts: Iterable[str]) -> str:
     """Return the `_id`: tenant and key parts, or the key parts alone where keys are unique over all tenants."""
-    joined = "/".join(parts)
-    return shortened(f"{key_part(tenant)}/{joined}" if scope is IdScope.TENANT_SCOPED else joined)
+    return joined_id(scope, key_part(tenant), "/".join(parts))
+
+
+def joined_id(scope: IdScope, tenant_part: str, key: str) -> str:
+    """Return the `_id` from the tenant's part and the key's parts, joined already."""
+    return shortened(f"{tenant_part}/{key}" if scope is _TENANT_SCOPED else key)
 
 
 def source_key(source: str, parts: Iterable[str]) -> str:
@@ -53,10 +85,39 @@ def source_key(source: str, parts: Iterable[str]) -> str:
     return shortened("/".join((source, *parts)))
 
 
+def fits(text: str) -> bool:
+    """Whether a text is no longer than an `_id` may be."""
+    return len(text) <= _ALWAYS_FITS or len(text.encode()) <= MAX_ID_BYTES
+
+
 def shortened(text: str) -> str:
     """Return the text, or its hash if it is longer than an `_id` may be.
 
     A hash begins with `#`, which no unhashed text holds.
     """
-    encoded = text.encode()
-    return text if len(encoded) <= MAX_ID_BYTES else "#" + hashlib.sha256(encoded).hexdigest()
+    return text if len(text) <= _ALWAYS_FITS or fits(text) else "#" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def tenant_alias(reader_alias: str, tenant: str) -> str:
+    """Return the name of the alias through which one tenant reads: `articles@acme`.
+
+    Legal for any tenant: lower case, digits and `._-` stay, every other byte of its UTF-8 becomes `~` and two
+    hexadecimal digits; what is then too long becomes a hash behind `@@`. No two tenants share a name, and no name is
+    that of another index or alias of ours, because those hold no `@`.
+
+    Raises:
+        ValueError: the reader alias leaves no room.
+    """
+    escaped = _ALIAS_ESCAPED.sub(_alias_escape, tenant)
+    name = f"{reader_alias}@{escaped}"
+    if len(name) <= MAX_ALIAS_BYTES:
+        return name
+    digest = hashlib.blake2b(tenant.encode(errors="surrogatepass"), digest_size=20).digest()
+    name = f"{reader_alias}@@{base64.b32encode(digest).decode().lower()}"
+    if len(name) > MAX_ALIAS_BYTES:
+        raise ValueError(f"{reader_alias!r} is too long for the aliases of its tenants")
+    return name
+
+
+def _alias_escape(match: re.Match[str]) -> str:
+    return "".join(f"~{byte:02x}" for byte in match[0].encode(errors="surrogatepass"))

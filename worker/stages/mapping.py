@@ -1,12 +1,38 @@
 """Row to document: fields, identity, tenant."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from worker.errors import RejectReason
-from worker.records import Change, Operation, Place, Record, Rejection, RowChange
+from worker.records import Change, ColumnType, Operation, Place, Record, Rejection, RowChange
 from worker.stages import identity
-from worker.stages.conversion import UNAVAILABLE, convert, is_unavailable
-from worker.stages.rules import SourceRules
+from worker.stages.conversion import convert, converter, expected, is_unavailable, unavailable_forms
+from worker.stages.rules import FieldRule, KeyMissing, OnBadField, SourceRules
+
+# Looked up once: an enumeration's members are slow to come by.
+_UPSERT: Final = Operation.UPSERT
+_NOTHING: Final = object()
+_NO_PLACES: Final[frozenset[Place]] = frozenset()
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+_NO_FIELDS: Final[Mapping[str, object]] = {}
+
+
+class TenantPlace(StrEnum):
+    """Which part of an event holds its tenant. UNKNOWN: none does; only a search for the row could tell."""
+
+    ROW = "row"
+    KEY = "key"
+    BEFORE = "before"
+    UNKNOWN = "unknown"
+
+
+class TenantKnown(NamedTuple):
+    """Where the tenant column was found, and its value as it stands there."""
+
+    where: TenantPlace
+    value: object
 
 
 class _Unmappable(Exception):  # noqa: N818 - carries a rejection up to map_change, never leaves this module
@@ -15,101 +41,202 @@ class _Unmappable(Exception):  # noqa: N818 - carries a rejection up to map_chan
         self.rejection = Rejection(reason, message)
 
 
-def map_change(record: Record, change: RowChange, rules: SourceRules, watermark: int) -> Change | Rejection:
-    """Return the change in terms of documents, or why it cannot become one; never raises.
+class RowMapper:
+    """Turns the rows of one source into changes; made once a source, so that a record pays for nothing but itself."""
 
-    `watermark` is the highest version among the records before this one in its partition: the version of a change
-    that has none of its own.
-    """
-    try:
-        parts = _key_parts(change, rules)
-        tenant = _tenant(change, rules)
-        place = Place(identity.document_id(rules.id_scope, tenant, parts), tenant)
-        left = _former_place(change, rules, parts) - {place}
-        fields, absent = _fields(change.row, rules) if change.operation is Operation.UPSERT else ({}, frozenset())
-    except _Unmappable as unmappable:
-        return unmappable.rejection
-    tenant_in_key = [identity.key_part(tenant)] if rules.tenant_column in change.key else []
-    return Change(
-        record=record,
-        source=rules.name,
-        key=identity.source_key(rules.name, (*tenant_in_key, *parts)),
-        operation=change.operation,
-        place=place,
-        version=watermark if change.version is None else change.version,
-        positioned=change.version is not None,
-        source_ts_ms=change.source_ts_ms,
-        left=left,
-        fields=fields,
-        absent=absent,
-    )
+    def __init__(self, rules: SourceRules) -> None:
+        self._rules = rules
+        self._fields = tuple((rule.name, rule.column, converter(rule.type, rule.scale), rule) for rule in rules.fields)
+        self._unavailable = unavailable_forms(rules.unavailable_placeholder)
 
+    def map(self, record: Record, change: RowChange, watermark: int) -> Change | Rejection:
+        """Return the change in terms of documents, or why it cannot become one; never raises.
 
-def _key_parts(change: RowChange, rules: SourceRules) -> list[str]:
-    """The key columns are looked for in the Kafka key, then in the row, then in a `before` that may be believed."""
-    parts = []
-    for column in rules.id_columns:
-        values = (place[column] for place in (change.key, change.row, change.before) if column in place)
-        value = next(values, None)
+        `watermark` is the highest version among the records before this one in its partition: the version of a change
+        that has none of its own.
+        """
+        rules, version = self._rules, change.version
+        absent = nulled = _NO_NAMES
+        fields: Mapping[str, object] = _NO_FIELDS
         try:
-            parts.append(identity.key_part(None if is_unavailable(value) else value))
-        except ValueError as error:
-            raise _Unmappable(
-                RejectReason.KEY_MISSING,
-                f"key column {column!r} {error}: give the table a primary key, or set message.key.columns",
-            ) from None
-    return parts
+            parts = self._key_parts(change)
+            tenant, tenant_part = self._tenant_in_row(change) or _tenant(change, rules)
+            key = parts[0] if len(parts) == 1 else "/".join(parts)
+            place = Place(identity.joined_id(rules.id_scope, tenant_part, key), tenant)
+            if change.operation is _UPSERT:
+                fields, absent, nulled = self._converted(change)
+        except _Unmappable as unmappable:
+            return unmappable.rejection
+        source = rules.name if rules.tenant_column not in change.key else f"{rules.name}/{tenant_part}"
+        return Change(
+            record=record,
+            source=rules.name,
+            key=identity.shortened(f"{source}/{key}"),
+            operation=change.operation,
+            place=place,
+            version=watermark if version is None else version,
+            positioned=version is not None,
+            source_ts_ms=change.source_ts_ms,
+            left=_left(change, rules, parts) - {place} if change.before else _NO_PLACES,
+            fields=fields,
+            absent=absent,
+            former=_former(change, rules, place, parts) if change.former_key else _NO_PLACES,
+            nulled=nulled,
+        )
+
+    def _key_parts(self, change: RowChange) -> list[str]:
+        """The key columns are looked for in the Kafka key, then in the row, then in a `before` that may be believed."""
+        parts = []
+        for column in self._rules.id_columns:
+            value = change.key.get(column, _NOTHING)
+            if value is _NOTHING:
+                value = _key_elsewhere(column, change, self._rules)
+            if type(value) is str and value in self._unavailable.texts:
+                value = None
+            try:
+                parts.append(identity.key_part(value))
+            except ValueError as error:
+                raise _Unmappable(RejectReason.KEY_MISSING, f"key column {column!r} {error}") from None
+        return parts
+
+    def _tenant_in_row(self, change: RowChange) -> tuple[str, str] | None:
+        """The tenant where it is nearly always, and what it nearly always is: a text in the row."""
+        value = change.row.get(self._rules.tenant_column)
+        return _tenant_of_text(value) if type(value) is str and value not in self._unavailable.texts else None
+
+    def _converted(self, change: RowChange) -> tuple[Mapping[str, object], frozenset[str], frozenset[str]]:
+        """The document's fields, the names of those that the event left out, and of those that are null for a fault."""
+        row, columns = change.row, change.columns
+        texts, structures = self._unavailable
+        values: dict[str, object] = {}
+        absent: list[str] = []
+        nulled: list[str] = []
+        for name, column, plain, rule in self._fields:
+            value = row.get(column, _NOTHING)
+            kind = type(value)
+            if value in texts if kind is str else (kind is list or kind is dict) and value in structures:
+                absent.append(name)
+            elif value is _NOTHING:
+                values[name] = _default(rule, row)
+            elif plain is None and columns is None:
+                values[name] = value
+            else:
+                known = None if columns is None else columns.get(column)
+                try:
+                    values[name] = (
+                        convert(value, rule.type, rule.scale, known) if plain is None or known else plain(value)
+                    )
+                except ValueError as error:
+                    _refuse_unless_null(rule, known, error)
+                    values[name] = None
+                    nulled.append(name)
+        return values, frozenset(absent) if absent else _NO_NAMES, frozenset(nulled) if nulled else _NO_NAMES
 
 
-def _tenant(change: RowChange, rules: SourceRules) -> str:
+def map_change(record: Record, change: RowChange, rules: SourceRules, watermark: int) -> Change | Rejection:
+    """Return what a mapper of these rules does with one change."""
+    return RowMapper(rules).map(record, change, watermark)
+
+
+def _refuse_unless_null(rule: FieldRule, column: ColumnType | None, error: ValueError) -> None:
+    if rule.on_bad is OnBadField.REJECT:
+        wanted = expected(rule.type, column)
+        raise _Unmappable(RejectReason.FIELD_INVALID, f"column {rule.column!r} should be {wanted}: {error}") from None
+
+
+def tenant_known(change: RowChange, rules: SourceRules) -> TenantKnown:
+    """Return where an event tells its tenant: in the row, else in the key, else in a `before` that may be believed.
+
+    A placeholder of an unchanged value tells nothing, so the search goes on.
+    """
     column = rules.tenant_column
-    places = (change.row, change.key, change.before)
-    value = next((place[column] for place in places if column in place), UNAVAILABLE)
-    if value == UNAVAILABLE:
+    for where, columns in (
+        (TenantPlace.ROW, change.row),
+        (TenantPlace.KEY, change.key),
+        (TenantPlace.BEFORE, change.before),
+    ):
+        value = columns.get(column, _NOTHING)
+        if value is not _NOTHING and not is_unavailable(value, rules.unavailable_placeholder):
+            return TenantKnown(where, value)
+    return TenantKnown(TenantPlace.UNKNOWN, None)
+
+
+def undeclared_columns(row: Mapping[str, object], rules: SourceRules) -> list[str]:
+    """Return the columns of a row that the source's settings neither use nor drop: new ones, as a rule."""
+    return sorted(row.keys() - rules.wanted_columns - rules.dropped)
+
+
+def _key_elsewhere(column: str, change: RowChange, rules: SourceRules) -> object:
+    if rules.key_missing is KeyMissing.REJECT:
+        raise _Unmappable(
+            RejectReason.KEY_MISSING,
+            f"key column {column!r} is not in the record's key: give the table a primary key, set "
+            "message.key.columns, or set key_missing: row to take it from the row",
+        )
+    return change.row.get(column, change.before.get(column))
+
+
+def _tenant(change: RowChange, rules: SourceRules) -> tuple[str, str]:
+    """Return the tenant, and the tenant as a part of an id."""
+    where, value = tenant_known(change, rules)
+    if where is TenantPlace.UNKNOWN:
         remedy = "make it part of the primary key, or set REPLICA IDENTITY FULL and replica_identity: full"
-        raise _Unmappable(RejectReason.TENANT_UNKNOWN, f"the event does not carry tenant column {column!r}: {remedy}")
-    tenant = _tenant_text(value)
-    if tenant is None:
+        raise _Unmappable(
+            RejectReason.TENANT_UNKNOWN,
+            f"the event does not carry tenant column {rules.tenant_column!r}: {remedy}",
+        )
+    known = _tenant_of(value)
+    if known is None:
         raise _Unmappable(
             RejectReason.TENANT_MISSING,
-            f"tenant column {column!r} is null, blank, over 512 bytes, or no text or number",
+            f"tenant column {rules.tenant_column!r} is null, blank, over 512 bytes, or no text or number",
         )
-    return tenant
+    return known
 
 
-def _tenant_text(value: object) -> str | None:
-    if isinstance(value, str) and value.strip() and len(value.encode()) <= identity.MAX_ID_BYTES:
-        return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+def _tenant_of(value: object) -> tuple[str, str] | None:
+    """Return a tenant and its part of an id, where the value can be one."""
+    text = str(value) if type(value) is int else value
+    return _tenant_of_text(text) if isinstance(text, str) else None
 
 
-def _former_place(change: RowChange, rules: SourceRules, parts: list[str]) -> frozenset[Place]:
+# Many records, few tenants.
+@functools.lru_cache(maxsize=4096)
+def _tenant_of_text(text: str) -> tuple[str, str] | None:
+    return (text, identity.key_part(text)) if text.strip() and identity.fits(text) else None
+
+
+def _left(change: RowChange, rules: SourceRules, parts: Iterable[str]) -> frozenset[Place]:
     """The place of the row before this change, where the event tells it and it may be believed."""
     value = change.before.get(rules.tenant_column)
-    tenant = None if is_unavailable(value) else _tenant_text(value)
-    if tenant is None:
-        return frozenset()
-    return frozenset({Place(identity.document_id(rules.id_scope, tenant, parts), tenant)})
+    return _NO_PLACES if is_unavailable(value, rules.unavailable_placeholder) else _place(rules, value, parts)
 
 
-def _fields(row: Mapping[str, object], rules: SourceRules) -> tuple[dict[str, object], frozenset[str]]:
-    fields: dict[str, object] = {}
-    absent = set()
-    for rule in rules.fields:
-        if rule.column not in row:
-            known = ", ".join(sorted(row))[:200]
-            raise _Unmappable(
-                RejectReason.FIELD_INVALID,
-                f"the row has no column {rule.column!r} for field {rule.name!r}; it has: {known}",
-            )
-        value = row[rule.column]
-        if is_unavailable(value):
-            absent.add(rule.name)
-            continue
-        try:
-            fields[rule.name] = convert(value, rule.type)
-        except ValueError as error:
-            raise _Unmappable(
-                RejectReason.FIELD_INVALID, f"column {rule.column!r} should be {rule.type}: {error}"
-            ) from None
-    return fields, frozenset(absent)
+def _former(change: RowChange, rules: SourceRules, place: Place, parts: Iterable[str]) -> frozenset[Place]:
+    """The place of the row under its former key; a column that the former key lacks is as it is now."""
+    try:
+        former = [
+            identity.key_part(change.former_key[column]) if column in change.former_key else part
+            for column, part in zip(rules.id_columns, parts, strict=True)
+        ]
+    except ValueError:
+        return _NO_PLACES
+    return _place(rules, change.former_key.get(rules.tenant_column, place.tenant), former) - {place}
+
+
+def _place(rules: SourceRules, tenant: object, parts: Iterable[str]) -> frozenset[Place]:
+    known = _tenant_of(tenant)
+    if known is None:
+        return _NO_PLACES
+    text, part = known
+    return frozenset({Place(identity.joined_id(rules.id_scope, part, "/".join(parts)), text)})
+
+
+def _default(rule: FieldRule, row: Mapping[str, object]) -> object:
+    if rule.has_default:
+        return rule.default
+    known = ", ".join(sorted(row))[:200]
+    raise _Unmappable(
+        RejectReason.FIELD_INVALID,
+        f"the row has no column {rule.column!r} for field {rule.name!r}; it has: {known}",
+    )

@@ -13,6 +13,7 @@ from worker.errors import RejectReason
 from worker.records import Change, DocumentWrite, Operation, Place, Rejection, Stored, Unit
 from worker.stages.documents import document, tombstone, value_at
 from worker.stages.embedding_text import embedding_text, text_hash
+from worker.stages.rules import EmbedTemplate
 
 StoredDocuments = Mapping[Place, Stored | None]
 
@@ -43,7 +44,7 @@ class NeedsVector:
 Plan = Superseded | Ready | NeedsVector | Rejection
 
 
-def plan(unit: Unit, stored: StoredDocuments, embed: Iterable[str], model: str, now_ms: int) -> Plan:
+def plan(unit: Unit, stored: StoredDocuments, embed: Iterable[str] | EmbedTemplate, model: str, now_ms: int) -> Plan:
     """Decide for one row. `stored` holds an entry for every place of the unit; `embed` names document fields."""
     change = unit.change
     tombstones = tuple(
@@ -75,7 +76,8 @@ def with_vector(needed: NeedsVector, vector: np.ndarray[tuple[int], np.dtype[np.
 
 
 def _is_left_at(change: Change, place: Place) -> bool:
-    return change.operation is Operation.DELETE or place != change.place
+    """Whether the row is gone from there by this change; from a former key's place another change takes it away."""
+    return place in change.left or (change.operation is Operation.DELETE and place == change.place)
 
 
 def _hides(stored: Stored | None, change: Change) -> bool:
@@ -86,14 +88,19 @@ def _hides(stored: Stored | None, change: Change) -> bool:
 
 
 def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Rejection:
-    """Fill in the values that the event did not carry from the row's stored document, under any of its places."""
+    """Fill in the values that the event did not carry from the row's stored document, under any of its places.
+
+    What is stored under a former key is taken only while it is older than the change: the key may belong to another
+    row by now.
+    """
     change = unit.change
     if not change.absent:
         return change.fields
     for place in unit.places:
         known = stored[place]
-        if known is not None and not known.deleted:
-            return {**change.fields, **{name: value_at(known.body, name) for name in change.absent}}
+        if known is None or known.deleted or (place in change.former and known.version >= change.version):
+            continue
+        return {**change.fields, **{name: value_at(known.body, name) for name in change.absent}}
     names = ", ".join(sorted(change.absent))
     return Rejection(
         RejectReason.UNCHANGED_VALUE_LOST,

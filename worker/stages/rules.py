@@ -1,6 +1,6 @@
 """What the operator declared about one source, as the value that stages decide with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -16,13 +16,56 @@ class IdScope(StrEnum):
 
 
 class FieldType(StrEnum):
-    """What a column's JSON value means. Debezium writes times as bare integers; the unit is only in its schema."""
+    """What a column's JSON value means where no schema says it, or what it should become where one does.
+
+    The first group reads bare values; a schema that knows better wins. The second group is a choice that no schema
+    can make: it is applied to what the schema's type gave.
+    """
 
     AS_IS = "as_is"
     EPOCH_DAYS = "epoch_days"
     EPOCH_MILLIS = "epoch_millis"
     EPOCH_MICROS = "epoch_micros"
+    EPOCH_NANOS = "epoch_nanos"
+    TIME_MILLIS = "time_millis"
+    TIME_MICROS = "time_micros"
+    TIME_NANOS = "time_nanos"
+    DATE = "date"
+    TIME = "time"
+    TIMESTAMP = "timestamp"
+    DECIMAL = "decimal"
+    BASE64 = "base64"
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TEXT = "text"
     JSON = "json"
+
+
+CHOICES: Final = frozenset({FieldType.NUMBER, FieldType.INTEGER, FieldType.BOOLEAN, FieldType.TEXT, FieldType.JSON})
+"""The types that are applied also where a schema says what a value is."""
+
+
+class OnBadField(StrEnum):
+    """What a value that cannot be converted does: the record is rejected, or the field is null."""
+
+    REJECT = "reject"
+    NULL = "null"
+
+
+class KeyMissing(StrEnum):
+    """Where a key column may come from that the Kafka key lacks: nowhere, or the row."""
+
+    REJECT = "reject"
+    ROW = "row"
+
+
+class TombstoneMeaning(StrEnum):
+    """What a record without a value says: nothing new, its delete came before; or that its row is deleted."""
+
+    FOLLOWS_DELETE = "follows_delete"
+    DELETE = "delete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +75,24 @@ class FieldRule:
     name: str
     column: str
     type: FieldType
+    scale: int | None = None
+    """Digits behind the point of a `decimal` that is written as bytes."""
+    on_bad: OnBadField = OnBadField.REJECT
+    has_default: bool = False
+    default: str | int | float | bool | None = None
+    """The document's value where the row has no such column; a column that is null stays null."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedTemplate:
+    """A text with document fields in it: each part is a piece of text and the field that follows it, if one does."""
+
+    parts: tuple[tuple[str, str | None], ...]
+    strip_html: bool = False
+
+
+EmbedRule = tuple[str, ...] | EmbedTemplate
+"""Which document fields are embedded: some of them in their order, or a text over them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +110,21 @@ class SourceRules:
     trusts_before: bool
     version_epoch: int
     fields: tuple[FieldRule, ...]
-    embed: tuple[str, ...]
+    embed: EmbedRule
+    table: str | None = None
+    """What the events' source must end with: `articles`, `public.articles`, `app.public.articles`; None: any table."""
+    tombstone: TombstoneMeaning = TombstoneMeaning.FOLLOWS_DELETE
+    version_column: str | None = None
+    """Column that orders the table's changes, in place of the source's position."""
+    unavailable_placeholder: str = "__debezium_unavailable_value"
+    key_missing: KeyMissing = KeyMissing.ROW
+    dropped: frozenset[str] = frozenset()
+    """Columns that are known and left out on purpose."""
+    wanted_columns: frozenset[str] = field(init=False, compare=False, repr=False)
+    """Every column that decoding or mapping looks at; derived."""
+
+    def __post_init__(self) -> None:
+        columns = {*self.id_columns, self.tenant_column, *(rule.column for rule in self.fields)}
+        if self.version_column is not None:
+            columns.add(self.version_column)
+        object.__setattr__(self, "wanted_columns", frozenset(columns))

@@ -1,31 +1,75 @@
-"""The version of a change: `version_epoch << 56 | position`, the position taken from the source database.
+"""The version of a change: `version_epoch << 56 | position`.
 
-Never the Kafka offset (it restarts when a topic is made anew) and never a clock. PostgreSQL's position is the LSN of
-the change, in bytes of its write-ahead log; it rises with every change of a row, snapshot rows included.
+The position is the source database's, or a declared column's. Never the Kafka offset (it restarts when a topic is
+made anew) and never a clock. A change without a position has no version: None, not an error.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
 from worker.errors import RejectReason
-from worker.records import Rejection
-from worker.stages.decode.json_values import shown
+from worker.records import Operation, Rejection
+from worker.stages.decode.json_values import cut, shown
+from worker.stages.decode.position import POSITION_BITS, POSITION_LIMIT, position_of
+from worker.stages.rules import SourceRules
 
-POSITION_BITS: Final = 56
-_POSITION_LIMIT: Final = 1 << POSITION_BITS
+_YEAR_10000_MS: Final = 253_402_300_800_000
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MAX_DIGITS: Final = 17
 
 
-def version_of(source: Mapping[str, object], version_epoch: int) -> int | Rejection | None:
-    """Return the version, or None for a row of an incremental snapshot, which has no position."""
-    connector = source.get("connector")
-    if connector != "postgresql":
-        return Rejection(
-            RejectReason.POSITION_INVALID,
-            f"the event comes from connector {shown(connector)}; positions are known for 'postgresql' only",
-        )
-    position = source.get("lsn")
-    if position is None:
+def version_of(
+    source: Mapping[str, object], row: Mapping[str, object], operation: Operation, rules: SourceRules
+) -> int | Rejection | None:
+    """Return the version of a change that a Debezium `source` block describes, None where it has none."""
+    if rules.version_column is not None:
+        return version_in_row(row, operation, rules)
+    try:
+        position = position_of(source)
+    except ValueError as error:
+        return Rejection(RejectReason.POSITION_INVALID, str(error))
+    return None if position is None else rules.version_epoch << POSITION_BITS | position
+
+
+def version_in_row(row: Mapping[str, object], operation: Operation, rules: SourceRules) -> int | Rejection | None:
+    """Return the version that the declared column holds.
+
+    A delete has none: what its event holds is the column's last value, which the stored document has already.
+    """
+    column = rules.version_column
+    if operation is Operation.DELETE or column is None:
         return None
-    if not isinstance(position, int) or isinstance(position, bool) or not 0 < position < _POSITION_LIMIT:
-        return Rejection(RejectReason.POSITION_INVALID, f"source.lsn {shown(position)} is not between 1 and 2^56")
-    return version_epoch << POSITION_BITS | position
+    if column not in row:
+        known = cut(", ".join(sorted(row)), 120)
+        return Rejection(RejectReason.POSITION_INVALID, f"the row has no version column {column!r}; it has: {known}")
+    try:
+        position = _position_in(row[column])
+    except ValueError as error:
+        return Rejection(RejectReason.POSITION_INVALID, f"version column {column!r} {error}")
+    return rules.version_epoch << POSITION_BITS | position
+
+
+def _position_in(value: object) -> int:
+    position: object = value
+    if isinstance(value, str):
+        if len(value) <= _MAX_DIGITS and value.isascii() and value.isdigit():
+            position = int(value)
+        else:
+            position = _microseconds(value)
+    if type(position) is not int or not 0 <= position < POSITION_LIMIT:
+        raise ValueError(f"is {shown(value)}, not an integer from 0 to below 2^56 or a time with its zone")
+    return position
+
+
+def _microseconds(text: str) -> int | None:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else (moment - _EPOCH) // dt.timedelta(microseconds=1)
+
+
+def time_of(value: object) -> int | None:
+    """Return a source's time in milliseconds since 1970, None where it is none of the years 1970 to 9999."""
+    return value if type(value) is int and 0 < value < _YEAR_10000_MS else None

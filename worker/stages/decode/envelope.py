@@ -1,0 +1,80 @@
+"""Debezium's envelope: `before`, `after`, `source` and `op`."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from worker.errors import RejectReason, SkipReason
+from worker.records import Decoded, Operation, Record, Rejection, RowChange, Skip
+from worker.stages.decode import mongodb
+from worker.stages.decode.connect_schema import columns_of
+from worker.stages.decode.headers import former_key
+from worker.stages.decode.json_values import shown
+from worker.stages.decode.table import wrong_table
+from worker.stages.decode.version import time_of, version_of
+from worker.stages.rules import SourceRules
+
+_OPERATIONS: Final = {
+    "c": Operation.UPSERT,
+    "u": Operation.UPSERT,
+    "r": Operation.UPSERT,
+    "d": Operation.DELETE,
+}
+
+
+def is_envelope(event: Mapping[str, object]) -> bool:
+    """Whether an object is an envelope: a row may have a column `op`, but not also an object `source`."""
+    return "op" in event and (isinstance(event.get("source"), dict) or "after" in event or "before" in event)
+
+
+def operation_of(code: object) -> Operation | Skip | Rejection:
+    """Return what an operation's code asks for."""
+    operation = _OPERATIONS.get(code) if isinstance(code, str) else None
+    if operation is not None:
+        return operation
+    if code == "m":
+        return Skip(SkipReason.NOT_A_ROW)
+    if code == "t":
+        return Rejection(RejectReason.UNSUPPORTED_OPERATION, "the table was truncated (op 't'): rebuild the index")
+    return Rejection(RejectReason.UNKNOWN_OPERATION, f"op {shown(code)} is not one of c, u, r, d, t, m")
+
+
+def row_change(
+    record: Record, event: Mapping[str, object], schema: object, key: Mapping[str, object], rules: SourceRules
+) -> Decoded:
+    """Return what an envelope says of its row."""
+    operation = operation_of(event["op"])
+    if not isinstance(operation, Operation):
+        return operation
+    source = event.get("source")
+    if not isinstance(source, dict):
+        return Rejection(RejectReason.POSITION_INVALID, "the event has no 'source' block, so no position")
+    if rules.table is not None and (wrong := wrong_table(source, rules)) is not None:
+        return wrong
+    row = event.get("after") if operation is Operation.UPSERT else {}
+    before = event.get("before") if rules.trusts_before else None
+    if source.get("connector") == "mongodb":
+        row, before, key = _document(row), _document(before), mongodb.key_of(key)
+    if not isinstance(row, dict):
+        return _row_missing(event["op"], source)
+    version = version_of(source, row, operation, rules)
+    if isinstance(version, Rejection):
+        return version
+    return RowChange(
+        operation,
+        key,
+        row,
+        before if isinstance(before, dict) else {},
+        version,
+        time_of(source.get("ts_ms")),
+        None if schema is None else columns_of(schema, "after", rules.wanted_columns),
+        former_key(record) if record.headers and operation is Operation.UPSERT else {},
+    )
+
+
+def _document(part: object) -> object:
+    return mongodb.document(part) if isinstance(part, str) else part
+
+
+def _row_missing(code: object, source: Mapping[str, object]) -> Rejection:
+    remedy = ": set capture.mode to change_streams_update_full" if source.get("connector") == "mongodb" else ""
+    return Rejection(RejectReason.ROW_MISSING, f"op {code!r} needs the row in 'after'{remedy}")
