@@ -1,3 +1,3 @@
-"""What every test has: the servers that the option `--servers` names."""
+"""What every test has: the servers that the option `--servers` names, and virtual time for those who ask for it."""
 
-pytest_plugins = ["tests.servers.plugin"]
+pytest_plugins = ["tests.servers.plugin", "tests.virtual_time"]

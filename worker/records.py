@@ -121,7 +121,9 @@ class Change:
     `key` is the source key: the source's name and the row's primary key, unique over all tenants. `left` are the
     places that the row is known to have left: each of them gets a tombstone. `fields` maps document paths to values;
     `absent` names those whose column the event did not carry (an unchanged TOAST value). `positioned` is False where
-    `version` is only the partition's watermark; such a change is written with `external_gte`.
+    `version` is only the partition's watermark; such a change is written with `external_gte`. `inherited` names fields
+    whose value comes from an older change that this one hides, with that change's version: if something newer than it
+    is stored, that counts.
     """
 
     record: Record
@@ -135,6 +137,12 @@ class Change:
     left: frozenset[Place] = frozenset()
     fields: Mapping[str, object] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
+    inherited: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def needs_stored_values(self) -> bool:
+        """Whether the stored document may hold values that belong to this change."""
+        return bool(self.absent or self.inherited)
 
 
 @dataclass(frozen=True, slots=True)

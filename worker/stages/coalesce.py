@@ -10,7 +10,8 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
 
     The higher version wins, and of equal ones the later. Places that the loser mentions are places that the row has
     left. Values that the winner does not carry (unchanged TOAST columns) are taken from the loser only if that came
-    before it: then it holds the value that the winner left unchanged. A repeated older event would not.
+    before it: then it holds the value that the winner left unchanged. The loser may yet be an old event that was sent
+    again; so its version is remembered with the values, and a newer stored document has better ones.
     """
     if incoming.version < waiting.version:
         return replace(waiting, left=_left(waiting, incoming))
@@ -19,7 +20,8 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
     if not known:
         return replace(incoming, left=left)
     fields = {**incoming.fields, **{name: waiting.fields[name] for name in known}}
-    return replace(incoming, left=left, fields=fields, absent=incoming.absent - known)
+    inherited = {name: waiting.inherited.get(name, waiting.version) for name in known}
+    return replace(incoming, left=left, fields=fields, absent=incoming.absent - known, inherited=inherited)
 
 
 def _left(winner: Change, loser: Change) -> frozenset[Place]:

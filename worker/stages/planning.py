@@ -88,12 +88,15 @@ def _hides(stored: Stored | None, change: Change) -> bool:
 def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Rejection:
     """Fill in the values that the event did not carry from the row's stored document, under any of its places."""
     change = unit.change
-    if not change.absent:
+    if not change.needs_stored_values:
         return change.fields
     for place in unit.places:
         known = stored[place]
         if known is not None and not known.deleted:
-            return {**change.fields, **{name: value_at(known.body, name) for name in change.absent}}
+            better = {name for name, version in change.inherited.items() if known.version > version}
+            return {**change.fields, **{name: value_at(known.body, name) for name in change.absent | better}}
+    if not change.absent:
+        return change.fields
     names = ", ".join(sorted(change.absent))
     return Rejection(
         RejectReason.UNCHANGED_VALUE_LOST,

@@ -1,0 +1,238 @@
+from collections.abc import Mapping
+
+import pytest
+
+from tests.builders import TENANT, place, record, row, rules
+from worker.errors import RejectReason
+from worker.records import Change, Operation, Place, Rejection, RowChange
+from worker.stages.conversion import UNAVAILABLE
+from worker.stages.mapping import map_change
+from worker.stages.rules import FieldType, IdScope, SourceRules
+
+RECORD = record(offset=42)
+COMPOSITE = {"tenant": "acme", "id": 1}
+
+
+def row_change(
+    after: Mapping[str, object] | None = None,
+    *,
+    key: Mapping[str, object] | None = None,
+    before: Mapping[str, object] | None = None,
+    version: int | None = 7,
+) -> RowChange:
+    """An upsert of `after`, or a delete if there is none."""
+    return RowChange(
+        operation=Operation.DELETE if after is None else Operation.UPSERT,
+        key={"id": 1} if key is None else key,
+        row=after or {},
+        before=before or {},
+        version=version,
+        source_ts_ms=5,
+    )
+
+
+def mapped(change: RowChange, given: SourceRules | None = None, watermark: int = 0) -> Change:
+    outcome = map_change(RECORD, change, given or rules(), watermark)
+    assert isinstance(outcome, Change), outcome
+    return outcome
+
+
+def rejected(change: RowChange, given: SourceRules | None = None) -> Rejection:
+    outcome = map_change(RECORD, change, given or rules(), 0)
+    assert isinstance(outcome, Rejection), outcome
+    assert len(outcome.message) < 500
+    return outcome
+
+
+def test_a_row_becomes_a_document_in_its_tenant() -> None:
+    assert mapped(row_change(row())) == Change(
+        record=RECORD,
+        source="articles",
+        key="articles/1",
+        operation=Operation.UPSERT,
+        place=Place("acme/1", "acme"),
+        version=7,
+        positioned=True,
+        source_ts_ms=5,
+        fields={"title": "Title", "content": "Content"},
+    )
+
+
+def test_a_change_without_a_position_takes_the_watermark() -> None:
+    unpositioned = mapped(row_change(row(), version=None), watermark=99)
+    assert (unpositioned.version, unpositioned.positioned) == (99, False)
+    positioned = mapped(row_change(row(), version=7), watermark=99)
+    assert (positioned.version, positioned.positioned) == (7, True)
+
+
+# --- the tenant
+
+
+@pytest.mark.parametrize(
+    ("after", "key", "before", "tenant"),
+    [
+        (row(tenant="in row"), {"id": 1, "tenant": "in key"}, {"tenant": "in before"}, "in row"),
+        (None, {"id": 1, "tenant": "in key"}, {"tenant": "in before"}, "in key"),
+        (None, {"id": 1}, {"tenant": "in before"}, "in before"),
+    ],
+    ids=["row", "key", "before"],
+)
+def test_the_tenant_is_looked_for_in_the_row_then_the_key_then_before(
+    after: Mapping[str, object] | None, key: Mapping[str, object], before: Mapping[str, object], tenant: str
+) -> None:
+    assert mapped(row_change(after, key=key, before=before)).place.tenant == tenant
+
+
+def test_a_delete_that_does_not_carry_its_tenant_is_rejected_with_the_remedy() -> None:
+    found = rejected(row_change(None))
+    assert found.reason is RejectReason.TENANT_UNKNOWN
+    assert "'tenant'" in found.message
+    assert "REPLICA IDENTITY FULL" in found.message
+
+
+def test_an_unchanged_value_that_is_left_out_is_no_tenant() -> None:
+    assert rejected(row_change(row(tenant=UNAVAILABLE))).reason is RejectReason.TENANT_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "tenant", [None, "", " ", "\t\n", "\u00a0", {"name": "acme"}, ["acme"], True, 1.5, "x" * 513, "é" * 257]
+)
+def test_a_tenant_that_is_null_blank_too_long_or_no_text_is_rejected(tenant: object) -> None:
+    found = rejected(row_change(row(tenant=tenant)))
+    assert found.reason is RejectReason.TENANT_MISSING
+    assert "'tenant'" in found.message
+
+
+def test_a_missing_tenant_in_the_row_is_not_made_up_from_the_key() -> None:
+    assert rejected(row_change(row(tenant=None), key=COMPOSITE)).reason is RejectReason.TENANT_MISSING
+
+
+@pytest.mark.parametrize("tenant", [7, 0, -1])
+def test_a_numeric_tenant_is_its_digits_for_routing_and_id_alike(tenant: int) -> None:
+    assert mapped(row_change(row(tenant=tenant))).place == place(str(tenant))
+
+
+def test_a_tenant_of_512_bytes_is_taken_and_kept_as_it_is() -> None:
+    assert mapped(row_change(row(tenant="é" * 256))).place.tenant == "é" * 256
+    assert mapped(row_change(row(tenant=" Acme "))).place.tenant == " Acme "
+
+
+# --- moves between tenants
+
+
+def test_a_row_that_believably_was_in_another_tenant_leaves_it() -> None:
+    moved = mapped(row_change(row(tenant="globex"), before=row(tenant="acme")))
+    assert moved.place == place("globex")
+    assert moved.left == {place("acme")}
+    assert moved.key == mapped(row_change(row(tenant="acme"))).key  # so both are one unit
+
+
+@pytest.mark.parametrize("before", [{}, row(), row(tenant=None), row(tenant=""), row(tenant=UNAVAILABLE), {"id": 1}])
+def test_a_row_that_stays_or_whose_former_tenant_is_not_known_leaves_nothing(before: Mapping[str, object]) -> None:
+    assert mapped(row_change(row(), before=before)).left == frozenset()
+
+
+def test_a_delete_is_of_the_place_where_the_row_was() -> None:
+    deleted = mapped(row_change(None, before=row(tenant="globex")))
+    assert (deleted.operation, deleted.place, deleted.left) == (Operation.DELETE, place("globex"), frozenset())
+
+
+def test_with_ids_unique_over_tenants_a_move_keeps_the_id_and_changes_the_routing() -> None:
+    moved = mapped(row_change(row(tenant="globex"), before=row()), rules(id_scope=IdScope.GLOBAL))
+    assert moved.place == Place("1", "globex")
+    assert moved.left == {Place("1", "acme")}
+
+
+# --- the key
+
+
+def test_the_halves_of_a_changed_key_are_two_rows() -> None:
+    gone = mapped(row_change(None, key={"id": 2}, before=row(2)))
+    here = mapped(row_change(row(100), key={"id": 100}))
+    assert gone.place != here.place
+    assert gone.key != here.key
+    assert here.left == frozenset()
+
+
+def test_rows_of_two_tenants_with_one_key_are_two_rows_where_the_tenant_is_part_of_the_key() -> None:
+    keys = {
+        mapped(row_change(row(tenant=tenant), key={"tenant": tenant, "id": 1})).key for tenant in ("acme", "globex")
+    }
+    assert keys == {"articles/acme/1", "articles/globex/1"}
+
+
+@pytest.mark.parametrize(
+    ("key", "after", "before", "document_id"),
+    [
+        ({"id": 5}, row(6), row(7), "acme/5"),
+        ({}, row(6), row(7), "acme/6"),
+        ({"tenant": TENANT}, None, row(7), "acme/7"),
+    ],
+    ids=["key", "row", "before"],
+)
+def test_key_columns_are_looked_for_in_the_key_then_the_row_then_before(
+    key: Mapping[str, object],
+    after: Mapping[str, object] | None,
+    before: Mapping[str, object],
+    document_id: str,
+) -> None:
+    assert mapped(row_change(after, key=key, before=before)).place.document_id == document_id
+
+
+def test_several_key_columns_are_joined_in_the_declared_order() -> None:
+    given = rules(id_columns=("part", "id"))
+    assert mapped(row_change(row(), key={"id": 1, "part": "a/b"}), given).place.document_id == "acme/a%2Fb/1"
+
+
+@pytest.mark.parametrize("value", [None, "", UNAVAILABLE])
+def test_a_key_column_that_identifies_nothing_is_rejected_by_name(value: object) -> None:
+    found = rejected(row_change(row(), key={"id": value}))
+    assert found.reason is RejectReason.KEY_MISSING
+    assert "key column 'id' is null or empty" in found.message
+    assert "message.key.columns" in found.message
+
+
+def test_a_key_column_that_is_nowhere_is_rejected_by_name() -> None:
+    found = rejected(row_change({"tenant": TENANT, "title": "T", "content": "C"}, key={}))
+    assert found.reason is RejectReason.KEY_MISSING
+    assert "'id'" in found.message
+
+
+# --- the fields
+
+
+def test_fields_take_their_declared_columns_and_others_are_left_out() -> None:
+    given = rules(fields={"meta.name": "title", "day": ("updated", FieldType.EPOCH_DAYS), "nothing": "gone"})
+    fields = mapped(row_change(row(updated=20778, gone=None, secret="s")), given).fields
+    assert fields == {"meta.name": "Title", "day": "2026-11-21T00:00:00Z", "nothing": None}
+
+
+@pytest.mark.parametrize("value", [UNAVAILABLE, [UNAVAILABLE]])
+def test_an_unchanged_value_that_is_left_out_becomes_absent_and_never_a_field(value: object) -> None:
+    found = mapped(row_change(row(content=value)))
+    assert found.fields == {"title": "Title"}
+    assert found.absent == {"content"}
+
+
+def test_an_unchanged_value_is_absent_even_where_the_column_has_a_type() -> None:
+    given = rules(fields={"raw": ("raw", FieldType.JSON)})
+    assert mapped(row_change(row(raw=UNAVAILABLE)), given).absent == {"raw"}
+
+
+def test_a_value_that_does_not_fit_is_rejected_with_column_type_and_value() -> None:
+    given = rules(fields={"published": ("ts", FieldType.EPOCH_MILLIS)})
+    found = rejected(row_change(row(ts=9223372036825200)), given)
+    assert found.reason is RejectReason.FIELD_INVALID
+    assert found.message == "column 'ts' should be epoch_millis: 9223372036825200 is out of range (infinity?)"
+
+
+def test_a_column_that_the_row_lacks_is_rejected_with_those_it_has() -> None:
+    columns = {f"column{number:04}": 1 for number in range(2000)}
+    found = rejected(row_change({"id": 1, "tenant": TENANT, **columns}))
+    assert found.reason is RejectReason.FIELD_INVALID
+    assert "no column 'title' for field 'title'; it has: column0000, column0001" in found.message
+
+
+def test_of_a_delete_no_field_is_wanted() -> None:
+    deleted = mapped(row_change(None, key=COMPOSITE))
+    assert (deleted.fields, deleted.absent) == ({}, frozenset())
