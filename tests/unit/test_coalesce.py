@@ -52,6 +52,15 @@ def test_a_value_that_the_change_before_left_out_as_well_stays_absent() -> None:
     assert (found.fields, found.absent) == ({"title": "old"}, frozenset({"content"}))
 
 
+def test_a_value_filled_in_remembers_the_version_that_it_is_from() -> None:
+    """The change before may be an old event that was sent again: what is stored may be newer."""
+    oldest = change(1, fields={"title": "first", "content": "kept"})
+    older = coalesce(oldest, change(2, fields={"title": "second"}, absent=["content"]))
+    found = coalesce(older, change(3, fields={}, absent=["title", "content"]))
+    assert found.fields == {"title": "second", "content": "kept"}
+    assert found.inherited == {"title": 2, "content": 1}
+
+
 @pytest.mark.parametrize("older", [change(1, fields={"content": "stale"}), change(1, fields={"content": None})])
 def test_an_older_change_that_comes_later_fills_nothing_in(older: Change) -> None:
     """It is a repetition: between it and the winner the value may have changed."""

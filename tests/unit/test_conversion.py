@@ -66,6 +66,10 @@ def test_what_is_no_json_text_or_nested_too_deep_is_refused(value: object) -> No
         convert(value, FieldType.JSON)
 
 
+def test_200_levels_are_not_too_deep_nor_is_a_value_inside_them() -> None:
+    assert convert("[" * 200 + "5" + "]" * 200, FieldType.JSON)
+
+
 @pytest.mark.parametrize("field_type", [FieldType.JSON, FieldType.EPOCH_DAYS])
 def test_a_long_value_is_cut_in_the_message(field_type: FieldType) -> None:
     with pytest.raises(ValueError, match=r"x\.\.\. is not") as refused:

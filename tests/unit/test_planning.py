@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from tests.builders import change, deletion, place, stored, unit
 from worker.errors import RejectReason
 from worker.records import Change, DocumentWrite, Place, Rejection, Stored, VersionType
+from worker.stages.coalesce import coalesce
 from worker.stages.embedding_text import text_hash
 from worker.stages.planning import NeedsVector, Plan, Ready, Superseded, plan, with_vector
 
@@ -155,6 +157,25 @@ def test_an_unchanged_value_inside_an_object_is_taken_by_its_path() -> None:
     assert isinstance(needed, NeedsVector)
     assert needed.fields == {"title": "new", "meta.body": "kept", "meta.none": None}
     assert needed.text == "new kept"
+
+
+@pytest.mark.parametrize(
+    ("known", "content"), [(None, "waited"), (stored(2), "waited"), (stored(3), "waited"), (stored(4), "stored")]
+)
+def test_a_value_from_a_hidden_change_gives_way_to_a_newer_stored_one(known: Stored | None, content: str) -> None:
+    waiting = change(3, fields={"title": "old", "content": "waited"})
+    newest = coalesce(waiting, change(5, fields={"title": "new"}, absent=["content"]))
+    there = {} if known is None else {place(): replace(known, body={"title": "old", "content": "stored"})}
+    needed = decided(newest, there)
+    assert isinstance(needed, NeedsVector)
+    assert needed.fields == {"title": "new", "content": content}
+
+
+def test_a_value_from_a_hidden_change_is_enough_where_the_row_is_stored_as_deleted() -> None:
+    newest = coalesce(change(3, fields={"title": "kept"}), change(5, fields={}, absent=["title"]))
+    needed = decided(newest, {place(): gone(2)})
+    assert isinstance(needed, NeedsVector)
+    assert needed.fields == {"title": "kept"}
 
 
 def test_a_row_that_moves_takes_unchanged_values_from_its_former_tenant() -> None:

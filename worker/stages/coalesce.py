@@ -20,7 +20,7 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
     if not known:
         return replace(incoming, left=left)
     fields = {**incoming.fields, **{name: waiting.fields[name] for name in known}}
-    inherited = {name: waiting.inherited.get(name, waiting.version) for name in known}
+    inherited = {**incoming.inherited, **{name: waiting.inherited.get(name, waiting.version) for name in known}}
     return replace(incoming, left=left, fields=fields, absent=incoming.absent - known, inherited=inherited)
 
 
