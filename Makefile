@@ -39,7 +39,8 @@ format: $(VENV)/.dev ## put the code into its form
 
 docs: $(VENV)/.dev ## write again what is generated: settings schema, configuration and metrics tables
 	$(VENV)/bin/syncline config schema --output schemas/settings.v1.json
-	$(VENV)/bin/python -m tools.docs
+	$(VENV)/bin/python -m tools.configuration_docs
+	$(VENV)/bin/python -m tools.metrics_docs
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(UV) build --quiet --wheel --out-dir dist

@@ -43,6 +43,16 @@ async def run_worker(settings: Settings) -> None:
         OperatorError: a mistake in the settings, found before anything is consumed.
         Halt: a fault that no retry mends; what was resolved is committed.
     """
+    _log.info(
+        "starting",
+        extra={
+            "action": "starting",
+            "version": __version__,
+            "group": settings.kafka.group_id,
+            "topics": subscription(settings.sources)[1] or subscription(settings.sources)[0],
+            "write_alias": settings.index.writer_alias,
+        },
+    )
     async with served_pipeline(settings, Metrics()) as (pipeline, _):
         await supervise(pipeline.run, pipeline.stop)
         _log.info("stopped", extra={"action": "stopped"})
@@ -78,6 +88,7 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         admin = ElasticAdmin(client)
         await check_alias(admin, settings)
         await check_kafka(settings.kafka, subscription(settings.sources)[0])
+        _log.info("Elasticsearch and Kafka are ready, loading the model", extra={"action": "loading_model"})
         embedder = SentenceEmbedder(settings.embedding)
         closing.push_async_callback(embedder.close)
         await embedder.start()
@@ -99,14 +110,19 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
 
 
 def refuse_missing_model(embedding: EmbeddingSettings) -> None:
-    """Refuse a folder that is not there, before anything slow is tried.
+    """Refuse a folder that is not there or holds no model, before anything slow is tried.
 
     Raises:
         OperatorError: naming the setting.
     """
-    if embedding.path is not None and not embedding.path.is_dir():
+    folder = embedding.path
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise OperatorError(f"embedding.path: there is no folder {folder}: give the folder that holds the model")
+    if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
         raise OperatorError(
-            f"embedding.path: there is no folder {embedding.path}: give the folder that holds the model"
+            f"embedding.path: {folder} holds no model (neither modules.json nor config.json): give the folder that does"
         )
 
 

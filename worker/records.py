@@ -145,7 +145,8 @@ class Change:
     could not be converted and is null by the operator's choice. `former` are places where the row was under another
     key: values may be taken from there, but nothing is written, the other half of the key change does that.
     `positioned` is False where `version` is only the partition's watermark; such a change is written with
-    `external_gte`.
+    `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
+    change's version: if something newer than it is stored, that counts.
     """
 
     record: Record
@@ -161,6 +162,12 @@ class Change:
     absent: frozenset[str] = frozenset()
     former: frozenset[Place] = frozenset()
     nulled: frozenset[str] = frozenset()
+    inherited: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def needs_stored_values(self) -> bool:
+        """Whether the stored document may hold values that belong to this change."""
+        return bool(self.absent or self.inherited)
 
 
 @dataclass(frozen=True, slots=True)

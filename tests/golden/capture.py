@@ -124,7 +124,7 @@ CHANGES: Final = (
     _flat("drop", _ADDED),
     _flat("tombstone", _ADDED),
     _flat("rewrite", _ADDED),
-    _flat("rewrite-with-tombstone", {"add.fields": "op,lsn,source.ts_ms"}),
+    _flat("rewrite-with-tombstone", {"add.fields": "lsn,source.ts_ms"}),
     _flat("delete-to-tombstone", {"add.headers": "op,source.lsn,source.ts_ms"}),
     _flat("rewrite", _ADDED, schemas=True),
 )

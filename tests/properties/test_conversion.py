@@ -48,15 +48,16 @@ columns = st.none() | st.recursive(
 def test_any_value_of_any_type_is_converted_or_refused(
     value: object, field_type: FieldType, scale: int | None, column: ColumnType | None
 ) -> None:
+    found: object = None
+    message = None
     try:
         found = convert(value, field_type, scale, column)
-    except ValueError as error:
-        assert 0 < len(str(error)) < 300
+    except ValueError as refused:
+        message = str(refused)
+    if message is not None:
+        assert 0 < len(message) < 300
         return
-    written = orjson.dumps(found)  # raises for what no document can hold
-    assert orjson.loads(written) == found
-    if field_type in {FieldType.NUMBER, FieldType.DECIMAL, FieldType.EPOCH_MILLIS} and column is None:
-        assert b"null" not in written or value is None or isinstance(value, list)
+    assert orjson.loads(orjson.dumps(found)) == found  # raises for what no document can hold
 
 
 moments = st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999999))  # noqa: DTZ001

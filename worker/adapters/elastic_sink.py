@@ -14,6 +14,9 @@ from worker.records import ItemResponse
 # Less to parse, and no parts of documents: error reasons are cut down to what names the fault.
 _FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 
+# Both headers: the client would add its own `accept` with a version in it, and a real server wants both or neither.
+_HEADERS: Final = {"content-type": "application/x-ndjson", "accept": "application/json"}
+
 # The items name the alias: not every server checks `require_alias` before it resolves an alias in the path.
 _PATH: Final = f"/_bulk?require_alias=true&filter_path={_FILTER}"
 
@@ -36,9 +39,7 @@ class ElasticSink(Sink):
         """Send one body. POST, because aiohttp silently sends a PUT twice when a kept connection drops."""
         try:
             with translated():
-                response = await self._client.perform_request(
-                    "POST", _PATH, headers={"content-type": "application/x-ndjson"}, body=body
-                )
+                response = await self._client.perform_request("POST", _PATH, headers=_HEADERS, body=body)
         except ApiError as error:
             raise self._request_fault(error) from error
         items = response.body.get("items") if isinstance(response.body, Mapping) else None

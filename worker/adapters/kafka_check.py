@@ -1,7 +1,8 @@
 """The first contact with Kafka: seconds instead of the client's minutes, and the reason instead of "cannot bootstrap".
 
 The client's own start tries one broker after the other, logs why each failed and raises an error that no longer says
-it. And it is patient: something that accepts the connection but does not speak Kafka keeps it waiting for half a minute.
+it. And it is patient: something that accepts the connection but does not speak Kafka keeps it waiting for half a
+minute.
 """
 
 import asyncio
@@ -10,8 +11,8 @@ import ssl
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from aiokafka.conn import AIOKafkaConnection, create_conn
-from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+from aiokafka.conn import create_conn
+from aiokafka.errors import IllegalSaslStateError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from worker.adapters.kafka_client import connection_options
@@ -46,13 +47,14 @@ async def check_kafka(settings: KafkaSettings, topics: Sequence[str]) -> None:
     servers = ", ".join(settings.bootstrap_servers)
     if missing := [topic for topic in topics if topic not in cluster.topics]:
         raise OperatorError(
-            f"sources: topic {missing[0]!r} does not exist on {servers}: correct its name, or create it first"
+            f"sources: topic {missing[0]!r} does not exist on {servers}, or this user may not see it: "
+            "correct its name, or create it first"
         )
     dead_letters = settings.dead_letter_topic
     if dead_letters is not None and dead_letters not in cluster.topics:
         raise OperatorError(
-            f"kafka.dead_letter_topic: {dead_letters!r} does not exist on {servers}: correct its name, or create it "
-            "first"
+            f"kafka.dead_letter_topic: {dead_letters!r} does not exist on {servers}, or this user may not see it: "
+            "correct its name, or create it first"
         )
 
 
@@ -78,12 +80,8 @@ async def _ask(address: tuple[str, int], options: dict[str, Any]) -> Cluster:
             # All topics: to ask for one by name would create it on brokers that create topics by themselves.
             answer = await connection.send(MetadataRequest(None, allow_auto_topic_creation=False))
         finally:
-            _close(connection)
+            connection.close()
     return Cluster([(broker[1], broker[2]) for broker in answer.brokers], frozenset(row[1] for row in answer.topics))
-
-
-def _close(connection: AIOKafkaConnection) -> None:
-    connection.close()
 
 
 async def _reach_brokers(brokers: Sequence[tuple[str, int]], settings: KafkaSettings, options: dict[str, Any]) -> None:
@@ -106,6 +104,8 @@ def _told(fault: OSError | KafkaError, settings: KafkaSettings) -> str:
     match fault:
         case SaslAuthenticationFailed() | UnsupportedSaslMechanismError():
             return f"the login is refused ({_words(fault)}): {_LOGIN}"
+        case IllegalSaslStateError():
+            return "this listener takes no login: check the port in kafka.bootstrap_servers and kafka.security.protocol"
         case ssl.SSLCertVerificationError():
             return f"the broker's certificate is not trusted ({fault.verify_message}): check kafka.security.ca_file"
         case TimeoutError():
@@ -121,10 +121,11 @@ def _told(fault: OSError | KafkaError, settings: KafkaSettings) -> str:
 
 
 def _words(fault: OSError | KafkaError) -> str:
-    # asyncio repeats the address in strerror: "Connect call failed ('127.0.0.1', 1)".
-    words = (fault.strerror or "") if isinstance(fault, OSError) else str(fault)
-    if isinstance(fault, ConnectionRefusedError):
+    if isinstance(fault, ConnectionRefusedError):  # asyncio would only repeat the address
         return "connection refused"
+    # A KafkaError puts its number and name before what it was given to say.
+    given = fault.strerror if isinstance(fault, OSError) else next(iter(fault.args), None)
+    words = given if isinstance(given, str) else ""
     return re.sub(r"\s+", " ", words).strip() or type(fault).__name__
 
 

@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from worker.errors import OperatorError
 from worker.settings import KafkaSecurity, KafkaSettings, SaslMechanism
+from worker.settings.types import read_secret
 
 CLIENT_ID: Final = "syncline"
 
@@ -55,6 +56,7 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     if security.uses_sasl and security.mechanism is not None:
         options["sasl_mechanism"] = security.mechanism.value
         if security.mechanism is SaslMechanism.OAUTHBEARER and security.token_file is not None:
+            read_secret("kafka.security.token", None, security.token_file)  # only to find a missing file now
             options["sasl_oauth_token_provider"] = FileToken(security.token_file)
         else:
             options["sasl_plain_username"] = security.username
@@ -98,8 +100,7 @@ def start_up_faults(settings: KafkaSettings) -> Iterator[None]:
         ) from error
     except KafkaConnectionError as error:
         raise OperatorError(
-            f"kafka.bootstrap_servers: cannot connect to {servers} ({error}): check host, port and "
-            "kafka.security.protocol"
+            f"kafka.bootstrap_servers: cannot connect to {servers}: check host, port and kafka.security.protocol"
         ) from error
     except KafkaError as error:
         raise OperatorError(f"kafka: {servers} answers with an error at start: {error!r}") from error

@@ -50,7 +50,8 @@ def _write_index(alias: str, indices: Mapping[str, IndexState]) -> str:
         )
     if alias in indices:
         raise OperatorError(
-            f"{alias} is an index, but must be an alias: remove that index, or choose another index.write_alias"
+            f"{alias} is an index, but must be an alias: set index.write_alias to another name, "
+            "or remove that index if nothing needs it"
         )
     flags = {index: state.aliases.get(alias, {}).get("is_write_index") for index, state in indices.items()}
     # Elasticsearch takes a lone index for the write index unless it is flagged as not being one.

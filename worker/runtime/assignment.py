@@ -28,11 +28,14 @@ class Assignment(AssignmentListener):
         self._committer = committer
         self._timeout = settings.drain_timeout
         self._metrics = metrics
+        self._draining = False
 
     @override
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Drop what waits, finish what is in flight within the deadline, commit, and give the account up."""
         _log.info("partitions revoked", extra={"action": "revoked", "partitions": _names(partitions)})
+        # What a fetch in progress still brings must not start now, or the drain would have no end.
+        self._intake.close()
         self._intake.clear()
         await self._finish()
         self._ledger.end()
@@ -42,11 +45,15 @@ class Assignment(AssignmentListener):
         """Open an account for the new partitions."""
         self._metrics.rebalances.inc()
         self._metrics.lag.clear()
+        self._intake.clear()
         self._ledger.begin(epoch, partitions)
+        if not self._draining:
+            self._intake.reopen()
         _log.info("partitions assigned", extra={"action": "assigned", "partitions": _names(partitions)})
 
     async def drain(self) -> None:
         """At the end of the process: hand out nothing new, finish what is in flight within the deadline, commit."""
+        self._draining = True
         self._intake.close()
         await self._finish()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -62,10 +63,15 @@ async def serving(settings: ServerSettings, endpoints: Endpoints) -> AsyncIterat
             await web.TCPSite(runner, settings.host, settings.port).start()
         except OSError as error:
             raise OperatorError(
-                f"server: cannot listen on {settings.host}:{settings.port} ({error.strerror}): set server.port to a "
+                f"server: cannot listen on {settings.host}:{settings.port} ({_reason(error)}): set server.port to a "
                 "free port and server.host to an address of this machine"
             ) from error
         host, port = runner.addresses[0][:2]
         yield f"http://{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def _reason(error: OSError) -> str:
+    # asyncio's own text names the address again, and the call.
+    return str(error.strerror) if error.errno is None else os.strerror(error.errno)

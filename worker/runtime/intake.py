@@ -50,7 +50,8 @@ class Intake:
 
     async def take(self, max_units: int) -> list[Unit]:
         """Wait for rows that are not in flight, and take the longest waiting of them, up to `max_units`."""
-        await self._has_ready.wait()
+        while not self._has_ready.is_set():  # closed or cleared between the wake-up and the waking, perhaps
+            await self._has_ready.wait()
         keys = list(itertools.islice(self._ready, max_units))
         self._busy.update(keys)
         units = [self._ready.pop(key).unit() for key in keys]
@@ -71,8 +72,13 @@ class Intake:
         self._signal()
 
     def close(self) -> None:
-        """Hand out nothing more."""
+        """Hand out nothing more until `reopen`."""
         self._open = False
+        self._signal()
+
+    def reopen(self) -> None:
+        """Hand out again."""
+        self._open = True
         self._signal()
 
     async def idle(self) -> None:

@@ -6,6 +6,7 @@ there is progress.
 
 from collections.abc import Mapping
 
+from worker.errors import SkipReason
 from worker.metrics import Metrics
 from worker.ports import Commit
 from worker.records import Position, Record, TopicPartition, Verdict
@@ -27,6 +28,9 @@ class Ledger:
 
     def begin(self, epoch: int, partitions: Mapping[TopicPartition, str]) -> None:
         """Take over an assignment; the text is the metadata of each partition's last commit."""
+        if lost := self.open_records:
+            # Whoever has the partitions next reads them again; here they were consumed, and so they are counted.
+            self._metrics.records.labels(Verdict.SKIPPED.value, SkipReason.LOST_ASSIGNMENT.value).inc(lost)
         self._epoch = epoch
         self._partitions = {
             partition: PartitionProgress(parse_watermark(metadata)) for partition, metadata in partitions.items()

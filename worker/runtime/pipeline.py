@@ -154,7 +154,7 @@ class Pipeline:
 
     async def _plans(self, units: Sequence[Unit]) -> list[tuple[Unit, Plan]]:
         places = [place for unit in units for place in unit.places]
-        whole = {place for unit in units if unit.change.absent for place in unit.places}
+        whole = {place for unit in units if unit.change.needs_stored_values for place in unit.places}
         started = self._clock.monotonic()
         answers = await self.retrying.call("lookup", lambda: self._ports.store.stored(places, whole))
         self._metrics.stage.labels("lookup").observe(self._clock.monotonic() - started)

@@ -88,13 +88,12 @@ def _field_at(model: type[BaseModel], path: Path) -> FieldInfo:
 
 
 def _meant(model: type[BaseModel], path: Path) -> str:
-    known = [_variable(each) for each in paths(model)]
-    matches = difflib.get_close_matches(_variable(path), known, n=1, cutoff=0.7)
-    return f"; did you mean {matches[0]}?" if matches else "; variables read SYNCLINE_<GROUP>__<KEY>, see --help"
-
-
-def _variable(path: Path) -> str:
-    return ENV_PREFIX + _BETWEEN.join(path).upper()
+    # Without the prefix, which would make everything look alike.
+    known = [_BETWEEN.join(each).upper() for each in paths(model)]
+    matches = difflib.get_close_matches(_BETWEEN.join(path).upper(), known, n=1, cutoff=0.7)
+    if matches:
+        return f"; did you mean {ENV_PREFIX}{matches[0]}?"
+    return "; variables read SYNCLINE_<GROUP>__<KEY>, see --help"
 
 
 def _parsed(value: str, known: FieldInfo) -> Any:  # noqa: ANN401 - as free as JSON is

@@ -37,7 +37,7 @@ class Settings(Group):
     batch: BatchSettings = BatchSettings()
     """How much may be in flight, and how much goes into one step."""
     delivery: DeliverySettings = DeliverySettings()
-    """Commits, retries and the end of the process."""
+    """How often to commit, how to retry, and how long a stop may take."""
     server: ServerSettings = ServerSettings()
     """The HTTP server of metrics and probes."""
     log: LogSettings = LogSettings()

@@ -94,6 +94,8 @@ class SourceSettings(Group):
             )
         if taken := RESERVED_FIELDS & {name.split(".")[0] for name in self.fields}:
             raise ValueError(f"fields: {min(taken)!r} is written by Syncline itself: choose another name")
+        if inside := [name for name in self.fields if any(name.startswith(f"{other}.") for other in self.fields)]:
+            raise ValueError(f"fields: {inside[0]!r} lies inside another field: one of the two needs another name")
         if self.tenant in self.id:
             raise ValueError(f"id: leave the tenant column {self.tenant!r} out, it is added by itself")
         if used := self.rules().wanted_columns & set(self.drop):

@@ -35,6 +35,8 @@ def parse_duration(value: object) -> float:
 
 def format_duration(seconds: float) -> str | float:
     """Return what a person would write and `parse_duration` reads as the very same number."""
+    if seconds == 0:
+        return "0s"
     for unit, size in reversed(_UNIT_SECONDS.items()):
         text = f"{round(seconds / size)}{unit}"
         if parse_duration(text) == seconds:

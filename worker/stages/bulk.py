@@ -96,7 +96,7 @@ def judge(write: DocumentWrite, response: ItemResponse) -> Judgement:  # noqa: C
             return Stop(HaltReason.DISK_FLOOD_STAGE, message)
         case 429:
             return Again(RetryReason.REJECTED, message)
-        case 400 if kind in _TARGET_FAULTS or any(phrase in reason for phrase in _TARGET_PHRASES):
+        case 400 if kind in _TARGET_FAULTS or _blames_the_target(kind, reason):
             return Stop(HaltReason.TARGET_MISCONFIGURED, message)
         case 413:
             return Refused(RejectReason.DOCUMENT_TOO_LARGE, message)
@@ -104,6 +104,11 @@ def judge(write: DocumentWrite, response: ItemResponse) -> Judgement:  # noqa: C
             return Again(RetryReason.SERVER_ERROR, message)
         case _:
             return Refused(RejectReason.DOCUMENT_REFUSED, message)
+
+
+def _blames_the_target(kind: str, reason: str) -> bool:
+    # Only of this kind: the reason of a parsing fault quotes the document, whose text must not stop the worker.
+    return kind == "illegal_argument_exception" and any(phrase in reason for phrase in _TARGET_PHRASES)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -10,8 +10,9 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
 
     The higher version wins, and of equal ones the later. Places that the loser mentions are places that the row has
     left. Values that the winner does not carry (unchanged TOAST columns) are taken from the loser only if that came
-    before it: then it holds the value that the winner left unchanged. A repeated older event would not. So with the
-    places of a former key, where older values still are.
+    before it: then it holds the value that the winner left unchanged. So with the places of a former key, where older
+    values still are. The loser may yet be an old event that was sent again; so its version is remembered with the
+    values, and a newer stored document has better ones.
     """
     if incoming.version < waiting.version:
         return replace(waiting, left=_left(waiting, incoming))
@@ -19,9 +20,13 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
     if waiting.operation is not Operation.UPSERT or incoming.operation is not Operation.UPSERT:
         return replace(incoming, left=left)
     known = incoming.absent & waiting.fields.keys()
-    fields = {**incoming.fields, **{name: waiting.fields[name] for name in known}} if known else incoming.fields
     former = incoming.former | waiting.former
-    return replace(incoming, left=left, fields=fields, absent=incoming.absent - known, former=former)
+    if not known:
+        return replace(incoming, left=left, former=former)
+    fields = {**incoming.fields, **{name: waiting.fields[name] for name in known}}
+    inherited = {**incoming.inherited, **{name: waiting.inherited.get(name, waiting.version) for name in known}}
+    absent = incoming.absent - known
+    return replace(incoming, left=left, fields=fields, absent=absent, former=former, inherited=inherited)
 
 
 def _left(winner: Change, loser: Change) -> frozenset[Place]:

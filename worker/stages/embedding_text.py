@@ -45,7 +45,7 @@ def embedding_text(fields: Mapping[str, object], embed: Iterable[str] | EmbedTem
         if name is not None:
             words = _words(fields.get(name))
             text = normalised(" ".join(map(html_text, words) if embed.strip_html else words))
-            empty = empty or not text
+            empty = empty and not text
             pieces.append(text)
     return "" if empty else normalised("".join(pieces))
 

@@ -4,11 +4,14 @@ Records finish out of order; a commit says "everything before this is done", so 
 Offsets in the log have gaps (compaction, transaction markers): what counts is the order in which records were fetched.
 """
 
+import re
 from collections import deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 _WATERMARK_PREFIX: Final = "watermark="
+_WATERMARK_TEXT: Final = re.compile(rf"{_WATERMARK_PREFIX}([0-9]{{1,19}})")
+_HIGHEST_VERSION: Final = (1 << 63) - 1
 
 
 class Committable(NamedTuple):
@@ -90,5 +93,6 @@ def parse_watermark(metadata: str) -> int:
 
     A watermark that is too low errs to the safe side: a change without a position is then superseded.
     """
-    number = metadata.removeprefix(_WATERMARK_PREFIX)
-    return int(number) if number != metadata and number.isascii() and number.isdecimal() else 0
+    match = _WATERMARK_TEXT.fullmatch(metadata)
+    watermark = int(match[1]) if match else 0
+    return watermark if watermark <= _HIGHEST_VERSION else 0

@@ -94,13 +94,16 @@ def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Re
     row by now.
     """
     change = unit.change
-    if not change.absent:
+    if not change.needs_stored_values:
         return change.fields
     for place in unit.places:
         known = stored[place]
         if known is None or known.deleted or (place in change.former and known.version >= change.version):
             continue
-        return {**change.fields, **{name: value_at(known.body, name) for name in change.absent}}
+        better = {name for name, version in change.inherited.items() if known.version > version}
+        return {**change.fields, **{name: value_at(known.body, name) for name in change.absent | better}}
+    if not change.absent:
+        return change.fields
     names = ", ".join(sorted(change.absent))
     return Rejection(
         RejectReason.UNCHANGED_VALUE_LOST,

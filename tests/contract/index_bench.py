@@ -1,0 +1,90 @@
+"""An index for the suites of sink and store: in memory, or on a server under a write alias of its own."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from tests.fakes.elasticsearch import FakeElasticsearch
+from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_sink import ElasticSink
+from worker.adapters.elastic_store import ElasticStore
+from worker.ports import DocumentStore, Sink, Vectors
+from worker.records import DocumentWrite, ItemResponse, Place, VersionType
+from worker.resources import load_index_definition
+from worker.settings import ElasticsearchSettings
+from worker.stages.bulk import item_bytes
+
+DIMENSIONS = 384
+
+
+class Bench(NamedTuple):
+    sink: Sink
+    store: DocumentStore
+    missing_sink: Sink
+    """Of an alias that does not exist, on the same server."""
+    missing_store: DocumentStore
+
+
+def fake_bench() -> Bench:
+    there, nowhere = FakeElasticsearch(dimensions=DIMENSIONS), FakeElasticsearch("missing-write")
+    nowhere.alias_exists = False
+    return Bench(there, there, nowhere, nowhere)
+
+
+@asynccontextmanager
+async def real_bench(url: str) -> AsyncIterator[Bench]:
+    client = build_client(ElasticsearchSettings.model_validate({"hosts": [url]}))
+    name = f"bench-{secrets.token_hex(6)}"
+    index, alias, missing = f"{name}-v000001", f"{name}-write", f"{name}-missing"
+    definition = load_index_definition("articles")
+    await client.indices.create(
+        index=index,
+        settings={**definition.settings, "number_of_replicas": 0, "number_of_shards": 5},
+        mappings=definition.mappings,
+        aliases={alias: {"is_write_index": True}},
+    )
+    yield Bench(
+        ElasticSink(client, alias),
+        ElasticStore(client, alias),
+        ElasticSink(client, missing),
+        ElasticStore(client, missing),
+    )
+    assert not await client.indices.exists(index=missing), "the missing alias has become an index"
+    await client.indices.delete(index=index)
+    await client.close()
+
+
+def write(
+    place: Place, version: int, body: dict[str, Any], version_type: VersionType = VersionType.EXTERNAL
+) -> DocumentWrite:
+    """Return a write as the stages make it, vectors as numpy arrays."""
+    deleted = bool(body.get("sync", {}).get("deleted"))
+    return DocumentWrite(
+        place, version, version_type, orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), tombstone=deleted
+    )
+
+
+async def send(sink: Sink, *writes: DocumentWrite) -> list[ItemResponse]:
+    return list(await sink.bulk(b"".join(item_bytes(one, sink.target) for one in writes), len(writes)))
+
+
+async def statuses(sink: Sink, *writes: DocumentWrite) -> list[int]:
+    return [response.status for response in await send(sink, *writes)]
+
+
+def article(title: str, version: int = 1, tenant: str = "acme", **more: object) -> dict[str, Any]:
+    return {"title": title, "tenant": tenant, "sync": {"source": "articles", "key": "1", "version": version}, **more}
+
+
+def grave(version: int) -> dict[str, Any]:
+    """Return the body of a tombstone."""
+    return {"sync": {"source": "articles", "key": "1", "version": version, "deleted": True, "deleted_at": 1}}
+
+
+def vector(seed: int) -> Vectors:
+    values = np.random.default_rng(seed).standard_normal(DIMENSIONS)
+    return (values / np.linalg.norm(values)).astype(np.float32)

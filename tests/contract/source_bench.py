@@ -1,0 +1,173 @@
+"""One topic for the suite of sources, in memory or on a broker, and a listener that writes down what it is told."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as ClientPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from typing_extensions import override
+
+from tests.fakes.source import FakeSource, Log
+from worker.adapters.kafka_source import KafkaSource
+from worker.ports import AssignmentListener, Commit, Source
+from worker.records import TopicPartition
+from worker.settings import KafkaSettings
+from worker.settings.kafka import OffsetPolicy
+
+PARTITIONS = 4
+PATIENCE = 30.0
+
+
+class Listening(AssignmentListener):
+    """Writes down what it is told, as `("revoked", partitions)` and `("assigned", partitions)`."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, frozenset[TopicPartition]]] = []
+        self.epoch = 0
+        self.metadata: Mapping[TopicPartition, str] = {}
+        self.while_revoking: Callable[[], Any] | None = None
+        self._something = asyncio.Event()
+
+    @override
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        if (act := self.while_revoking) is not None:
+            self.while_revoking = None
+            await act()
+        self.told.append(("revoked", partitions))
+
+    @override
+    async def assigned(self, epoch: int, partitions: Mapping[TopicPartition, str]) -> None:
+        self.told.append(("assigned", frozenset(partitions)))
+        self.epoch = epoch
+        self.metadata = partitions
+        self._something.set()
+
+    @property
+    def partitions(self) -> frozenset[TopicPartition]:
+        return frozenset(self.metadata)
+
+    async def until(self, count: int) -> None:
+        """Wait for an assignment of so many partitions."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.told or self.told[-1][0] != "assigned" or len(self.partitions) != count:
+                self._something.clear()
+                await self._something.wait()
+
+
+class Bench(Protocol):
+    """One topic, and what a test does to it behind the source's back."""
+
+    topic: str
+
+    def source(
+        self, *, topic: str = "", on_lost: OffsetPolicy = OffsetPolicy.FAIL, start: OffsetPolicy = OffsetPolicy.EARLIEST
+    ) -> Source: ...
+
+    async def produce(self, partition: int, values: Sequence[bytes | None]) -> None: ...
+
+    async def produce_one(
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> None: ...
+
+    async def delete_before(self, partition: int, offset: int) -> None: ...
+
+    async def commit(self, partition: int, offset: int) -> None:
+        """Commit as another tool would, while nobody is in the group."""
+
+
+class FakeBench(Bench):
+    def __init__(self) -> None:
+        self.topic = "articles"
+        self._log = Log({self.topic: PARTITIONS})
+
+    @override
+    def source(
+        self, *, topic: str = "", on_lost: OffsetPolicy = OffsetPolicy.FAIL, start: OffsetPolicy = OffsetPolicy.EARLIEST
+    ) -> Source:
+        return FakeSource(self._log, [topic or self.topic], on_lost_offsets=on_lost, start_from=start)
+
+    @override
+    async def produce(self, partition: int, values: Sequence[bytes | None]) -> None:
+        for value in values:
+            self._log.append(TopicPartition(self.topic, partition), None, value)
+
+    @override
+    async def produce_one(
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> None:
+        self._log.append(TopicPartition(self.topic, 0), key, value, headers)
+
+    @override
+    async def delete_before(self, partition: int, offset: int) -> None:
+        self._log.delete_before(TopicPartition(self.topic, partition), offset)
+
+    @override
+    async def commit(self, partition: int, offset: int) -> None:
+        self._log.commits["syncline", TopicPartition(self.topic, partition)] = Commit(offset, "")
+
+
+class KafkaBench(Bench):
+    def __init__(self, bootstrap: str) -> None:
+        self.topic = f"source-{secrets.token_hex(6)}"
+        self._bootstrap = bootstrap
+        self._group = f"group-{secrets.token_hex(6)}"
+        self.admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        self.producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+
+    async def __aenter__(self) -> Self:
+        await self.producer.start()
+        await self.admin.start()
+        await self.admin.create_topics([NewTopic(self.topic, num_partitions=PARTITIONS, replication_factor=1)])
+        # A broker may know a new topic a moment later than the controller.
+        async with asyncio.timeout(PATIENCE):
+            while self.topic not in await self.admin.list_topics():  # noqa: ASYNC110 - a broker has no event to wait for
+                await asyncio.sleep(0.05)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.admin.delete_topics([self.topic])
+        await self.producer.stop()
+        await self.admin.close()
+
+    @override
+    def source(
+        self, *, topic: str = "", on_lost: OffsetPolicy = OffsetPolicy.FAIL, start: OffsetPolicy = OffsetPolicy.EARLIEST
+    ) -> Source:
+        settings = KafkaSettings(
+            bootstrap_servers=[self._bootstrap],
+            group_id=self._group,
+            session_timeout=10,
+            rebalance_timeout=10,
+            on_lost_offsets=on_lost,
+            start_from=start,
+        )
+        return KafkaSource(settings, [topic or self.topic])
+
+    @override
+    async def produce(self, partition: int, values: Sequence[bytes | None]) -> None:
+        for value in values:
+            await self.producer.send_and_wait(self.topic, value, partition=partition)
+
+    @override
+    async def produce_one(
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> None:
+        await self.producer.send_and_wait(self.topic, value, key=key, partition=0, headers=list(headers))
+
+    @override
+    async def delete_before(self, partition: int, offset: int) -> None:
+        await self.admin.delete_records({ClientPartition(self.topic, partition): RecordsToDelete(offset)})
+
+    @override
+    async def commit(self, partition: int, offset: int) -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, group_id=self._group, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            theirs = ClientPartition(self.topic, partition)
+            consumer.assign([theirs])
+            await consumer.commit({theirs: offset})
+        finally:
+            await consumer.stop()

@@ -1,0 +1,96 @@
+"""What every dead-letter topic promises, on the fake and on a real broker."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from tests.fakes.dead_letters import FakeDeadLetters
+from worker.adapters.kafka_dead_letters import KafkaDeadLetters
+from worker.errors import OperatorError
+from worker.ports import DeadLetters
+from worker.records import Position, Record
+from worker.settings import KafkaSettings
+
+Letter = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
+
+
+class Bench(NamedTuple):
+    dead_letters: DeadLetters
+    read: Callable[[int], Awaitable[Sequence[Letter]]]
+    """Returns the first so many records of the topic."""
+
+
+@pytest.fixture(params=["fake", "real"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    if request.param == "fake":
+        fake = FakeDeadLetters()
+
+        async def in_memory(_count: int) -> Sequence[Letter]:
+            return [(record.key, record.value, record.headers) for record in fake.sent]
+
+        yield Bench(fake, in_memory)
+        return
+    bootstrap: str = request.getfixturevalue("servers").kafka
+    topic = f"dead-{secrets.token_hex(6)}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
+    dead_letters = KafkaDeadLetters(KafkaSettings(bootstrap_servers=[bootstrap]), topic)
+    await dead_letters.start()
+
+    async def on_broker(count: int) -> Sequence[Letter]:
+        consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            async with asyncio.timeout(30):
+                found = [await consumer.getone() for _ in range(count)]
+        finally:
+            await consumer.stop()
+        return [(one.key, one.value, tuple(one.headers)) for one in found]
+
+    yield Bench(dead_letters, on_broker)
+    await dead_letters.close()
+    await admin.delete_topics([topic])
+    await admin.close()
+
+
+def record(key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes | None], ...] = ()) -> Record:
+    return Record(Position("articles", 3, 17), key, value, headers)
+
+
+async def test_the_record_is_untouched_and_the_reasons_stand_behind_its_own_headers(bench: Bench) -> None:
+    await bench.dead_letters.send(
+        record(b"\x00key", b"\xff not json", (("trace", b"\x01"), ("null", None))),
+        {"syncline-reason": "invalid_json", "syncline-message": "Größe"},
+    )
+    added = (
+        ("trace", b"\x01"),
+        ("null", None),
+        ("syncline-reason", b"invalid_json"),
+        ("syncline-message", "Größe".encode()),
+    )
+    assert await bench.read(1) == [(b"\x00key", b"\xff not json", added)]
+
+
+async def test_null_and_empty_stay_apart(bench: Bench) -> None:
+    await bench.dead_letters.send(record(None, b""), {})
+    await bench.dead_letters.send(record(b"", None), {})
+    assert [(key, value) for key, value, _ in await bench.read(2)] == [(None, b""), (b"", None)]
+
+
+async def test_what_was_sent_can_be_read_at_once_and_in_order(bench: Bench) -> None:
+    for number in range(20):
+        await bench.dead_letters.send(record(b"k", b"%d" % number), {})
+    assert [value for _, value, _ in await bench.read(20)] == [b"%d" % number for number in range(20)]
+
+
+async def test_a_broker_that_does_not_answer_is_said_at_start() -> None:
+    dead_letters = KafkaDeadLetters(KafkaSettings(bootstrap_servers=["127.0.0.1:1"]), "topic")
+    with pytest.raises(OperatorError, match=r"kafka\.bootstrap_servers"):
+        await dead_letters.start()
+    await dead_letters.close()

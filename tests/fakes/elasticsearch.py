@@ -1,0 +1,188 @@
+"""One index in memory, written to by bulk and read by multi-get, with faults to order.
+
+It parses the very bytes that a server would get, and keeps documents by id and routing: as an index of many shards
+does, where one id may live once under each routing.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from typing_extensions import override
+
+from worker.errors import Halt, HaltReason
+from worker.ports import DocumentStore, RequestTooLargeError, Sink
+from worker.records import ItemResponse, Place, Stored
+
+_MAX_ID_BYTES = 512
+_TOP_LEVEL = {"tenant", "title", "content", "tags", "url", "published", "embedding", "sync"}
+
+REJECTED = ItemResponse(429, "es_rejected_execution_exception", "rejected execution of coordinating operation")
+UNAVAILABLE = ItemResponse(503, "unavailable_shards_exception", "primary shard is not active")
+UNPARSABLE = ItemResponse(400, "document_parsing_exception", "failed to parse field [published] of type [date]")
+FLOOD_STAGE = ItemResponse(429, "cluster_block_exception", "disk usage exceeded flood-stage watermark")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One document as the index holds it."""
+
+    version: int
+    body: Mapping[str, Any]
+
+    @property
+    def deleted(self) -> bool:
+        return bool(self.body.get("sync", {}).get("deleted"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    error: Exception
+    applied: bool
+
+
+async def _at_once(_places: Sequence[Place]) -> None:
+    return
+
+
+class FakeElasticsearch(Sink, DocumentStore):
+    def __init__(self, alias: str = "articles-write", *, dimensions: int = 8, max_bytes: int = 1 << 26) -> None:
+        """A body of more than `max_bytes` is refused with 413."""
+        self.documents: dict[Place, Held] = {}
+        self.alias_exists = True
+        self.max_bytes = max_bytes
+        self.before_bulk: Callable[[Sequence[Place]], Awaitable[None]] = _at_once
+        """Awaited before a bulk request does anything: latency, or a gate that a test holds."""
+        self.before_lookup: Callable[[Sequence[Place]], Awaitable[None]] = _at_once
+        self.requests: list[list[bytes]] = []
+        """The items of every bulk request that came, each with both its lines."""
+        self.lookups: list[list[Place]] = []
+        self.writes = 0
+        """Documents written or overwritten; a conflict is none."""
+        self._alias = alias
+        self._dimensions = dimensions
+        self._request_faults: deque[_Fault] = deque()
+        self._lookup_faults: deque[Exception] = deque()
+        self._item_faults: defaultdict[str, deque[ItemResponse]] = defaultdict(deque)
+
+    def fail_request(self, error: Exception, *, applied: bool = False) -> None:
+        """Let a coming bulk request raise this: before it does anything, or when all is written (a lost reply)."""
+        self._request_faults.append(_Fault(error, applied))
+
+    def fail_item(self, document_id: str, response: ItemResponse, times: int = 1) -> None:
+        """Let the coming items of one document be refused so."""
+        self._item_faults[document_id].extend([response] * times)
+
+    def fail_lookup(self, error: Exception) -> None:
+        """Let a coming lookup raise this."""
+        self._lookup_faults.append(error)
+
+    def heal(self) -> None:
+        """Forget all faults that were ordered and have not happened yet."""
+        self._request_faults.clear()
+        self._lookup_faults.clear()
+        self._item_faults.clear()
+
+    @property
+    def live(self) -> dict[Place, Held]:
+        """The documents that are no tombstones."""
+        return {place: held for place, held in self.documents.items() if not held.deleted}
+
+    @property
+    @override
+    def target(self) -> str:
+        return self._alias
+
+    @override
+    async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
+        lines = body.split(b"\n")
+        assert lines.pop() == b"", "a bulk body ends with a line feed"
+        items = list(zip(lines[::2], lines[1::2], strict=True))
+        assert len(items) == count
+        self.requests.append([b"%b\n%b\n" % item for item in items])
+        actions = [orjson.loads(action)["index"] for action, _ in items]
+        await self.before_bulk([_place(action) for action in actions])
+        fault = self._request_faults.popleft() if self._request_faults else None
+        if fault is not None and not fault.applied:
+            raise fault.error
+        if len(body) > self.max_bytes:
+            raise RequestTooLargeError(f"request of {len(body)} bytes is over {self.max_bytes}")
+        if any(len(action["_id"].encode()) > _MAX_ID_BYTES for action in actions):
+            raise Halt(HaltReason.TARGET_MISCONFIGURED, "action_request_validation_exception: id is too long")
+        responses = [
+            self._index(action, orjson.loads(document)) for action, (_, document) in zip(actions, items, strict=True)
+        ]
+        if fault is not None:
+            raise fault.error
+        return responses
+
+    def _index(self, action: Mapping[str, Any], document: Mapping[str, Any]) -> ItemResponse:
+        if not self.alias_exists or action["_index"] != self._alias:
+            reason = f"no such index [{action['_index']}] and [require_alias] request flag is [true]"
+            return ItemResponse(404, "index_not_found_exception", reason)
+        if faults := self._item_faults.get(action["_id"]):
+            return faults.popleft()
+        if refusal := self._refusal(document):
+            return refusal
+        place = _place(action)
+        held = self.documents.get(place)
+        version: int = action["version"]
+        if held is not None and not _may_replace(held.version, version, action["version_type"]):
+            reason = f"[{place.document_id}]: version conflict, current [{held.version}] is not below [{version}]"
+            return ItemResponse(409, "version_conflict_engine_exception", reason)
+        self.documents[place] = Held(version, document)
+        self.writes += 1
+        return ItemResponse(201 if held is None else 200)
+
+    def _refusal(self, document: Mapping[str, Any]) -> ItemResponse | None:
+        if unknown := document.keys() - _TOP_LEVEL:
+            return ItemResponse(400, "strict_dynamic_mapping_exception", f"introduction of {unknown} is not allowed")
+        vector = document.get("embedding")
+        if vector is not None and (len(vector) != self._dimensions or not any(vector)):
+            return ItemResponse(400, "document_parsing_exception", "the vector has other dimensions, or is zero")
+        return None
+
+    @override
+    async def probe(self) -> None:
+        if not self.alias_exists:
+            raise Halt(HaltReason.TARGET_MISSING, f"alias [{self._alias}] missing")
+
+    @override
+    async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
+        self.lookups.append(list(places))
+        await self.before_lookup(places)
+        if self._lookup_faults:
+            raise self._lookup_faults.popleft()
+        if places and not self.alias_exists:
+            raise Halt(HaltReason.TARGET_MISSING, f"no such index [{self._alias}]")
+        return [self._stored(place, whole) for place in places]
+
+    def _stored(self, place: Place, whole: Collection[Place]) -> Stored | None:
+        held = self.documents.get(place)
+        if held is None:
+            return None
+        sync = held.body.get("sync", {})
+        vector = held.body.get("embedding")
+        needed = {name: value for name, value in held.body.items() if name in {"sync", "embedding"}}
+        return Stored(
+            version=held.version,
+            deleted=held.deleted,
+            text_hash=sync.get("text_hash"),
+            model=sync.get("model"),
+            vector=None if vector is None else tuple(vector),
+            body=held.body if place in whole else needed,
+        )
+
+    @override
+    async def close(self) -> None:
+        return
+
+
+def _place(action: Mapping[str, Any]) -> Place:
+    return Place(action["_id"], action["routing"])
+
+
+def _may_replace(held: int, given: int, version_type: str) -> bool:
+    return given >= held if version_type == "external_gte" else given > held

@@ -1,0 +1,94 @@
+import asyncio
+import os
+import signal
+
+import pytest
+
+from tests.builders import place
+from tests.fakes.world import Gate, World
+from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
+from worker.runtime.daemon import AbortedError, first_cause, supervise
+
+pytestmark = pytest.mark.virtual_time
+
+
+async def kill(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_first_signal_drains_commits_and_ends_well(number: signal.Signals) -> None:
+    world = World()
+    world.index.before_bulk = gate = Gate()
+    world.upsert(1, "a", lsn=1)
+    daemon = asyncio.ensure_future(supervise(world.pipeline.run, world.pipeline.stop))
+    await world.until(lambda: gate.waiting)
+    await kill(number)
+    await asyncio.sleep(5)
+    assert not daemon.done()
+    gate.open()
+    await daemon
+    assert world.titles.keys() == {place()}
+    assert world.committed() == 1
+
+
+async def test_a_second_signal_aborts_the_drain() -> None:
+    world = World()
+    world.index.before_bulk = gate = Gate(lambda places: place() in places)
+    world.upsert(2, "a", lsn=1)
+    daemon = asyncio.ensure_future(supervise(world.pipeline.run, world.pipeline.stop))
+    await world.settle()
+    world.upsert(1, "b", lsn=2)
+    await world.until(lambda: gate.waiting)
+    await kill(signal.SIGTERM)
+    assert not daemon.done()
+    await kill(signal.SIGINT)
+    with pytest.raises(AbortedError):
+        await daemon
+    assert gate.waiting == 0
+    assert world.committed() == 1, "what is resolved is committed all the same, and nothing else"
+
+
+async def test_handlers_are_restored() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def nothing() -> None:
+        assert signal.getsignal(signal.SIGTERM) is not before
+
+    await supervise(nothing, lambda: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_the_first_fault_of_any_task_ends_the_worker_with_its_cause() -> None:
+    world = World()
+    world.index.alias_exists = False
+    world.upsert(1, "a", lsn=1)
+    with pytest.raises(Halt) as halt:
+        await supervise(world.pipeline.run, world.pipeline.stop)
+    assert halt.value.reason is HaltReason.TARGET_MISSING
+    assert isinstance(halt.value.__cause__, BaseExceptionGroup)
+
+
+async def test_a_fault_that_is_nobodys_intention_is_not_hidden() -> None:
+    world = World()
+    world.embedder.fail_with = ZeroDivisionError()
+    world.upsert(1, "a", lsn=1)
+    with pytest.raises(ExceptionGroup) as group:
+        await supervise(world.pipeline.run, world.pipeline.stop)
+    assert group.value.subgroup(ZeroDivisionError) is not None
+
+
+async def test_a_fault_before_anything_runs_comes_as_it_is() -> None:
+    async def start() -> None:
+        raise OperatorError("no such topic")
+
+    with pytest.raises(OperatorError, match="no such topic"):
+        await supervise(start, lambda: None)
+
+
+def test_the_first_of_this_projects_errors_is_found_at_any_depth() -> None:
+    halt = Halt(HaltReason.FORBIDDEN, "no")
+    retry = RetryLater(RetryReason.TIMEOUT, "slow")
+    assert first_cause(ExceptionGroup("", [ValueError(), ExceptionGroup("", [KeyError(), halt]), retry])) is halt
+    assert first_cause(ExceptionGroup("", [ValueError()])) is None

@@ -1,0 +1,67 @@
+import asyncio
+
+import pytest
+
+from tests.builders import TOPIC, record
+from tests.fakes.source import FakeSource, Log
+from worker.metrics import Metrics
+from worker.records import Record, TopicPartition, Verdict
+from worker.runtime.clock import Clock
+from worker.runtime.flow import Flow
+from worker.runtime.ledger import Ledger
+
+pytestmark = pytest.mark.virtual_time
+COST = record(offset=0).cost
+
+
+class Parts:
+    def __init__(self) -> None:
+        self.source = FakeSource(Log({TOPIC: 1}), [TOPIC])
+        self.ledger = Ledger(Metrics(), Clock())
+        self.ledger.begin(0, {TopicPartition(TOPIC, 0): ""})
+        self.flow = Flow(self.source, self.ledger, 10 * COST, Metrics())
+        self._open: list[Record] = []
+
+    def in_flight(self, records: int) -> bool:
+        """Bring the records in flight to so many; tell whether fetching is paused then."""
+        while len(self._open) < records:
+            one = record(offset=len(self._open))
+            self.ledger.admit(one)
+            self._open.append(one)
+        while len(self._open) > records:
+            self.ledger.resolve(self._open.pop().position, Verdict.INDEXED)
+        self.flow.adjust()
+        return self.source.paused
+
+
+async def test_fetching_pauses_above_the_mark_and_resumes_at_half_of_it() -> None:
+    parts = Parts()
+    assert [parts.in_flight(records) for records in (10, 11, 9, 6)] == [False, True, True, True]
+    assert not parts.in_flight(5)
+    assert not parts.in_flight(10)
+
+
+async def test_a_new_assignment_starts_with_nothing_in_flight() -> None:
+    parts = Parts()
+    assert parts.in_flight(11)
+    parts.ledger.begin(1, {TopicPartition(TOPIC, 0): ""})
+    parts.flow.adjust()
+    assert not parts.source.paused
+
+
+async def test_decoding_much_lets_others_run() -> None:
+    flow, ran = Parts().flow, []
+
+    async def other() -> None:
+        for number in range(100):
+            ran.append(number)
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(other())
+    for _ in range(10):
+        await flow.breathe(100)
+    assert ran == [], "a few bytes are no reason to switch"
+    for _ in range(10):
+        await flow.breathe(100 * 1024)
+    assert len(ran) >= 5
+    await task

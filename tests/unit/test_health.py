@@ -1,0 +1,122 @@
+import asyncio
+
+import pytest
+
+from tests.builders import TOPIC, record
+from tests.fakes.world import Gate, World
+from worker.errors import RetryLater, RetryReason
+from worker.metrics import Metrics
+from worker.records import TopicPartition, Verdict
+from worker.runtime.clock import Clock
+from worker.runtime.health import Health
+from worker.runtime.ledger import Ledger
+from worker.runtime.retrying import Retrying
+from worker.settings import DeliverySettings
+
+pytestmark = pytest.mark.virtual_time
+LIMIT = 300.0
+
+
+class Parts:
+    def __init__(self) -> None:
+        self.ledger = Ledger(Metrics(), Clock())
+        self.retrying = Retrying(DeliverySettings(), Metrics())
+        self.health = Health(self.ledger, self.retrying, LIMIT, Clock())
+
+    def admit(self, offset: int) -> None:
+        self.ledger.admit(record(offset=offset))
+
+    def resolve(self, offset: int) -> None:
+        self.ledger.resolve(record(offset=offset).position, Verdict.INDEXED)
+
+
+def joined() -> Parts:
+    parts = Parts()
+    parts.ledger.begin(0, {TopicPartition(TOPIC, 0): ""})
+    return parts
+
+
+async def test_with_nothing_to_do_it_is_alive_for_ever() -> None:
+    parts = joined()
+    await asyncio.sleep(100 * LIMIT)
+    assert parts.health.live().ok
+
+
+async def test_open_records_and_no_progress_within_the_limit_is_not_alive() -> None:
+    parts = joined()
+    await asyncio.sleep(10 * LIMIT)
+    parts.admit(0)
+    parts.admit(1)
+    await asyncio.sleep(LIMIT - 1)
+    assert parts.health.live().ok, "the limit counts from when there was something to do"
+    await asyncio.sleep(2)
+    answer = parts.health.live()
+    assert not answer.ok
+    assert answer.reason == "2 records open, none resolved for 301 s"
+
+
+async def test_any_progress_counts() -> None:
+    parts = joined()
+    parts.admit(0)
+    parts.admit(1)
+    await asyncio.sleep(LIMIT - 1)
+    parts.resolve(1)
+    await asyncio.sleep(LIMIT - 1)
+    assert parts.health.live().ok
+    await asyncio.sleep(2)
+    assert not parts.health.live().ok
+
+
+async def test_a_declared_backoff_is_no_reason_for_a_restart() -> None:
+    parts = joined()
+    parts.admit(0)
+    await parts.retrying.wait("bulk", 1, "connection", "refused")
+    await asyncio.sleep(10 * LIMIT)
+    assert parts.health.live().ok
+    parts.retrying.recovered("bulk")
+    assert not parts.health.live().ok
+
+
+async def test_ready_says_what_is_missing() -> None:
+    parts = Parts()
+    assert parts.health.ready().reason == "the consumer group is not joined yet"
+    parts.ledger.begin(0, {})
+    assert parts.health.ready().ok
+    await parts.retrying.wait("lookup", 1, "timeout", "slow")
+    await parts.retrying.wait("bulk", 1, "timeout", "slow")
+    answer = parts.health.ready()
+    assert not answer.ok
+    assert answer.reason == "backing off from Elasticsearch: bulk, lookup"
+
+
+def health_of(world: World) -> Health:
+    return Health(world.pipeline.ledger, world.pipeline.retrying, LIMIT, Clock())
+
+
+async def test_a_worker_whose_request_hangs_is_not_alive() -> None:
+    world = World()
+    world.index.before_bulk = gate = Gate()
+    world.upsert(1, "a", lsn=1)
+    health = health_of(world)
+    async with world.running():
+        await world.until(lambda: gate.waiting)
+        await asyncio.sleep(LIMIT + 1)
+        assert not health.live().ok
+        gate.open()
+        await world.settle()
+        assert health.live().ok
+
+
+async def test_a_worker_that_waits_for_elasticsearch_is_alive_and_not_ready() -> None:
+    world = World()
+    world.upsert(1, "a", lsn=1)
+    for _ in range(5_000):
+        world.index.fail_request(RetryLater(RetryReason.CONNECTION, "refused"))
+    health = health_of(world)
+    async with world.running():
+        await asyncio.sleep(3 * LIMIT)
+        assert health.live().ok
+        assert not health.ready().ok
+        world.index.heal()
+        await world.settle()
+        assert health.ready().ok

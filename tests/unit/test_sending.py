@@ -1,0 +1,109 @@
+import pytest
+
+from tests.builders import change, unit
+from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE, FakeElasticsearch
+from worker.errors import Halt, HaltReason, RejectReason, RetryLater, RetryReason
+from worker.metrics import Metrics
+from worker.records import ItemResponse, Verdict
+from worker.runtime.clock import Clock
+from worker.runtime.retrying import Retrying
+from worker.runtime.sending import Item, Sender, Work, items_of
+from worker.settings import DeliverySettings
+from worker.stages.documents import document, tombstone
+
+pytestmark = pytest.mark.virtual_time
+
+
+def work(row_id: int, version: int = 1, *, left: bool = False) -> Work:
+    one = change(version, row_id=row_id, left=["former"] if left else [])
+    writes = [document(one, one.fields, None, "m", None)]
+    return Work(unit(one), [*writes, *(tombstone(one, place, 0) for place in one.left)])
+
+
+def items(index: FakeElasticsearch, works: list[Work]) -> list[Item]:
+    return [item for one in works for item in items_of(one, index.target)]
+
+
+async def send(index: FakeElasticsearch, *works: Work, metrics: Metrics | None = None) -> None:
+    metrics = metrics or Metrics()
+    sender = Sender(index, Retrying(DeliverySettings(), metrics), metrics, Clock())
+    await sender.send(items(index, list(works)))
+
+
+async def test_every_write_of_every_row_gets_its_own_answer() -> None:
+    index = FakeElasticsearch()
+    newer, older, moved = work(1, 5), work(1, 4), work(2, left=True)
+    await send(index, newer, older, moved)
+    assert [one.verdict for one in (newer, older, moved)] == [Verdict.INDEXED, Verdict.SUPERSEDED, Verdict.INDEXED]
+    assert moved.verdicts == [Verdict.INDEXED, Verdict.DELETED]
+    assert all(one.ended for one in (newer, older, moved))
+
+
+async def test_a_row_of_tombstones_alone_is_deleted() -> None:
+    one = change(3)
+    gone = Work(unit(one), [tombstone(one, one.place, 0)])
+    await send(FakeElasticsearch(), gone)
+    assert gone.verdict is Verdict.DELETED
+
+
+async def test_refused_retried_and_done_items_of_one_request_go_their_own_ways() -> None:
+    index = FakeElasticsearch()
+    works = [work(number) for number in range(4)]
+    index.fail_item(works[1].unit.change.place.document_id, REJECTED)
+    index.fail_item(works[2].unit.change.place.document_id, UNPARSABLE)
+    index.fail_item(works[3].unit.change.place.document_id, UNAVAILABLE, times=2)
+    await send(index, *works)
+    sent = items(index, works)
+    assert index.requests == [
+        [one.data for one in sent],
+        [sent[1].data, sent[3].data],
+        [sent[3].data],
+    ]
+    assert [one.verdict for one in works] == [
+        Verdict.INDEXED,
+        Verdict.INDEXED,
+        Verdict.DEAD_LETTERED,
+        Verdict.INDEXED,
+    ]
+    assert works[2].rejection is not None
+    assert works[2].rejection.reason is RejectReason.DOCUMENT_REFUSED
+
+
+async def test_all_items_of_a_request_with_an_unknown_end_are_sent_again() -> None:
+    index, works = FakeElasticsearch(), [work(1), work(2)]
+    index.fail_request(RetryLater(RetryReason.CONNECTION, "reset"))
+    index.fail_request(RetryLater(RetryReason.UNREADABLE_RESPONSE, "items are missing"), applied=True)
+    metrics = Metrics()
+    await send(index, *works, metrics=metrics)
+    assert index.requests[0] == index.requests[1] == index.requests[2]
+    for reason in ("connection", "unreadable_response"):
+        labels = {"operation": "bulk", "reason": reason}
+        assert metrics.registry.get_sample_value("syncline_retries_total", labels) == 1
+
+
+async def test_a_fault_of_the_target_halts_but_the_answers_of_the_others_stand() -> None:
+    index, works = FakeElasticsearch(), [work(1), work(2), work(3)]
+    blocked = ItemResponse(403, "cluster_block_exception", "index write (api)")
+    index.fail_item(works[1].unit.change.place.document_id, blocked)
+    with pytest.raises(Halt) as halt:
+        await send(index, *works)
+    assert halt.value.reason is HaltReason.WRITE_BLOCKED
+    assert [one.verdicts for one in works] == [[Verdict.INDEXED], [], [Verdict.INDEXED]]
+
+
+async def test_halves_of_what_is_too_large_keep_their_order() -> None:
+    index, works = FakeElasticsearch(), [work(number) for number in range(8)]
+    largest = max(len(item.data) for item in items(index, works))
+    index.max_bytes = 2 * largest
+    await send(index, *works)
+    assert [one.verdict for one in works] == [Verdict.INDEXED] * 8
+    assert [one.unit.change.place for one in works] == list(index.documents)
+    assert sorted(len(request) for request in index.requests) == [2, 2, 2, 2, 4, 4, 8]
+
+
+async def test_items_are_counted_by_status_class() -> None:
+    index, metrics = FakeElasticsearch(), Metrics()
+    await send(index, work(1, 5), work(1, 4), metrics=metrics)
+    value = metrics.registry.get_sample_value
+    assert value("syncline_bulk_items_total", {"status": "2xx"}) == 1
+    assert value("syncline_bulk_items_total", {"status": "4xx"}) == 1
