@@ -72,6 +72,12 @@ class Metrics:
         self.halted = Gauge(
             "syncline_halted", "1 when the worker has stopped consuming, by reason.", ["reason"], registry=r
         )
+        self.nulled = Counter(
+            "syncline_nulled_fields",
+            "Field values that could not be converted and became null, by `on_bad_field: null`.",
+            ["source"],
+            registry=r,
+        )
         self.dead_letters = Counter(
             "syncline_dead_letters", "Records written to the dead-letter topic.", ["reason"], registry=r
         )

@@ -1,15 +1,17 @@
 """The real pipeline on fakes, in virtual time: retries, rejections, halts, pressure and the end."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
 from tests import builders
 from tests.fakes.elasticsearch import FLOOD_STAGE, REJECTED, UNAVAILABLE, UNPARSABLE
-from tests.fakes.world import Gate, World
+from tests.fakes.world import RULES, Gate, World
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.records import ItemResponse
 from worker.settings import BatchSettings, DeliverySettings
+from worker.stages.rules import FieldRule, FieldType, OnBadField
 
 pytestmark = pytest.mark.virtual_time
 ONE, TWO, THREE = (builders.place(row_id=number) for number in (1, 2, 3))
@@ -149,6 +151,18 @@ async def test_a_rejected_record_is_put_aside_and_the_others_go_on() -> None:
     assert (headers["syncline-stage"], headers["syncline-offset"]) == (b"decode", b"0")
     assert world.verdicts == {"invalid_json": 1, "indexed": 1}
     assert world.committed() == 2
+
+
+async def test_a_value_made_null_by_choice_is_counted_and_its_row_written() -> None:
+    url = FieldRule("url", "url", FieldType.INTEGER, on_bad=OnBadField.NULL)
+    world = World(rules=dataclasses.replace(RULES, fields=(*RULES.fields[:2], url)))
+    world.upsert(1, "a", lsn=1, url="no number")
+    world.upsert(2, "b", lsn=2, url=5)
+    await world.run_to_the_end()
+    assert world.verdicts == {"indexed": 2}
+    assert "url" not in world.index.documents[ONE].body
+    assert world.index.documents[TWO].body["url"] == 5
+    assert world.metrics.registry.get_sample_value("syncline_nulled_fields_total", {"source": RULES.name}) == 1
 
 
 async def test_a_refused_document_is_put_aside_and_its_neighbours_are_written() -> None:

@@ -137,6 +137,8 @@ class Pipeline:
         elif isinstance(outcome, Rejection):
             await self._finishing.reject(record, outcome, "decode")
         else:
+            if outcome.nulled:
+                self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
             self._intake.add(outcome)
 
     async def _prepare(self) -> None:
