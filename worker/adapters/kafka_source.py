@@ -181,8 +181,11 @@ class KafkaSource(Source):
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, str]:
         """Begin an epoch with these partitions; return the metadata of their last commits."""
+        # Until the seek the client fetches by itself, and after the seek the same records again: what it brings before
+        # belongs to an epoch that nobody owns, or the later part of it would be taken in ahead of the earlier.
         self._epoch += 1
         starts = await self._positions.take_up(partitions)
+        self._epoch += 1
         self._next = {partition: start.offset for partition, start in starts.items()}
         if self._paused:
             self._consumer.pause(*self._consumer.assignment())

@@ -1,0 +1,235 @@
+"""A scene: tables in PostgreSQL, their connector and topics, an index, and the worker between them.
+
+Every scene has names of its own for all of these, so that no two disturb each other.
+"""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import elasticsearch
+import psycopg
+import yaml
+from aiokafka import TopicPartition
+
+from tests.e2e import kafka_log, programs
+from tests.e2e.index import Index
+from tests.e2e.nursery import Nursery
+from tests.e2e.process import WorkerProcess, until
+from tests.servers import processes
+from tests.servers.jvm.connect import PostgresConnector
+from tests.servers.start import Servers
+
+FIELDS: Final = ("title", "content", "tags", "published")
+ELASTICSEARCH: Final = "elasticsearch" if elasticsearch.__version__[0] >= 9 else "elasticsearch_8"
+"""Which server the installed client talks to, as `Servers` names it."""
+
+_COLUMNS: Final = (
+    "tenant text NOT NULL, id bigint, title text NOT NULL, content text, tags text[], published timestamptz"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`full`: keyed by `id` alone, the tenant a plain column, REPLICA IDENTITY FULL. Else keyed by tenant and id."""
+
+    name: str
+    full: bool = False
+
+    def create(self, database: psycopg.Connection) -> None:
+        key = "id" if self.full else "tenant, id"
+        database.execute(f"CREATE TABLE {self.name} ({_COLUMNS}, PRIMARY KEY ({key}))")
+        if self.full:
+            database.execute(f"ALTER TABLE {self.name} REPLICA IDENTITY FULL")
+
+    def source(self, prefix: str) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "topics": [self.topic(prefix)],
+            "replica_identity": "full" if self.full else "default",
+            "document_id": "tenant_scoped",
+            "id": ["id"],
+            "tenant": "tenant",
+            "fields": {field: field for field in FIELDS},
+            "embed": ["title", "content"],
+        }
+
+    def topic(self, prefix: str) -> str:
+        return f"{prefix}.public.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    name: str
+    servers: Servers
+    database: psycopg.Connection
+    tables: Sequence[Table]
+    index: Index
+    worker: WorkerProcess
+
+    @property
+    def table(self) -> str:
+        """The first table, where there is only one."""
+        return self.tables[0].name
+
+    @property
+    def topics(self) -> list[str]:
+        return [table.topic(self.name) for table in self.tables]
+
+    @property
+    def config(self) -> Path:
+        return self.worker.config
+
+    def execute(self, query: str, *values: object, table: Table | None = None) -> None:
+        """Run one statement; `{table}` in it is the given table, or the scene's first."""
+        self.database.execute(query.format(table=(table or self.tables[0]).name), values)
+
+    def insert(
+        self,
+        tenant: str,
+        id_: int,
+        title: str,
+        content: str | None = None,
+        tags: Sequence[str] | None = None,
+        table: Table | None = None,
+    ) -> None:
+        columns = "(tenant, id, title, content, tags, published)"
+        values = (tenant, id_, title, content, None if tags is None else list(tags))
+        self.execute(f"INSERT INTO {{table}} {columns} VALUES (%s, %s, %s, %s, %s, now())", *values, table=table)
+
+    def connect(self, *, partitions: int = 3) -> None:
+        """Start the connector; the tables' snapshots are in Kafka when this returns."""
+        tables = [f"public.{name}" for name in (*(table.name for table in self.tables), self._marks)]
+        self.servers.connect.add(PostgresConnector(prefix=self.name, tables=tables, partitions=partitions))
+        self.flush()
+
+    def flush(self, within_s: float = 60) -> None:
+        """Wait until all that is in the tables now has been acknowledged by Kafka.
+
+        Two marks, because the slot's confirmed position is that of the last but one transaction.
+        """
+        position = self._row("SELECT pg_current_wal_insert_lsn()")[0]
+        for _ in range(2):
+            self.database.execute(f"INSERT INTO {self._marks} DEFAULT VALUES")
+        question = "SELECT confirmed_flush_lsn > %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
+        until(
+            lambda: self._row(question, position, self._slot) == (True,),
+            f"{self.name}: the connector did not confirm {position}",
+            within_s,
+        )
+
+    def settle(self, within_s: float = 60) -> None:
+        """Wait until the worker has done all that is in the tables now: nothing open, everything committed."""
+        self.flush()
+        ends = kafka_log.ends(self.servers.kafka, self.topics)
+        until(lambda: self._lag(ends) == 0, lambda: self.worker.told(f"{self._lag(ends)} records behind"), within_s)
+        until(self._nothing_open, lambda: self.worker.told("records are open"), within_s)
+
+    def _lag(self, ends: Mapping[TopicPartition, int]) -> int:
+        self.worker.check_running()
+        done = kafka_log.committed(self.servers.kafka, self.name)
+        beyond = {partition: offset for partition, offset in done.items() if offset > ends.get(partition, 0)}
+        assert not beyond, f"committed past the end: {beyond}, {ends}"
+        return sum(end - done.get(partition, 0) for partition, end in ends.items())
+
+    def _nothing_open(self) -> bool:
+        scrape = self.worker.scrape()
+        return scrape.consumed == scrape.resolved and scrape.total("syncline_lag_records") == 0
+
+    def apply(self) -> str:
+        return programs.syncline("apply", config=self.config)
+
+    def search(self, words: str, tenant: str, mode: str) -> list[dict[str, Any]]:
+        """What `syncline search` finds."""
+        output = programs.syncline(
+            "search", words, "--tenant", tenant, "--mode", mode, "--size", "50", "--json", config=self.config
+        )
+        hits: list[dict[str, Any]] = json.loads(output)
+        return hits
+
+    def rows(self, table: Table) -> dict[tuple[str, int], dict[str, Any]]:
+        """The table's rows by tenant and id."""
+        columns = ("tenant", "id", *FIELDS)
+        found = self.database.execute(f"SELECT {', '.join(columns)} FROM {table.name}").fetchall()
+        return {(row[0], row[1]): dict(zip(columns, row, strict=True)) for row in found}
+
+    @property
+    def _marks(self) -> str:
+        return f"{self.name}_marks"
+
+    @property
+    def _slot(self) -> str:
+        return PostgresConnector(prefix=self.name, tables=[]).slot_name
+
+    def _row(self, query: str, *values: object) -> tuple[object, ...]:
+        return self.database.execute(query, values).fetchone() or ()
+
+
+@contextmanager
+def scene(
+    servers: Servers,
+    folder: Path,
+    *tables: Table,
+    model: Mapping[str, str],
+    nursery: Nursery | None = None,
+    **settings: Mapping[str, object],
+) -> Iterator[Scene]:
+    """Create the tables and the index; the connector and the worker are the test's to start.
+
+    `settings` are groups of the configuration file, on top of what follows from the scene.
+    """
+    name = f"{re.sub(r'[^a-z0-9]', '', folder.name.lower())[:20]}{uuid4().hex[:6]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    named = [Table(f"{table.name}_{name}", full=table.full) for table in tables]
+    (port,) = processes.free_ports(1)
+    url: str = getattr(servers, ELASTICSEARCH)
+    content: dict[str, Any] = {
+        "kafka": {
+            "bootstrap_servers": [servers.kafka],
+            "group_id": name,
+            # The least there is: a killed worker's partitions are given away after this time.
+            "session_timeout": "6s",
+        },
+        "elasticsearch": {"hosts": [url]},
+        "index": {"alias": name},
+        "sources": [table.source(name) for table in named],
+        "embedding": dict(model),
+        "server": {"port": port},
+    }
+    for group, values in settings.items():
+        content[group] = {**content.get(group, {}), **values}
+    config = folder / "syncline.yaml"
+    config.write_text(yaml.safe_dump(content, sort_keys=False))
+    worker = WorkerProcess(config, port, folder / "worker.log", nursery)
+    with psycopg.connect(servers.postgres.dsn, autocommit=True) as database:
+        built = Scene(name, servers, database, named, Index(url, name), worker)
+        database.execute(f"CREATE TABLE {built._marks} (id bigserial PRIMARY KEY)")
+        for table in named:
+            table.create(database)
+        built.apply()
+        try:
+            yield built
+        finally:
+            worker.kill()
+            _remove(built)
+
+
+def _remove(scene: Scene) -> None:
+    """Take the connector and its slot away: they would go on reading what other tests write."""
+    with contextlib.suppress(OSError):
+        scene.servers.connect.delete(scene.name)
+    slot = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+    left = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s"
+
+    def gone() -> bool:
+        with contextlib.suppress(psycopg.errors.ObjectInUse):
+            scene.database.execute(slot, (scene._slot,))
+        return scene._row(left, scene._slot) == (0,)
+
+    until(gone, f"the slot of {scene.name} is in use")
