@@ -1,0 +1,174 @@
+"""Bad inputs of keys and tenants, and what only shows against other events of the same key."""
+
+from tests.builders import event, record, row, rules
+from tests.unit.bad_inputs_parts import (
+    TRUSTING,
+    BadInput,
+    at,
+    deleted,
+    history,
+    rejected,
+    upsert,
+    written,
+)
+from worker.errors import RejectReason
+
+LONG_KEY = "k" * 513
+COMPOSITE = rules(id_columns=("id", "part"))
+KEYS = (
+    BadInput(
+        22,
+        "composite primary key",
+        "All its columns make the id; no two keys share one",
+        (
+            history(
+                at(upsert(row("a/b", part="c", title="one"), key={"id": "a/b", "part": "c"}), 0),
+                at(upsert(row("a", part="b/c", title="two"), key={"id": "a", "part": "b/c"}, lsn=101), 1),
+                live={"acme/a%2Fb/c": "one", "acme/a/b%2Fc": "two"},
+                rules=COMPOSITE,
+            ),
+            rejected(upsert(), RejectReason.KEY_MISSING, "'part'", rules=COMPOSITE),
+        ),
+    ),
+    BadInput(
+        23,
+        "primary key null, empty, white space",
+        "Null or empty: rejected. White space is a key like any other",
+        (
+            *(
+                rejected(upsert(key={"id": key}), RejectReason.KEY_MISSING, "'id'", "null or empty")
+                for key in (None, "")
+            ),
+            written(upsert(key={"id": " "}), document_id="acme/%20"),
+        ),
+    ),
+    BadInput(
+        24,
+        "primary key over 512 bytes",
+        "The id is a hash of it, because Elasticsearch refuses longer ids",
+        (
+            history(
+                at(upsert(row(title="one"), key={"id": LONG_KEY}), 0),
+                at(upsert(row(title="two"), key={"id": LONG_KEY + "k"}), 1),
+                live={
+                    "#a0c09de0ec35f906865965420c27342445428184cb210f3584ce38a6055b957d": "one",
+                    "#b27afadbe46bbd5f5b378c02ed017c2c095c3e49e6f436627ca56ef878eb1e5e": "two",
+                },
+            ),
+        ),
+    ),
+    BadInput(
+        25,
+        "primary key with slash, quote, newline, emoji, NUL",
+        "Escaped in the id, so that keys stay apart",
+        tuple(
+            written(upsert(key={"id": key}), document_id=f"acme/{part}")
+            for key, part in (("a/b", "a%2Fb"), ('"', '"'), ("\n", "%0A"), ("\U0001f600", "\U0001f600"), ("\0", "%00"))
+        ),
+    ),
+    BadInput(
+        26,
+        'numeric key `1`, text `"1"`, `1.0`',
+        "Three keys, three documents",
+        tuple(
+            written(upsert(key={"id": key}), document_id=f"acme/{part}")
+            for key, part in ((1, "1"), ("1", "~1"), (1.0, "1.0"))
+        ),
+    ),
+    BadInput(
+        27,
+        "keys that differ only in case",
+        "Two documents",
+        tuple(written(upsert(key={"id": key}), document_id=f"acme/{key}") for key in ("Ab", "aB")),
+    ),
+    BadInput(
+        28,
+        "tenant missing, null, empty",
+        "Rejected: nobody could find the document",
+        (
+            rejected(upsert({"id": 1, "title": "", "content": ""}), RejectReason.TENANT_UNKNOWN, "'tenant'"),
+            *(
+                rejected(upsert(row(tenant=tenant)), RejectReason.TENANT_MISSING, "'tenant'")
+                for tenant in (None, "", " ")
+            ),
+        ),
+    ),
+    BadInput(
+        29,
+        "tenant with comma, wildcard, `_all`, upper case, path characters",
+        "Written; escaped in the id and in the tenant's alias, so that no name means another tenant",
+        tuple(
+            written(upsert(row(tenant=tenant)), document_id=f"{part}/1")
+            for tenant, part in (("a,b", "a,b"), ("*", "*"), ("_all", "_all"), ("ACME", "ACME"), ("../x", "..%2Fx"))
+        ),
+    ),
+    BadInput(
+        30,
+        "tenant changes between `before` and `after`",
+        "The document moves, and a tombstone stays at the old place",
+        (
+            history(
+                at(upsert(row(title="old")), 0),
+                at(upsert(row(tenant="globex", title="new"), before=row(), lsn=101), 1),
+                live={"globex/1": "new"},
+                rules=TRUSTING,
+            ),
+            history(
+                at(upsert(row(title="old")), 0),
+                at(upsert(row(tenant="globex", title="new"), lsn=101), 1),
+                live={"globex/1": "new"},
+                not_yet="without `replica_identity: full` the document of the old tenant stays",
+            ),
+        ),
+    ),
+    BadInput(
+        53,
+        "same key in two topics",
+        "One source: one row, the highest position wins. Two sources: two documents",
+        (
+            history(
+                at(upsert(row(title="new"), lsn=101), 0, "cms.public.articles_2"),
+                at(upsert(row(title="old"), lsn=100), 1),
+                live={"acme/1": "new"},
+            ),
+            history(
+                at(upsert(row(title="an article")), 0),
+                at(upsert(row(title="a note"), lsn=101), 1, "cms.public.notes"),
+                live=("a note", "an article"),
+                others={"cms.public.notes": rules(name="notes")},
+                not_yet="two sources with the same tenant and key share one document",
+            ),
+        ),
+    ),
+    BadInput(
+        54,
+        "snapshot row older than a streamed one that is applied",
+        "Superseded; a row of an incremental snapshot was read when it came, and is written",
+        (
+            history(
+                at(upsert(row(title="streamed"), lsn=200), 0),
+                at(record(event("r", row(title="snapshot"), lsn=100)), 1),
+                live={"acme/1": "streamed"},
+            ),
+            history(
+                at(upsert(row(title="streamed"), lsn=200), 0),
+                at(record(event("r", row(title="read again"), lsn=None, snapshot="incremental")), 1),
+                live={"acme/1": "read again"},
+            ),
+        ),
+    ),
+    BadInput(
+        55,
+        "soft-delete flag flips",
+        "A column like any other: map it and filter searches by it",
+        (
+            history(
+                at(upsert(row(title="a", deleted=True)), 0),
+                at(upsert(row(title="b", deleted=False), lsn=101), 1),
+                live={"acme/1": "b"},
+            ),
+            written(upsert(row(title="a", deleted=True)), fields={"title": "a"}),
+            deleted(record(event("d", before=row(deleted=True)), {"id": 1, "tenant": "acme"})),
+        ),
+    ),
+)
