@@ -19,18 +19,33 @@ def place(tenant: str, id_: int) -> Place:
     return f"{tenant}/{id_}", tenant
 
 
-def versions(events: Iterable[Event], table: Table) -> dict[Place, int]:
-    """The version that the last event about each place asks for: `version_epoch << 56 | lsn`, and the epoch is 0."""
-    latest: dict[Place, int] = {}
+def histories(events: Iterable[Event], table: Table) -> dict[Place, list[Event]]:
+    """Each place's events, in the order of the log; one that moves a row belongs to both places."""
+    by_place: dict[Place, list[Event]] = {}
     for event in events:
         if event.value is None:
             continue
         after, before = event.value["after"] or {}, (event.value["before"] or {}) if table.full else {}
-        for row in (after, before) if table.full else (after or event.key,):
-            if row:
-                where = place(row["tenant"], row["id"])
-                latest[where] = max(latest.get(where, 0), int(event.value["source"]["lsn"]))
-    return latest
+        rows = (after, before) if table.full else (after or event.key,)
+        for where in {place(row["tenant"], row["id"]) for row in rows if row}:
+            by_place.setdefault(where, []).append(event)
+    return by_place
+
+
+def version(event: Event) -> int:
+    """What the event asks for: `version_epoch << 56 | lsn`, and the epoch is 0."""
+    assert event.value is not None
+    return int(event.value["source"]["lsn"])
+
+
+def told(history: Iterable[Event]) -> str:
+    """A history for whoever has to find out what went wrong with a row."""
+    lines = []
+    for event in list(history)[-8:]:
+        assert event.value is not None
+        after = {name: str(value)[:30] for name, value in (event.value["after"] or {}).items()}
+        lines.append(f"[{event.partition}] {event.offset}: {event.value['op']} {version(event)} {after}")
+    return "its last events:\n" + "\n".join(lines)
 
 
 def check_index(scene: Scene) -> None:
@@ -38,11 +53,12 @@ def check_index(scene: Scene) -> None:
     everything = scene.index.all()
     documents = {(found.id, found.routing): found for found in everything}
     assert len(documents) == len(everything), "a document is there twice"
-    wanted: dict[Place, int] = {}
+    history: dict[Place, list[Event]] = {}
     rows: dict[Place, Mapping[str, Any]] = {}
     for table in scene.tables:
-        wanted |= versions(kafka_log.events(scene.servers.kafka, table.topic(scene.name)), table)
+        history |= histories(kafka_log.events(scene.servers.kafka, table.topic(scene.name)), table)
         rows |= {place(*key): row for key, row in scene.rows(table).items()}
+    wanted = {where: max(map(version, events)) for where, events in history.items()}
     assert documents.keys() == wanted.keys(), "places that no event names, or that nothing was written to"
     # A tombstone may be newer than the last event about its place: it has the version of the unit that wrote it.
     wrong = {
@@ -55,17 +71,17 @@ def check_index(scene: Scene) -> None:
     assert not visible ^ rows.keys(), "ghosts, or rows that are missing"
     for where, found in documents.items():
         if where in rows:
-            check_document(found, rows[where])
+            check_document(found, rows[where], told(history[where]))
         else:
             check_tombstone(found)
 
 
-def check_document(found: Document, row: Mapping[str, Any]) -> None:
+def check_document(found: Document, row: Mapping[str, Any], history: str) -> None:
     expected = {name: row[name] for name in ("tenant", *FIELDS) if row[name] is not None}
     stored = {name: value for name, value in found.body.items() if name not in {"sync", "embedding"}}
     if "published" in stored:
         stored["published"] = dt.datetime.fromisoformat(stored["published"])
-    assert stored == expected, f"{found.id} differs"
+    assert stored == expected, f"{found.id} at version {found.version} differs; {history}"
     sync = found.body["sync"]
     assert sync["version"] == found.version
     assert sync["text_hash"] == text_hash(embedding_text(row, ["title", "content"])), f"{found.id}: another text's"
