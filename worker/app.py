@@ -19,7 +19,7 @@ from worker.adapters.kafka_dead_letters import KafkaDeadLetters
 from worker.adapters.kafka_source import KafkaSource
 from worker.adapters.sentence_embedder import SentenceEmbedder
 from worker.control.apply import Report, apply
-from worker.control.search import search
+from worker.control.search import refuse_odd_question, search
 from worker.control.target import check_alias, check_target, explained
 from worker.errors import OperatorError
 from worker.metrics import Metrics
@@ -95,7 +95,10 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         for warning in await check_target(admin, settings, embedder.dimensions, embedder.model):
             _log.warning(warning, extra={"action": "target_check"})
         metrics.build_info.labels(__version__, embedder.model).set(1)
-        _log.info("model loaded", extra={"action": "model_loaded", "model": embedder.model})
+        _log.info(
+            "model loaded",
+            extra={"action": "model_loaded", "model": embedder.model, "path": str(settings.embedding.path or "")},
+        )
         dead_letters = await _dead_letters(settings, closing)
         source = KafkaSource(settings.kafka, *subscription(settings.sources))
         closing.push_async_callback(source.close)
@@ -179,12 +182,16 @@ async def search_index(
     Raises:
         OperatorError: Elasticsearch or the model cannot be reached, or the question is empty.
     """
+    refuse_odd_question(words, tenant, size)
     if mode is not Mode.WORDS:
         refuse_missing_model(settings.embedding)
     async with contextlib.AsyncExitStack() as closing:
         client = build_client(settings.elasticsearch)
         closing.push_async_callback(client.close)
         if embedder is None and mode is not Mode.WORDS:
+            # A model takes seconds to load, or to be fetched: a server that is not there is told before.
+            with explained(settings.elasticsearch):
+                await ElasticAdmin(client).indices([settings.index.reader_alias])
             embedder = SentenceEmbedder(settings.embedding)
             closing.push_async_callback(embedder.close)
             await embedder.start()

@@ -36,14 +36,23 @@ async def search(
         RetryLater: Elasticsearch does not answer now.
         Halt: Elasticsearch refuses the credentials.
     """
+    refuse_odd_question(words, tenant, size)
+    vector = None if mode is Mode.WORDS else await _embed(embedder, words)
+    return combine(mode, await searcher.search(Query(tenant, words, mode, vector)), size)
+
+
+def refuse_odd_question(words: str, tenant: str, size: int) -> None:
+    """Refuse what needs neither a model nor a server to be refused.
+
+    Raises:
+        OperatorError: no words, no tenant, or a size out of range.
+    """
     if not words.strip():
         raise OperatorError("search: there are no words to search for: give some")
     if not tenant:
         raise OperatorError("search: a search needs a tenant: give one with --tenant")
     if not 1 <= size <= WINDOW:
         raise OperatorError(f"search: --size {size} is out of range: give 1 to {WINDOW}")
-    vector = None if mode is Mode.WORDS else await _embed(embedder, words)
-    return combine(mode, await searcher.search(Query(tenant, words, mode, vector)), size)
 
 
 async def _embed(embedder: Embedder | None, words: str) -> tuple[float, ...]:

@@ -35,7 +35,9 @@ from worker.settings import Settings
 from worker.settings.worker import LogSettings
 
 TOPIC: Final = "demo.public.articles"
+DEAD_LETTER_TOPIC: Final = "demo.dead-letters"
 _SEED: Final = 7
+_INTERRUPTED: Final = 130
 _PARTITIONS: Final = 2
 _CHUNK: Final = 100
 _POLL_SECONDS: Final = 0.1
@@ -64,7 +66,7 @@ def run_demo(*, events: int, keep: bool) -> int:
             raise OperatorError(f"demo: {error}") from error
         except KeyboardInterrupt:
             console.print("\nstopped")
-            return 0
+            return 0 if keep else _INTERRUPTED
 
 
 def demo_settings(kafka: str, elasticsearch: str) -> Settings:
@@ -80,7 +82,11 @@ def demo_settings(kafka: str, elasticsearch: str) -> Settings:
     }
     return Settings.model_validate(
         {
-            "kafka": {"bootstrap_servers": [kafka], "group_id": "syncline-demo"},
+            "kafka": {
+                "bootstrap_servers": [kafka],
+                "group_id": "syncline-demo",
+                "dead_letter_topic": DEAD_LETTER_TOPIC,
+            },
             "elasticsearch": {"hosts": [elasticsearch]},
             "sources": [source],
             "embedding": embedding_settings(),
@@ -95,6 +101,7 @@ async def _demo(console: Console, settings: Settings, events: int, *, keep: bool
     console.print("\n[bold]1. syncline apply[/bold]: the index and its aliases")
     console.print(render(await apply_index(settings, dry_run=False)))
     await create_topic(settings.kafka, TOPIC, _PARTITIONS)
+    await create_topic(settings.kafka, DEAD_LETTER_TOPIC, 1)
     metrics = Metrics()
     async with served_pipeline(settings, metrics) as (pipeline, url):
         running = asyncio.create_task(pipeline.run())
@@ -180,6 +187,7 @@ def _where_next(console: Console, settings: Settings, url: str, *, keep: bool) -
         console.print(f"  metrics        {url}/metrics   (also /livez and /readyz)")
         console.print(f"  Elasticsearch  {hosts}/{settings.index.reader_alias}/_search?routing=asyncio&q=content:task")
         console.print(f"  Kafka          {settings.kafka.bootstrap_servers[0]}, topic {TOPIC}")
+        console.print(f"  bad records    topic {DEAD_LETTER_TOPIC}, with the reason in their headers")
         console.print("  Ctrl-C ends it.")
     else:
         console.print("  syncline demo --keep        stays up, with addresses to look at")

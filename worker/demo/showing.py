@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 _INTERVAL: Final = 0.25
+_LINE_SECONDS: Final = 10
 Result = TypeVar("Result")
 
 
@@ -67,7 +68,7 @@ async def watched(
     task = asyncio.create_task(run)
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("records", total=total, rate=0.0, lag=total, fresh="-")
-        started = asyncio.get_running_loop().time()
+        started, told = asyncio.get_running_loop().time(), 0.0
         while True:
             ended, _ = await asyncio.wait([task, worker], timeout=_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
             done = int(figures.total("syncline_records_total"))
@@ -76,6 +77,9 @@ async def watched(
             progress.update(
                 bar, completed=done, rate=done / seconds, lag=total - done, fresh=f"< {fresh:g} s" if fresh else "-"
             )
+            if not console.is_terminal and seconds >= told + _LINE_SECONDS:
+                told = seconds
+                console.print(f"  {done} of {total} records, {done / seconds:.0f}/s")
             if worker in ended:
                 task.cancel()
                 await worker

@@ -40,8 +40,8 @@ class Finishing:
         if self._dead_letters is None:
             raise Halt(
                 HaltReason.RECORD_REJECTED,
-                f"{where} cannot be indexed: {rejection.message}; "
-                "to put such records aside, set kafka.dead_letter_topic",
+                f"{where} cannot be indexed: {rejection.message}; nothing from there on was committed and a restart "
+                "stops here again: create a topic for such records and set kafka.dead_letter_topic to it",
             )
         headers = {
             "syncline-reason": rejection.reason.value,

@@ -189,9 +189,21 @@ def _tenant(change: RowChange, rules: SourceRules) -> tuple[str, str]:
     if known is None:
         raise _Unmappable(
             RejectReason.TENANT_MISSING,
-            f"tenant column {rules.tenant_column!r} is null, blank, over 512 bytes, or no text or number",
+            f"tenant column {rules.tenant_column!r} {_why_no_tenant(value)}: a tenant is a text or an integer",
         )
     return known
+
+
+def _why_no_tenant(value: object) -> str:
+    match value:
+        case None:
+            return "is null"
+        case str() if not value.strip():
+            return "is blank"
+        case str():
+            return f"has {len(value.encode())} bytes, more than the {identity.MAX_ID_BYTES} allowed"
+        case _:
+            return f"is of type {type(value).__name__}"
 
 
 def _tenant_of(value: object) -> tuple[str, str] | None:
