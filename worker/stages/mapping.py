@@ -71,7 +71,7 @@ class RowMapper:
         return Change(
             record=record,
             source=rules.name,
-            key=identity.shortened(f"{source}/{key}"),
+            key=identity.source_key(source, (key,)),
             operation=change.operation,
             place=place,
             version=watermark if version is None else version,
