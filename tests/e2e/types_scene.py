@@ -28,7 +28,8 @@ from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
 from worker.adapters.kafka_source import KafkaSource
-from worker.app import apply_index, source_readers, subscription
+from worker.app.index import apply_index
+from worker.app.sources import source_readers, subscription
 from worker.metrics import Metrics
 from worker.ports import Embedder, Vectors
 from worker.resources import schemas_folder

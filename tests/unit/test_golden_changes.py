@@ -13,7 +13,7 @@ import pytest
 
 from tests.golden import types_files, types_scenario
 from tests.unit.test_golden_types import FOLDER, record_of
-from worker.app import source_readers
+from worker.app.sources import source_readers
 from worker.records import Change, Operation, Rejection, Skip
 from worker.settings.sources import SourceSettings
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.builders import record
-from worker.app import source_readers
+from worker.app.sources import source_readers
 from worker.records import Change, Record, Rejection, Skip, TopicPartition
 from worker.settings.sources import ReplicaIdentity, SourceSettings
 from worker.stages.offsets import PartitionProgress

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tests.golden import types_files
 from tests.unit.test_golden_types import record_of
-from worker.app import source_readers
+from worker.app.sources import source_readers
 from worker.records import Change, Operation, Rejection, Skip
 from worker.settings.sources import SourceSettings
 

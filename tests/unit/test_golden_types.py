@@ -19,7 +19,7 @@ from tests.e2e import types_rules
 from tests.e2e.types_columns import TABLES, TypesTable
 from tests.e2e.types_compare import EXEMPT, Exemption, Modes, differences, fields_of
 from tests.golden import types_files
-from worker.app import source_readers
+from worker.app.sources import source_readers
 from worker.records import Change, Record
 from worker.runtime.sources import SourceReaders
 from worker.settings.sources import SourceSettings
