@@ -56,8 +56,9 @@ class Source(Protocol):
     async def fetch(self) -> Sequence[Record]:
         """Wait a short while for records and return them, in order per partition; perhaps none. One task calls this.
 
-        Positions carry the assignment's epoch. Cancelling loses nothing that was not committed. Raises `Halt` when
-        offsets are missing or lost and the declared policy is `fail`.
+        Partitions that were added to a topic bring nothing until the group has read what lay in the older ones when
+        they were found. Positions carry the assignment's epoch. Cancelling loses nothing that was not committed.
+        Raises `Halt` when offsets are missing or lost and the declared policy is `fail`.
         """
 
     def pause(self) -> None:
@@ -69,8 +70,21 @@ class Source(Protocol):
     async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
         """Commit. Raises `CommitRefusedError` after a rebalance: the caller drops the commit, no harm done."""
 
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """The next offset to read of each assigned partition that is read at present.
+
+        Behind everything that `fetch` has returned, and behind what the log holds but shows to nobody: markers of
+        transactions, records of aborted ones, gaps of compaction. Never behind a record that is still to come.
+        """
+
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Ask up to where each assigned partition can be read: to its end, or to an open transaction.
+
+        Raises `RetryLater` if no broker answers.
+        """
+
     def lag(self) -> Mapping[TopicPartition, int]:
-        """Records between what was fetched last and the end of the log, per assigned partition."""
+        """Records between what was fetched last and the end of the log as last seen, per assigned partition."""
 
     async def close(self) -> None:
         """Leave the group. Does not commit: the runtime has drained and committed before."""

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from tests.builders import TOPIC, record
+from tests.fakes.source import FakeSource, Log
 from tests.fakes.world import Gate, World
 from worker.errors import RetryLater, RetryReason
 from worker.metrics import Metrics
@@ -11,6 +12,7 @@ from worker.runtime.clock import Clock
 from worker.runtime.health import Health
 from worker.runtime.ledger import Ledger
 from worker.runtime.retrying import Retrying
+from worker.runtime.watchdog import Watchdog
 from worker.settings import DeliverySettings
 
 pytestmark = pytest.mark.virtual_time
@@ -21,7 +23,8 @@ class Parts:
     def __init__(self) -> None:
         self.ledger = Ledger(Metrics(), Clock())
         self.retrying = Retrying(DeliverySettings(), Metrics())
-        self.health = Health(self.ledger, self.retrying, LIMIT, Clock())
+        self.watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), self.ledger, Clock())
+        self.health = Health(self.ledger, self.retrying, self.watchdog, LIMIT, Clock())
 
     def admit(self, offset: int) -> None:
         self.ledger.admit(record(offset=offset))
@@ -90,7 +93,7 @@ async def test_ready_says_what_is_missing() -> None:
 
 
 def health_of(world: World) -> Health:
-    return Health(world.pipeline.ledger, world.pipeline.retrying, LIMIT, Clock())
+    return Health(world.pipeline.ledger, world.pipeline.retrying, world.pipeline.watchdog, LIMIT, Clock())
 
 
 async def test_a_worker_whose_request_hangs_is_not_alive() -> None:
@@ -120,3 +123,19 @@ async def test_a_worker_that_waits_for_elasticsearch_is_alive_and_not_ready() ->
         world.index.heal()
         await world.settle()
         assert health.ready().ok
+
+
+async def test_a_consumer_that_is_stuck_is_not_alive() -> None:
+    """Records wait in the log, the brokers answer, and the client brings nothing: only a restart helps."""
+    world = World()
+    world.upsert(1, "a", lsn=1)
+    health = health_of(world)
+    async with world.running():
+        world.source.pause()
+        await asyncio.sleep(LIMIT + 60)
+        answer = health.live()
+        world.source.resume()
+        await asyncio.sleep(60)
+        assert health.live().ok
+    assert not answer.ok
+    assert "records wait in Kafka" in answer.reason

@@ -60,7 +60,8 @@ async def served_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator
     async with serving(settings.server, endpoints) as url:
         _log.info("serving metrics and probes", extra={"action": "listening", "url": url})
         async with built_pipeline(settings, metrics) as pipeline:
-            endpoints.watch(Health(pipeline.ledger, pipeline.retrying, settings.delivery.progress_limit, Clock()))
+            limit = settings.delivery.progress_limit
+            endpoints.watch(Health(pipeline.ledger, pipeline.retrying, pipeline.watchdog, limit, Clock()))
             yield pipeline, url
 
 

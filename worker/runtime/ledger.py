@@ -62,6 +62,12 @@ class Ledger:
         self._account(record.cost)
         return progress
 
+    def passed(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Note where reading goes on in each partition. Call it when all records fetched before have been admitted."""
+        for partition, position in positions.items():
+            if (progress := self._partitions.get(partition)) is not None:
+                progress.passed(position)
+
     def resolve(self, position: Position, verdict: Verdict, reason: str = "") -> None:
         """Close a record's account with its verdict. Of a lost assignment: nothing happens."""
         progress = self._partitions.get(position.topic_partition)

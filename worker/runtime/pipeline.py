@@ -27,6 +27,7 @@ from worker.runtime.queues import BatchQueue
 from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
+from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
 from worker.stages.bulk import split
 from worker.stages.planning import NeedsVector, Plan, Ready, Superseded, plan, with_vector
@@ -64,6 +65,7 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock or Clock()
         self.ledger = Ledger(metrics, self._clock)
+        self.watchdog = Watchdog(ports.source, self.ledger, self._clock)
         self._intake = Intake()
         self.retrying = Retrying(delivery, metrics)
         self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, metrics, self._clock)
@@ -108,6 +110,7 @@ class Pipeline:
                     ),
                     group.create_task(self._committer.run(), name="commit"),
                     group.create_task(monitor.run(), name="monitor"),
+                    group.create_task(self.watchdog.run(), name="watchdog"),
                 ]
                 await self._stopping.wait()
                 fetching.cancel()
@@ -123,6 +126,7 @@ class Pipeline:
             for record in await self._ports.source.fetch():
                 await self._take_in(record)
                 await self._flow.breathe(record.size)
+            self.ledger.passed(self._ports.source.positions())
             self._flow.adjust()
 
     async def _take_in(self, record: Record) -> None:

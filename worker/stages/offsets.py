@@ -64,6 +64,15 @@ class PartitionProgress:
             self._next_offset = self._entries.popleft().offset + 1
         return entry.size
 
+    def passed(self, position: int) -> None:
+        """Note where reading goes on, once every record before it was added: what lies between shows no record.
+
+        Markers of transactions and gaps of compaction would else keep the commit short of the end for ever, and a
+        partition without records would never get a commit.
+        """
+        if not self._entries:
+            self._next_offset = position
+
     @property
     def committable(self) -> Committable | None:
         """The end of the resolved prefix; None while nothing in front is resolved."""
