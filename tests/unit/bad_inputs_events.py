@@ -49,7 +49,7 @@ EVENTS = (
         "null key",
         "The key is taken from the row; rejected with `key_missing: reject`, and where no row has it",
         (
-            written(record(event(), None), document_id="acme/1"),
+            written(record(event(), None), document_id="acme/articles/1"),
             rejected(
                 record(event(), None),
                 RejectReason.KEY_MISSING,
@@ -193,8 +193,8 @@ EVENTS = (
         "delete with only the key columns",
         "Deleted; rejected where neither the key nor, with `replica_identity: full`, the old row tells the tenant",
         (
-            deleted(record(event("d", before={"id": 1, "tenant": ""}), WITH_TENANT), document_id="acme/1"),
-            deleted(record(event("d", before=row())), document_id="acme/1", rules=TRUSTING),
+            deleted(record(event("d", before={"id": 1, "tenant": ""}), WITH_TENANT), document_id="acme/articles/1"),
+            deleted(record(event("d", before=row())), document_id="acme/articles/1", rules=TRUSTING),
             rejected(
                 record(event("d", before={"id": 1, "tenant": "", "title": ""})),
                 RejectReason.TENANT_UNKNOWN,
@@ -257,10 +257,10 @@ EVENTS = (
             history(
                 at(upsert(row(title="first")), 0),
                 at(upsert(row(title="second")), 1),
-                live={"acme/1": "first"},
+                live={"acme/articles/1": "first"},
                 not_yet="of changes that wait together the last one counts",
             ),
-            history(at(upsert(), 0), at(upsert(), 1), live={"acme/1": "Title"}),
+            history(at(upsert(), 0), at(upsert(), 1), live={"acme/articles/1": "Title"}),
         ),
     ),
     BadInput(
@@ -268,11 +268,13 @@ EVENTS = (
         "envelope with schema, without, and flattened rows (`__deleted`)",
         "All are read; each record tells which it is",
         (
-            written(record({"schema": {}, "payload": event()}), document_id="acme/1", positioned=True),
-            written(record(event()), document_id="acme/1", positioned=True),
-            written(record(row()), document_id="acme/1", positioned=False),
-            written(record(row(__lsn=5, __deleted="false")), document_id="acme/1", positioned=True),
-            deleted(record(row(__lsn=5, __deleted="true")), document_id="acme/1", rules=TRUSTING, positioned=True),
+            written(record({"schema": {}, "payload": event()}), document_id="acme/articles/1", positioned=True),
+            written(record(event()), document_id="acme/articles/1", positioned=True),
+            written(record(row()), document_id="acme/articles/1", positioned=False),
+            written(record(row(__lsn=5, __deleted="false")), document_id="acme/articles/1", positioned=True),
+            deleted(
+                record(row(__lsn=5, __deleted="true")), document_id="acme/articles/1", rules=TRUSTING, positioned=True
+            ),
         ),
     ),
     BadInput(

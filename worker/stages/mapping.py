@@ -35,7 +35,7 @@ class TenantKnown(NamedTuple):
     value: object
 
 
-class _Unmappable(Exception):  # noqa: N818 - carries a rejection up to map_change, never leaves this module
+class _Unmappable(Exception):  # noqa: N818 - carries a rejection up to RowMapper.map, never leaves this module
     def __init__(self, reason: RejectReason, message: str) -> None:
         super().__init__(message)
         self.rejection = Rejection(reason, message)
@@ -61,17 +61,18 @@ class RowMapper:
         try:
             parts = self._key_parts(change)
             tenant, tenant_part = self._tenant_in_row(change) or _tenant(change, rules)
-            key = parts[0] if len(parts) == 1 else "/".join(parts)
-            place = Place(identity.joined_id(rules.id_scope, tenant_part, key), tenant)
+            joined_key = identity.joined(rules.name, parts)
+            place = Place(identity.joined_id(rules.id_scope, tenant_part, joined_key), tenant)
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
             return unmappable.rejection
-        source = rules.name if rules.tenant_column not in change.key else f"{rules.name}/{tenant_part}"
+        if rules.tenant_column in change.key:
+            joined_key = identity.joined(rules.name, (tenant_part, *parts))
         return Change(
             record=record,
             source=rules.name,
-            key=identity.source_key(source, (key,)),
+            key=identity.shortened(joined_key),
             operation=change.operation,
             place=place,
             version=watermark if version is None else version,
@@ -131,11 +132,6 @@ class RowMapper:
                     values[name] = None
                     nulled.append(name)
         return values, frozenset(absent) if absent else _NO_NAMES, frozenset(nulled) if nulled else _NO_NAMES
-
-
-def map_change(record: Record, change: RowChange, rules: SourceRules, watermark: int) -> Change | Rejection:
-    """Return what a mapper of these rules does with one change."""
-    return RowMapper(rules).map(record, change, watermark)
 
 
 def _refuse_unless_null(rule: FieldRule, column: ColumnType | None, error: ValueError) -> None:
@@ -241,7 +237,7 @@ def _place(rules: SourceRules, tenant: object, parts: Iterable[str]) -> frozense
     if known is None:
         return _NO_PLACES
     text, part = known
-    return frozenset({Place(identity.joined_id(rules.id_scope, part, "/".join(parts)), text)})
+    return frozenset({Place(identity.joined_id(rules.id_scope, part, identity.joined(rules.name, parts)), text)})
 
 
 def _default(rule: FieldRule, row: Mapping[str, object]) -> object:
