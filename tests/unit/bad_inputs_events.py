@@ -26,6 +26,7 @@ HEARTBEAT = {"ts_ms": 1_795_298_575_833}
 TRANSACTION = {"status": "BEGIN", "id": "779", "event_count": None, "data_collections": None, "ts_ms": 1}
 SCHEMA_CHANGE = {"source": {}, "ts_ms": 1, "databaseName": "app", "schemaName": "", "ddl": "ALTER", "tableChanges": []}
 TEN_MEGABYTES = 10 * 2**20
+DEEP = b"[" * 201 + b"]" * 201
 
 
 def change_event(**changed: object) -> dict[str, object]:
@@ -119,10 +120,19 @@ EVENTS = (
     BadInput(
         9,
         "depth over 20, recursion bomb",
-        "Up to 200 levels a value like any other, which Elasticsearch may refuse; rejected beyond",
+        "Up to 200 levels a value like any other, which Elasticsearch may refuse. Beyond, rejected in mapped columns "
+        "and keys, ignored elsewhere; what has more than 1024 levels cannot be read",
         (
             written(record(b'{"id":1,"tenant":"acme","title":%b,"content":""}' % (b"[" * 150 + b"]" * 150))),
-            rejected(record(b"[" * 201 + b"]" * 201), RejectReason.INVALID_JSON, "200 levels"),
+            written(record(b'{"id":1,"tenant":"acme","title":"","content":"","x":%b}' % DEEP)),
+            rejected(
+                record(b'{"id":1,"tenant":"acme","title":%b,"content":""}' % DEEP),
+                RejectReason.FIELD_INVALID,
+                "'title'",
+                "200 levels",
+            ),
+            rejected(upsert(key=b'{"id":%b}' % DEEP), RejectReason.KEY_MISSING, "'id'", "200 levels"),
+            rejected(record(DEEP), RejectReason.NOT_AN_EVENT),
             rejected(record(b"[" * 100_000), RejectReason.INVALID_JSON, "not JSON"),
             rejected(record(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), RejectReason.INVALID_JSON, "not JSON"),
         ),

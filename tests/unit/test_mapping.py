@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from tests.builders import TENANT, place, record, row, rules
 from worker.errors import RejectReason
 from worker.records import Change, ColumnType, Operation, Place, Rejection, RowChange
 from worker.stages.conversion import UNAVAILABLE
+from worker.stages.documents import document
 from worker.stages.mapping import RowMapper, TenantPlace, tenant_known, undeclared_columns
 from worker.stages.rules import FieldRule, FieldType, IdScope, KeyMissing, OnBadField, SourceRules
 
@@ -341,6 +343,46 @@ def test_a_bad_value_is_null_where_the_operator_said_so_and_is_told_of() -> None
     assert found.fields == {"at": None, "n": None}
     assert found.nulled == {"at"}
     assert found.absent == frozenset()
+
+
+def nest(levels: int, *, objects: bool) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": value, "b": 2} if objects else [0, value]
+    return value
+
+
+@pytest.mark.parametrize("objects", [False, True])
+@pytest.mark.parametrize("levels", [201, 255, 1020])
+@pytest.mark.parametrize("columns", [None, {}, {"title": ColumnType("array", items=ColumnType("array"))}])
+@pytest.mark.parametrize("field_type", [FieldType.AS_IS, FieldType.TEXT, FieldType.INTEGER])
+def test_a_value_nested_too_deep_to_be_written_is_rejected_in_a_mapped_column_only(
+    field_type: FieldType, columns: Mapping[str, ColumnType] | None, levels: int, *, objects: bool
+) -> None:
+    deep = nest(levels, objects=objects)
+    given = replace(rules(), fields=(field("title", field_type),))
+    found = rejected(row_change(row(title=deep), columns=columns), given)
+    assert found.reason is RejectReason.FIELD_INVALID
+    assert "nested deeper than 200 levels" in found.message
+    assert mapped(row_change(row(title=None, other=deep), columns=columns), given).fields == {"title": None}
+    lenient = replace(given, fields=(field("title", field_type, on_bad=OnBadField.NULL),))
+    assert mapped(row_change(row(title=deep), columns=columns), lenient).nulled == {"title"}
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_a_value_of_200_levels_is_taken_and_can_be_written(*, objects: bool) -> None:
+    deep = nest(200, objects=objects)
+    change = mapped(row_change(row(title=deep)))
+    assert change.fields["title"] == deep
+    assert orjson.loads(document(change, change.fields, None, "model", None).body)["title"] == deep
+
+
+@pytest.mark.parametrize("key", [{"id": nest(201, objects=False)}, {"id": nest(1020, objects=True)}])
+def test_a_key_nested_too_deep_to_be_written_is_rejected(key: Mapping[str, object]) -> None:
+    found = rejected(row_change(row(), key=key))
+    assert found.reason is RejectReason.KEY_MISSING
+    assert "nested deeper than 200 levels" in found.message
+    assert mapped(row_change(row(), former_key=key)).former == frozenset()
 
 
 def test_a_column_that_the_row_lacks_has_its_default_and_one_that_is_null_stays_null() -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 import orjson
 
+from worker.stages.decode.json_values import check_depth
 from worker.stages.rules import IdScope
 
 MAX_ID_BYTES: Final = 512
@@ -41,8 +42,8 @@ def key_part(value: object) -> str:
     in front marks what would else read as a number, and everything that is neither number nor text.
 
     Raises:
-        ValueError: the value is null or an empty text, which identify nothing, or a number of more than 64 bits, which
-            reading JSON has rounded, so that other keys may read the same.
+        ValueError: the value is null or an empty text, which identify nothing; or a number of more than 64 bits, which
+            reading JSON has rounded, so that other keys may read the same; or it is nested too deep to be written.
     """
     if type(value) is int:
         return str(value)
@@ -52,6 +53,7 @@ def key_part(value: object) -> str:
         if _PLAIN.fullmatch(value):
             return value
         return f"~{value}" if _LOOKS_LIKE_NUMBER.fullmatch(value) else _escape(value)
+    check_depth(value)
     if _may_be_rounded(value):
         raise ValueError("holds a number of more than 64 bits, which JSON readers round: write it as text")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -73,7 +75,7 @@ def _escape(text: str) -> str:
 
 def joined(source: str, parts: Iterable[str]) -> str:
     """Return the name of a source and the parts of a key as one text, of any length."""
-    return "/".join((source, *parts))
+    return f"{source}/{'/'.join(parts)}"
 
 
 def joined_id(scope: IdScope, tenant_part: str, joined_key: str) -> str:
