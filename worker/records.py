@@ -8,13 +8,11 @@ Bytes and counts are plain integers, times are milliseconds since the epoch wher
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from worker.errors import RejectReason, SkipReason
 
 _OBJECT_BYTES: Final = 4096
-_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class TopicPartition(NamedTuple):
@@ -89,8 +87,9 @@ class ColumnType:
     items: "ColumnType | None" = None
 
 
-class RowChange(NamedTuple):
-    """One decoded event, still in terms of the database: columns, not document fields.
+@dataclass(slots=True)
+class RowChange:
+    """One decoded event, still in terms of the database: columns, not document fields. Nobody alters it; see `Change`.
 
     `key` holds the columns of the Kafka key, `before` only columns that may be believed (all of them where the
     source is declared REPLICA IDENTITY FULL, none otherwise: Debezium fills absent NOT NULL columns with type
@@ -106,7 +105,7 @@ class RowChange(NamedTuple):
     version: int | None
     source_ts_ms: int | None
     columns: Mapping[str, ColumnType] | None = None
-    former_key: Mapping[str, object] = _NOTHING
+    former_key: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,7 +280,7 @@ def documents(servers: Servers, case: Case) -> dict[int, Mapping[str, Any]]:
     alias = f"{servers.elasticsearch}/{case.name}"
     _call("POST", f"{alias}/_refresh")
     found = _call("POST", f"{alias}/_search", {"query": {"match_all": {}}, "size": 1000})
-    return {int(hit["_id"].partition("/")[2]): hit["_source"] for hit in found["hits"]["hits"]}
+    return {int(hit["_id"].rpartition("/")[2]): hit["_source"] for hit in found["hits"]["hits"]}
 
 
 def rows(database: psycopg.Connection[Any]) -> dict[int, tuple[int, dict[str, object]]]:

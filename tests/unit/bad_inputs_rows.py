@@ -45,8 +45,8 @@ ROWS = (
             ),
             history(
                 upsert(row(title=UNAVAILABLE)),
-                live={"acme/1": "kept"},
-                stored={"acme/1": stored(5, body={"title": "kept"})},
+                live={"acme/articles/1": "kept"},
+                stored={"acme/articles/1": stored(5, body={"title": "kept"})},
             ),
             history(upsert(row(title=UNAVAILABLE)), live={}, rejections=(RejectReason.UNCHANGED_VALUE_LOST,)),
         ),
@@ -243,7 +243,7 @@ ROWS = (
             written(
                 upsert(row(_id="x", _routing="y", _index="z")),
                 fields={"title": "Title", "content": "Content"},
-                document_id="acme/1",
+                document_id="acme/articles/1",
             ),
         ),
     ),

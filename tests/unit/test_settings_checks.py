@@ -187,6 +187,14 @@ def sources(*changes: dict[str, Any]) -> dict[str, Any]:
             "delivery.drain_timeout (60 s) must be below kafka.rebalance_timeout (60 s)",
         ),
         ({**sources({}), "delivery": {"retry_initial": "31s"}}, "delivery.retry_initial must not exceed"),
+        (
+            sources({}, {"name": "b", "topics": ["b"], "document_id": "global", "id": ["x", "y"]}),
+            "'b' (document_id: global, id of 2 columns) and 'articles' (tenant_scoped, id of 1) could make the same",
+        ),
+        (
+            sources({"id": ["x", "y", "z"], "document_id": "global"}, {"name": "b", "topics": ["b"], "id": ["x", "y"]}),
+            "'articles' (document_id: global, id of 3 columns) and 'b' (tenant_scoped, id of 2) could make",
+        ),
         ({**sources({}), "kafka": {"dead_letter_topic": "t"}}, "'t' is read by the source 'articles'"),
         (
             {**sources({"topics": [], "pattern": "d.*"}), "kafka": {"dead_letter_topic": "dead"}},
@@ -204,6 +212,9 @@ def test_settings_refuse(content: dict[str, Any], sentence: str) -> None:
         sources({}, {"name": "b", "topics": ["u"]}),
         sources({}, {"name": "b", "topics": [], "pattern": "tt"}),
         sources({"topics": ["t", "t"]}),
+        sources({}, {"name": "b", "topics": ["b"], "document_id": "global"}),
+        sources({"id": ["x", "y"]}, {"name": "b", "topics": ["b"], "document_id": "global"}),
+        sources({"document_id": "global"}, {"name": "b", "topics": ["b"], "document_id": "global", "id": ["x", "y"]}),
         {**sources({}), "delivery": {"drain_timeout": "59s"}},
         {**sources({}), "kafka": {"dead_letter_topic": "dead"}},
     ],

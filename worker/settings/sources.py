@@ -33,7 +33,7 @@ class SourceSettings(Group):
     """One kind of row: its topics, how they are read, and how a row becomes a document."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
-    """Name of the source; part of every document's `sync.key`, so it must never change."""
+    """Name of the source; part of every document's `_id` and `sync.key`, so it must never change."""
     topics: list[str] = Field(default_factory=list)
     """Kafka topics with this kind of row."""
     pattern: str | None = None
@@ -62,7 +62,8 @@ class SourceSettings(Group):
     tenant: str = Field(min_length=1)
     """Column that holds the tenant; `_routing`, the document's `tenant` field and its id follow from it."""
     document_id: IdScope = IdScope.TENANT_SCOPED
-    """`tenant_scoped` joins tenant and key into `_id`; `global` is for keys that are unique over all tenants."""
+    """`tenant_scoped` makes `_id` of tenant, source and key (`acme/articles/1`); `global` leaves the tenant out
+    (`articles/1`), for keys that are unique over all tenants."""
     version_epoch: int = Field(default=0, ge=0, le=127)
     """Raised by one when the database is restored or fails over to a history with lower positions."""
     fields: dict[str, FieldForm] = Field(min_length=1)

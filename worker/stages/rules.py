@@ -9,7 +9,7 @@ RESERVED_FIELDS: Final = frozenset({"tenant", "embedding", "sync"})
 
 
 class IdScope(StrEnum):
-    """Whether `_id` is made of tenant and key, or of the key alone."""
+    """Whether `_id` is made of tenant, source and key, or of source and key alone."""
 
     TENANT_SCOPED = "tenant_scoped"
     GLOBAL = "global"
