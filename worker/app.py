@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from worker import __version__
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_locate import ElasticLocator
 from worker.adapters.elastic_search import ElasticSearcher
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
@@ -105,6 +106,7 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         ports = Ports(
             source=source,
             store=ElasticStore(client, settings.index.writer_alias),
+            locator=ElasticLocator(client, settings.index.writer_alias),
             embedder=embedder,
             sink=ElasticSink(client, settings.index.writer_alias),
             dead_letters=dead_letters,
