@@ -108,7 +108,7 @@ def test_the_tenant_is_looked_for_in_the_row_then_the_key_then_before(
 
 def test_a_delete_that_does_not_carry_its_tenant_is_located_and_lies_where_its_key_does() -> None:
     found = mapped(row_change(None))
-    assert (found.place, found.graves, found.locates) == (grave(), {grave()}, True)
+    assert (found.place, found.graves, found.locates) == (grave(), frozenset({grave()}), True)
     assert found.key == mapped(row_change(row())).key
 
 

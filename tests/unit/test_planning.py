@@ -263,7 +263,7 @@ def test_tombstones_go_along_with_a_document_that_waits_for_its_vector() -> None
 def as_stored(version: int, **body: object) -> Stored:
     """The document of `change()` as it would be stored."""
     sync: dict[str, object] = {"source": "articles", "key": "articles/1", "version": version}
-    return embedded(version, **{**TEXT, "tenant": "acme", "sync": sync, **body})
+    return replace(embedded(version), body={**TEXT, "tenant": "acme", "sync": sync, **body})
 
 
 def snapshot(version: int = 5, **fields: object) -> Change:
