@@ -29,7 +29,7 @@ class Bench(NamedTuple):
     """Of an alias that does not exist, on the same server."""
     missing_store: DocumentStore
     locator: Locator
-    """Reads pages of three hits, for two keys at a time."""
+    """On a server it reads pages of three hits, for two keys at a time."""
     missing_locator: Locator
 
 
@@ -40,7 +40,7 @@ def fake_bench() -> Bench:
 
 
 @asynccontextmanager
-async def real_bench(url: str) -> AsyncIterator[Bench]:
+async def real_bench(url: str, *, keys: int = 2, page: int = 3) -> AsyncIterator[Bench]:
     client = build_client(ElasticsearchSettings.model_validate({"hosts": [url]}))
     name = f"bench-{secrets.token_hex(6)}"
     index, alias, missing = f"{name}-v000001", f"{name}-write", f"{name}-missing"
@@ -62,7 +62,7 @@ async def real_bench(url: str) -> AsyncIterator[Bench]:
         ElasticStore(client, alias),
         ElasticSink(client, missing),
         ElasticStore(client, missing),
-        ElasticLocator(client, alias, keys=2, page=3),
+        ElasticLocator(client, alias, keys=keys, page=page),
         ElasticLocator(client, missing),
     )
     assert not await client.indices.exists(index=missing), "the missing alias has become an index"
