@@ -149,6 +149,25 @@ class DocumentStore(Protocol):
         """
 
 
+class Locator(Protocol):
+    """Finds documents by the source key of their row, whatever their tenant. Only sees what is refreshed.
+
+    Both methods raise `RetryLater` also where only some shards answered: a copy that is missed is a leak.
+    """
+
+    async def refresh(self) -> None:
+        """Let `places` see everything that was acknowledged before this call.
+
+        Raises `Halt` with reason `forbidden` without the privilege `maintenance`.
+        """
+
+    async def places(self, keys: Sequence[str]) -> Mapping[str, frozenset[Place]]:
+        """Return where there are documents of these rows, tombstones apart, however many; a row without any is missing.
+
+        Needs the privilege `read`.
+        """
+
+
 class DeadLetters(Protocol):
     """Where records go that can never be indexed."""
 

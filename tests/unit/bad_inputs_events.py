@@ -18,7 +18,7 @@ from tests.unit.bad_inputs_parts import (
     written,
 )
 from worker.errors import RejectReason, SkipReason
-from worker.stages.rules import KeyMissing, TombstoneMeaning
+from worker.stages.rules import KeyMissing, Locate, TombstoneMeaning
 
 TOMBSTONES_DELETE = replace(RULES, tombstone=TombstoneMeaning.DELETE)
 WITH_TENANT = {"id": 1, "tenant": "acme"}
@@ -201,7 +201,8 @@ EVENTS = (
     BadInput(
         17,
         "delete with only the key columns",
-        "Deleted; rejected where neither the key nor, with `replica_identity: full`, the old row tells the tenant",
+        "Deleted; where neither the key nor, with `replica_identity: full`, the old row tells the tenant, the index is "
+        "searched for the row, or with `locate: never` the record is rejected",
         (
             deleted(record(event("d", before={"id": 1, "tenant": ""}), WITH_TENANT), document_id="acme/articles/1"),
             deleted(record(event("d", before=row())), document_id="acme/articles/1", rules=TRUSTING),
@@ -210,12 +211,19 @@ EVENTS = (
                 RejectReason.TENANT_UNKNOWN,
                 "'tenant'",
                 "REPLICA IDENTITY FULL",
+                "locate: auto",
+                rules=replace(RULES, locate=Locate.NEVER),
             ),
+            deleted(record(event("d", before={"id": 1, "tenant": ""})), document_id="/articles/1"),
             history(
                 at(upsert(), 0),
                 at(record(event("d", before={"id": 1, "tenant": ""}, lsn=101)), 1),
                 live={},
-                not_yet="the index is not searched for the tenant",
+            ),
+            history(
+                at(record(event("d", before={"id": 1, "tenant": ""}, lsn=101)), 0),
+                at(upsert(row(title="overtaken")), 1),
+                live={},
             ),
         ),
     ),
@@ -268,7 +276,6 @@ EVENTS = (
                 at(upsert(row(title="first")), 0),
                 at(upsert(row(title="second")), 1),
                 live={"acme/articles/1": "first"},
-                not_yet="of changes that wait together the last one counts",
             ),
             history(at(upsert(), 0), at(upsert(), 1), live={"acme/articles/1": "Title"}),
         ),

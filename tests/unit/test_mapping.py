@@ -7,13 +7,22 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from tests.builders import TENANT, place, record, row, rules
+from tests.builders import TENANT, grave, place, record, row, rules
 from worker.errors import RejectReason
 from worker.records import Change, ColumnType, Operation, Place, Rejection, RowChange
 from worker.stages.conversion import UNAVAILABLE
 from worker.stages.documents import document
 from worker.stages.mapping import RowMapper, TenantPlace, tenant_known, undeclared_columns
-from worker.stages.rules import FieldRule, FieldType, IdScope, KeyMissing, OnBadField, SourceRules
+from worker.stages.rules import (
+    FieldRule,
+    FieldType,
+    IdScope,
+    KeyMissing,
+    Locate,
+    OnBadField,
+    SourceRules,
+    TombstoneMeaning,
+)
 
 RECORD = record(offset=42)
 COMPOSITE = {"tenant": "acme", "id": 1}
@@ -69,6 +78,8 @@ def test_a_row_becomes_a_document_in_its_tenant() -> None:
         positioned=True,
         source_ts_ms=5,
         fields={"title": "Title", "content": "Content"},
+        locates=True,
+        graves=frozenset({grave()}),
     )
 
 
@@ -97,11 +108,60 @@ def test_the_tenant_is_looked_for_in_the_row_then_the_key_then_before(
     assert mapped(row_change(after, key=key, before=before)).place.tenant == tenant
 
 
-def test_a_delete_that_does_not_carry_its_tenant_is_rejected_with_the_remedy() -> None:
-    found = rejected(row_change(None))
+def test_a_delete_that_does_not_carry_its_tenant_is_located_and_lies_where_its_key_does() -> None:
+    found = mapped(row_change(None))
+    assert (found.place, found.graves, found.locates) == (grave(), frozenset({grave()}), True)
+    assert found.key == mapped(row_change(row())).key
+
+
+def test_or_it_is_rejected_with_the_remedies_where_nothing_may_be_located() -> None:
+    found = rejected(row_change(None), replace(rules(), locate=Locate.NEVER))
     assert found.reason is RejectReason.TENANT_UNKNOWN
     assert "'tenant'" in found.message
     assert "REPLICA IDENTITY FULL" in found.message
+    assert "locate: auto" in found.message
+
+
+@pytest.mark.parametrize("key", [{"id": 1, "tenant": UNAVAILABLE}, {"id": 1, "tenant": None}])
+def test_a_key_that_should_tell_the_tenant_and_does_not_is_rejected(key: dict[str, object]) -> None:
+    assert rejected(row_change(None, key=key)).reason in {RejectReason.TENANT_UNKNOWN, RejectReason.TENANT_MISSING}
+
+
+FULL = rules(trusts_before=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "given", "locates", "has_grave"),
+    [
+        (row_change(row()), rules(), True, True),
+        (row_change(row(), key={"id": 1, "tenant": "acme"}), rules(), False, False),
+        (row_change(None, key={"id": 1, "tenant": "acme"}), rules(), False, False),
+        (row_change(row()), replace(rules(), locate=Locate.NEVER), False, False),
+        (replace(row_change(row()), tells_moves=True), FULL, False, False),
+        (row_change(None, before=row()), FULL, False, False),
+        (row_change(row()), FULL, True, True),
+        (replace(row_change(row()), tells_moves=True), rules(), False, True),
+        (row_change(None, before=row()), rules(), False, True),
+        (replace(row_change(row()), tells_moves=True), replace(FULL, tombstone=TombstoneMeaning.DELETE), False, True),
+    ],
+    ids=[
+        "default identity",
+        "tenant in the key",
+        "delete with the tenant in the key",
+        "never",
+        "full identity",
+        "delete under full identity",
+        "flattened under full identity",
+        "who writes the event tells moves, but perhaps no tenant of a delete",
+        "and here he does",
+        "a bare tombstone may follow",
+    ],
+)
+def test_only_rows_whose_places_no_event_tells_are_located(
+    *, change: RowChange, given: SourceRules, locates: bool, has_grave: bool
+) -> None:
+    found = mapped(change, given)
+    assert (found.locates, found.graves) == (locates, {grave()} if has_grave else frozenset())
 
 
 def test_an_unchanged_value_that_is_left_out_is_no_tenant() -> None:

@@ -17,6 +17,7 @@ from worker.stages.rules import (
     FieldType,
     IdScope,
     KeyMissing,
+    Locate,
     SourceRules,
     TombstoneMeaning,
 )
@@ -61,6 +62,10 @@ class SourceSettings(Group):
     primary key has null keys, and its rows come from any partition), `reject` refuses such records."""
     tenant: str = Field(min_length=1)
     """Column that holds the tenant; `_routing`, the document's `tenant` field and its id follow from it."""
+    locate: Locate = Locate.AUTO
+    """Where events tell neither the tenant of a deleted row nor that of an updated row's former place: `auto` searches
+    the index for the row by its key, which must then be unique over all tenants; needs the privilege `maintenance` on
+    the write alias. `never` rejects such deletes, and a row that changes its tenant leaves a copy behind."""
     document_id: IdScope = IdScope.TENANT_SCOPED
     """`tenant_scoped` makes `_id` of tenant, source and key (`acme/articles/1`); `global` leaves the tenant out
     (`articles/1`), for keys that are unique over all tenants."""
@@ -126,6 +131,7 @@ class SourceSettings(Group):
             version_column=self.version,
             unavailable_placeholder=self.unavailable_placeholder,
             key_missing=self.key_missing,
+            locate=self.locate,
             dropped=frozenset(self.drop),
         )
 

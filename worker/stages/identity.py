@@ -91,6 +91,14 @@ def source_key(source: str, parts: Iterable[str]) -> str:
     return shortened(joined(source, parts))
 
 
+def grave_id(source_key: str) -> str:
+    """Return the id, and the routing, of the place that belongs to a row's source key alone, whatever its tenant.
+
+    No document has it: their ids begin with a key part, and none of those is empty.
+    """
+    return shortened(f"/{source_key}")
+
+
 def fits(text: str) -> bool:
     """Whether a text is no longer than an `_id` may be."""
     return len(text) <= _ALWAYS_FITS or len(text.encode()) <= MAX_ID_BYTES

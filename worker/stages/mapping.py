@@ -1,7 +1,7 @@
 """Row to document: fields, identity, tenant."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -10,7 +10,7 @@ from worker.records import Change, ColumnType, Operation, Place, Record, Rejecti
 from worker.stages import identity
 from worker.stages.conversion import convert, converter, expected, is_unavailable, unavailable_forms
 from worker.stages.decode.json_values import check_depth
-from worker.stages.rules import FieldRule, KeyMissing, OnBadField, SourceRules
+from worker.stages.rules import FieldRule, KeyMissing, Locate, OnBadField, SourceRules, TombstoneMeaning
 
 # Looked up once: an enumeration's members are slow to come by.
 _UPSERT: Final = Operation.UPSERT
@@ -49,6 +49,8 @@ class RowMapper:
         self._rules = rules
         self._fields = tuple((rule.name, rule.column, converter(rule.type, rule.scale), rule) for rule in rules.fields)
         self._texts, self._structures = unavailable_forms(rules.unavailable_placeholder)
+        self._may_locate = rules.locate is Locate.AUTO
+        self._may_lack_tenant = not rules.trusts_before or rules.tombstone is TombstoneMeaning.DELETE
 
     def map(self, record: Record, change: RowChange, watermark: int) -> Change | Rejection:
         """Return the change in terms of documents, or why it cannot become one; never raises.
@@ -61,16 +63,18 @@ class RowMapper:
         fields: Mapping[str, object] = _NO_FIELDS
         try:
             parts = self._key_parts(change)
-            tenant, tenant_part = self._tenant_in_row(change) or _tenant(change, rules)
             joined_key = identity.joined(rules.name, parts)
-            place = Place(identity.joined_id(rules.id_scope, tenant_part, joined_key), tenant)
+            found = self._tenant_in_row(change) or self._tenant(change)
+            key = self._source_key(change, found, parts, joined_key)
+            graves, locates = self._unseen(change, found, key)
+            if found is None:
+                (place,) = graves
+            else:
+                place = Place(identity.joined_id(rules.id_scope, found[1], joined_key), found[0])
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
             return unmappable.rejection
-        if rules.tenant_column in change.key:
-            joined_key = identity.joined(rules.name, (tenant_part, *parts))
-        key = identity.shortened(joined_key)
         left = _left(change, rules, parts) - {place} if change.before else _NO_PLACES
         former = _former(change, rules, place, parts) if change.former_key else _NO_PLACES
         positioned = version is not None
@@ -89,7 +93,37 @@ class RowMapper:
             absent,
             former,
             nulled,
+            locates=locates,
+            graves=graves,
         )
+
+    def _source_key(
+        self, change: RowChange, tenant: tuple[str, str] | None, parts: Sequence[str], joined_key: str
+    ) -> str:
+        rules = self._rules
+        if tenant is None or rules.tenant_column not in change.key:
+            return identity.shortened(joined_key)
+        return identity.source_key(rules.name, (tenant[1], *parts))
+
+    def _tenant(self, change: RowChange) -> tuple[str, str] | None:
+        """The tenant wherever it is; None for a delete whose tenant may be located."""
+        rules = self._rules
+        may_lack_it = change.operation is not _UPSERT and self._may_locate and rules.tenant_column not in change.key
+        if may_lack_it and tenant_known(change, rules).where is TenantPlace.UNKNOWN:
+            return None
+        return _tenant(change, rules)
+
+    def _unseen(
+        self, change: RowChange, tenant: tuple[str, str] | None, source_key: str
+    ) -> tuple[frozenset[Place], bool]:
+        """The row's grave, if it may have one, and whether the row may be where the event does not tell."""
+        if not self._may_locate or self._rules.tenant_column in change.key:
+            return _NO_PLACES, False
+        locates = tenant is None or (change.operation is _UPSERT and not change.tells_moves)
+        if not locates and not self._may_lack_tenant:
+            return _NO_PLACES, False
+        grave = identity.grave_id(source_key)
+        return frozenset((Place(grave, grave),)), locates
 
     def _key_parts(self, change: RowChange) -> list[str]:
         """The key columns are looked for in the Kafka key, then in the row, then in a `before` that may be believed."""
@@ -190,6 +224,8 @@ def _tenant(change: RowChange, rules: SourceRules) -> tuple[str, str]:
     where, value = tenant_known(change, rules)
     if where is TenantPlace.UNKNOWN:
         remedy = "make it part of the primary key, or set REPLICA IDENTITY FULL and replica_identity: full"
+        if change.operation is not _UPSERT:
+            remedy += ", or set locate: auto"
         raise _Unmappable(
             RejectReason.TENANT_UNKNOWN,
             f"the event does not carry tenant column {rules.tenant_column!r}: {remedy}",

@@ -68,6 +68,13 @@ class TombstoneMeaning(StrEnum):
     DELETE = "delete"
 
 
+class Locate(StrEnum):
+    """Whether the index is searched for places of a row that no event tells."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldRule:
     """One document field and the column that it comes from."""
@@ -118,6 +125,7 @@ class SourceRules:
     """Column that orders the table's changes, in place of the source's position."""
     unavailable_placeholder: str = "__debezium_unavailable_value"
     key_missing: KeyMissing = KeyMissing.ROW
+    locate: Locate = Locate.AUTO
     dropped: frozenset[str] = frozenset()
     """Columns that are known and left out on purpose."""
     wanted_columns: frozenset[str] = field(init=False, compare=False, repr=False)

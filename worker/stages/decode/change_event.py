@@ -70,6 +70,7 @@ def _row_change(event: object, schema: object, rules: SourceRules) -> Decoded:
         version,
         _time(event),
         None if schema is None else columns_of(schema, "row", rules.wanted_columns),
+        tells_moves=True,
     )
 
 

@@ -74,6 +74,7 @@ def row_change(
         time_of(source.get("ts_ms")),
         None if schema is None else columns_of(schema, "after", rules.wanted_columns),
         former_key(record) if record.headers and operation is _UPSERT else {},
+        rules.trusts_before,
     )
 
 
