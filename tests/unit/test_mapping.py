@@ -282,7 +282,7 @@ def test_several_key_columns_are_joined_in_the_declared_order() -> None:
 def test_a_key_column_that_identifies_nothing_is_rejected_by_name(value: object) -> None:
     found = rejected(row_change(row(), key={"id": value}))
     assert found.reason is RejectReason.KEY_MISSING
-    assert "key column 'id' is null or empty" in found.message
+    assert "key column 'id' is null or blank" in found.message
     assert "message.key.columns" in found.message
 
 

@@ -100,6 +100,10 @@ class SourceSettings(Group):
             )
         if taken := RESERVED_FIELDS & {name.split(".")[0] for name in self.fields}:
             raise ValueError(f"fields: {min(taken)!r} is written by Syncline itself: choose another name")
+        if own := [name for name in self.fields if name.startswith("_")]:
+            raise ValueError(
+                f"fields: {own[0]!r} begins with an underscore, as Elasticsearch's own fields do: choose another name"
+            )
         if inside := [name for name in self.fields if any(name.startswith(f"{other}.") for other in self.fields)]:
             raise ValueError(f"fields: {inside[0]!r} lies inside another field: one of the two needs another name")
         if self.tenant in self.id:

@@ -42,17 +42,17 @@ def key_part(value: object) -> str:
     in front marks what would else read as a number, and everything that is neither number nor text.
 
     Raises:
-        ValueError: the value is null or an empty text, which identify nothing; or a number of more than 64 bits, which
+        ValueError: the value is null or a blank text, which identify nothing; or a number of more than 64 bits, which
             reading JSON has rounded, so that other keys may read the same; or it is nested too deep to be written.
     """
     if type(value) is int:
         return str(value)
-    if value is None or value == "":
-        raise ValueError("is null or empty: give the table a primary key, or set message.key.columns")
-    if isinstance(value, str):
+    if isinstance(value, str) and value.strip():
         if _PLAIN.fullmatch(value):
             return value
         return f"~{value}" if _LOOKS_LIKE_NUMBER.fullmatch(value) else _escape(value)
+    if value is None or isinstance(value, str):
+        raise ValueError("is null or blank: give the table a primary key, or set message.key.columns")
     check_depth(value)
     if _may_be_rounded(value):
         raise ValueError("holds a number of more than 64 bits, which JSON readers round: write it as text")
