@@ -27,7 +27,7 @@ from worker.records import DocumentWrite, Place
 from worker.stages.identity import grave_id
 
 BATCHES: Final = (1, 100, 500)
-RUNS: Final = 15
+RUNS: Final = 7
 TEXT: Final = "The quick brown fox jumps over the lazy dog, again and again. " * 16
 TENANTS: Final = 20
 
@@ -52,18 +52,10 @@ def document(number: int, version: int) -> DocumentWrite:
     return write(place(number), version, body)
 
 
-async def milliseconds(
-    measured: Callable[[], Awaitable[object]], before: Callable[[], Awaitable[object]] | None
-) -> float:
-    """Median of several runs; what happens `before` each is not measured."""
-    taken = []
-    for _ in range(RUNS):
-        if before is not None:
-            await before()
-        started = time.perf_counter()
-        await measured()
-        taken.append(1000 * (time.perf_counter() - started))
-    return statistics.median(taken)
+async def milliseconds(measured: Callable[[], Awaitable[object]]) -> float:
+    started = time.perf_counter()
+    await measured()
+    return 1000 * (time.perf_counter() - started)
 
 
 class Measured:
@@ -78,11 +70,21 @@ class Measured:
         self._numbers: Sequence[int] = ()
 
     async def row(self) -> str:
-        lookup = await milliseconds(self.lookup, self._draw)
-        search = await milliseconds(self.search, self._draw)
-        refresh = await milliseconds(self.refresh, self._write)
-        bulk = await milliseconds(self.rewrite, self._draw)
-        whole = await milliseconds(self.whole, self._draw)
+        """All take turns, so that they meet the machine in the same moods; other rows each time."""
+        steps = {
+            self.lookup: self._draw,
+            self.search: self._draw,
+            self.refresh: self._write,
+            self.rewrite: self._draw,
+            self.whole: self._draw,
+        }
+        taken: list[list[float]] = [[] for _ in steps]
+        for _ in range(RUNS):
+            for times, (step, before) in zip(taken, steps.items(), strict=True):
+                await before()
+                times.append(await milliseconds(step))
+            await self._bench.locator.refresh()
+        lookup, search, refresh, bulk, whole = map(statistics.median, taken)
         return f"{self._size:>6}{lookup:>10.1f}{search:>10.1f}{refresh:>11.1f}{bulk:>15.1f}{whole:>14.1f}"
 
     async def _draw(self) -> None:
@@ -122,7 +124,7 @@ async def measure(url: str, documents: int) -> None:
         await bench.locator.refresh()
         print(f"{documents} documents in 5 shards; milliseconds a batch, median of {RUNS}")  # noqa: T201
         print("  rows    lookup  + search  + refresh  written whole  lookup whole")  # noqa: T201
-        await Measured(bench, max(BATCHES), documents).row()  # the server has to warm up
+        await Measured(bench, 100, documents).row()  # the server has to warm up
         for size in BATCHES:
             print(await Measured(bench, size, documents).row())  # noqa: T201
 
