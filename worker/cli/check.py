@@ -29,7 +29,7 @@ def add_check(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    count = int(text)
+    count = int(text) if text.isdecimal() else 0
     if not 1 <= count <= 100_000:  # noqa: PLR2004 - all of them are held in memory
         raise argparse.ArgumentTypeError("give a number from 1 to 100000")
     return count

@@ -2,11 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from worker.records import Operation
-from worker.stages.findings import Finding, Level, counted, failure, note, ok, warning
-from worker.stages.rules import KeyMissing, SourceRules, TombstoneMeaning
+from worker.stages.findings import Finding, Level, counted, failure, listed, note, ok, warning
+from worker.stages.rules import FieldType, KeyMissing, SourceRules, TombstoneMeaning
 from worker.stages.sampling.observed import Form, Observed
+
+_YEAR_2000: Final = 946_684_800
+_YEAR_2100: Final = 4_102_444_800
 
 
 def form_findings(observed: Sequence[Observed], rules: SourceRules, declared: str) -> Iterator[Finding]:
@@ -22,15 +26,28 @@ def form_findings(observed: Sequence[Observed], rules: SourceRules, declared: st
     values = [one for one in observed if one.form in forms]
     schemas = sum(one.has_schema for one in values)
     told = "with schema" if schemas == len(values) else "without schema" if not schemas else f"{schemas} with schema"
-    # In an event of our own the JSON value is what is meant; Debezium's bare integer may be a date.
-    if schemas or declared == "change-event" or all(rule.type != "as_is" for rule in rules.fields):
-        yield ok("format", f"{found}, {told}")
-    else:
+    yield ok("format", f"{found}, {told}")
+    times = set[str]().union(*(_bare_times(one, rules) for one in values))
+    if times:
         yield note(
             "format",
-            f"{found}, {told}: a date, a time or a decimal is a bare number or base64 here",
-            "declare the type of such columns in fields, or set value.converter.schemas.enable=true",
+            f"numbers that look like times, written as they are: {listed(times)}",
+            "declare the type of these fields (epoch_millis, epoch_micros ...), or set "
+            "value.converter.schemas.enable=true",
         )
+
+
+def _bare_times(one: Observed, rules: SourceRules) -> set[str]:
+    """Columns with a moment of this century in milli-, micro- or nanoseconds that neither schema nor settings name."""
+    if one.has_schema or one.change is None:
+        return set()
+    return {
+        rule.column
+        for rule in rules.fields
+        if rule.type is FieldType.AS_IS
+        and type(value := one.change.row.get(rule.column)) is int
+        and any(_YEAR_2000 <= value // unit < _YEAR_2100 for unit in (10**3, 10**6, 10**9))
+    }
 
 
 def _misdeclared(forms: Counter[Form], declared: str) -> str | None:

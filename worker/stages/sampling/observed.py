@@ -82,11 +82,17 @@ def observe(record: Record, decode: Decoder, mapper: RowMapper, rules: SourceRul
         form=_form(event, rules),
         has_schema=schema is not None,
         event=fields,
-        metadata={**metadata(record), **{name: fields[name] for name in fields if name.startswith(PREFIX)}},
+        metadata=_metadata(record, fields),
         decoded=decoded,
         # The watermark only gives a version to what has none.
         outcome=mapper.map(record, decoded, 0) if isinstance(decoded, RowChange) else decoded,
     )
+
+
+def _metadata(record: Record, event: Mapping[str, object]) -> Mapping[str, object]:
+    """As decoding reads it; a header that is null is a name without a value here, not nothing."""
+    nulls = {name: None for name, value in record.headers if value is None and name.startswith(PREFIX)}
+    return {**nulls, **metadata(record), **{name: event[name] for name in event if name.startswith(PREFIX)}}
 
 
 def _form(event: object, rules: SourceRules) -> Form:

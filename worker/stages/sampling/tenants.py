@@ -52,6 +52,12 @@ def tenant_findings(observed: Sequence[Observed], rules: SourceRules) -> Iterato
             f"tenant does not tell the old one: {_LOCATE}",
             "make the tenant part of the primary key, or read the envelope: leave ExtractNewRecordState out",
         )
+    elif any(one.is_update and one.before is None for one, _ in changes):
+        yield failure(
+            "tenant",
+            f"{column!r} of a deleted row is made up, because the old rows are not what is declared",
+            "see the line 'replica identity'",
+        )
     else:
         yield ok("tenant", f"{column!r} of a deleted or moved row is in its old row")
 

@@ -7,13 +7,13 @@ from typing import Final
 
 from worker.records import ColumnType, Operation, RowChange
 from worker.stages.conversion import UNAVAILABLE, is_unavailable
-from worker.stages.findings import Finding, counted, failure, listed, note, warning
+from worker.stages.findings import Finding, Level, counted, listed, note, warning
 from worker.stages.rules import SourceRules
 from worker.stages.sampling.observed import Observed
 
 _SUBJECT: Final = "large values"
 _LOOKS_LIKE_ONE: Final = re.compile(
-    r"[_<\[({-]*[\w. -]{0,40}(unavailable|unchanged|toast)[\w. -]{0,40}[_>\])}-]*", re.IGNORECASE
+    r"[_<\[({#-][\w. -]{0,40}(unavailable|unchanged|toast)[\w. -]{0,40}[_>\])}#-]", re.IGNORECASE
 )
 _LOST_TYPES: Final = ("io.debezium.data.Bits", "VariableScaleDecimal", "Vector", "connect.data.Decimal")
 
@@ -45,7 +45,7 @@ def _placeholders(upserts: Changes, rules: SourceRules) -> Iterator[Finding]:
 
 
 def _unknown_placeholders(upserts: Changes, rules: SourceRules) -> Iterator[Finding]:
-    """What stands in updates of several rows and in nothing else, and reads like a placeholder."""
+    """Debezium's own, where another is declared; and a text in marks such as `__...__` that reads like one."""
     seen: defaultdict[str, set[str]] = defaultdict(set)
     for one, change in upserts:
         for name in _mapped(rules):
@@ -56,8 +56,9 @@ def _unknown_placeholders(upserts: Changes, rules: SourceRules) -> Iterator[Find
             if is_default or (one.is_update and isinstance(value, str) and _LOOKS_LIKE_ONE.fullmatch(value)):
                 seen[UNAVAILABLE if is_default else str(value)].add(name)
     for value, columns in sorted(seen.items()):
-        yield failure(
+        yield Finding(
             _SUBJECT,
+            Level.FAILURE if value == UNAVAILABLE else Level.WARNING,
             f"updates hold {value!r} in {listed(columns)}: it reads like a placeholder of a value that did not change, "
             f"but unavailable_placeholder is {rules.unavailable_placeholder!r}, so it would be indexed as text",
             "set unavailable_placeholder to the connector's unavailable.value.placeholder",
@@ -79,8 +80,8 @@ def _lost(upserts: Changes, rules: SourceRules) -> Iterator[Finding]:
     if lost:
         yield warning(
             _SUBJECT,
-            f"null in every update, but not in other records: {listed(lost)}. Debezium loses unchanged large values of "
-            "such types, and the field would be emptied",
+            f"null in every update, but not in other records: {listed(lost, 20)}. Debezium loses unchanged large "
+            "values of such types, and the field would be emptied",
             "if the updates did not set them to null: REPLICA IDENTITY FULL on the table",
         )
 
