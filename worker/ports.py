@@ -196,6 +196,16 @@ class IndexAdmin(Protocol):
         """Close the connections."""
 
 
+class ServerInspector(Protocol):
+    """What Elasticsearch says of itself and of this credential; None for what it does not tell."""
+
+    async def version(self) -> str | None:
+        """Return the server's version, such as `9.1.4`; None where the credential may not see it."""
+
+    async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
+        """Return which of these index privileges the credential has on a name; None where security is off."""
+
+
 class TopicReader(Protocol):
     """Reads topics from the side: in no consumer group, and without a trace on the broker.
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.builders import event
 from tests.fakes.index_admin import FakeIndexAdmin
+from tests.fakes.server_inspector import FakeServerInspector
 from tests.fakes.source import Log
 from tests.fakes.topic_reader import FakeTopicReader
 from tests.unit.sampled import only, problems, source
@@ -93,12 +94,14 @@ async def applied() -> FakeIndexAdmin:
 
 
 async def test_an_index_as_apply_makes_it_is_fit() -> None:
-    section = await check_index(await applied(), settings())
+    section = await check_index(await applied(), FakeServerInspector(), settings())
     assert problems(section.findings) == []
 
 
 async def test_a_field_that_a_strict_mapping_lacks_fails() -> None:
-    section = await check_index(await applied(), settings({"fields": {"title": "t", "seo.slug": "s"}}))
+    section = await check_index(
+        await applied(), FakeServerInspector(), settings({"fields": {"title": "t", "seo.slug": "s"}})
+    )
     finding = only(section.findings, "mapping")
     assert finding.level is Level.FAILURE
     assert "field 'seo.slug' of source articles is not in the mapping of articles-v000001" in finding.sentence
@@ -108,18 +111,18 @@ async def test_an_index_that_is_not_as_defined_is_a_warning_that_names_the_place
     admin = await applied()
     state = admin.state[INDEX]
     admin.state[INDEX] = IndexState(state.aliases, state.settings, {**state.mappings, "dynamic": "false"})
-    finding = only((await check_index(admin, settings())).findings, "mapping")
+    finding = only((await check_index(admin, FakeServerInspector(), settings())).findings, "mapping")
     assert finding.level is Level.WARNING
     assert "mappings.dynamic is false, not strict" in finding.sentence
 
 
 async def test_another_model_is_a_warning() -> None:
-    section = await check_index(await applied(), settings(embedding={"model": "other/model"}))
+    section = await check_index(await applied(), FakeServerInspector(), settings(embedding={"model": "other/model"}))
     assert only(section.findings, "vectors").level is Level.WARNING
 
 
 async def test_a_missing_write_alias_fails_with_the_command_that_creates_it() -> None:
-    section = await check_index(FakeIndexAdmin(), settings())
+    section = await check_index(FakeIndexAdmin(), FakeServerInspector(), settings())
     assert only(section.findings, "write alias").fix.startswith("create it with 'syncline apply'")
 
 
@@ -127,11 +130,38 @@ async def test_a_server_that_is_not_there_is_told_from_one_that_refuses() -> Non
     admin = FakeIndexAdmin()
     admin.fail_with = RetryLater(RetryReason.CONNECTION, "refused")
     with pytest.raises(MissingServerError) as missing:
-        await check_index(admin, settings())
+        await check_index(admin, FakeServerInspector(), settings())
     assert problems(missing.value.section.findings) == [("server", Level.FAILURE)]
     admin.fail_with = Halt(HaltReason.UNAUTHENTICATED, "no")
-    section = await check_index(admin, settings())
+    section = await check_index(admin, FakeServerInspector(), settings())
     assert only(section.findings, "server").fix.startswith("check elasticsearch.api_key_file")
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [("8.14.3", Level.WARNING), ("8.15.0", Level.OK), ("9.5.0", Level.OK), ("10.0.0", Level.WARNING), (None, Level.OK)],
+)
+async def test_the_version_must_be_one_that_is_tried(version: str | None, level: Level) -> None:
+    section = await check_index(await applied(), FakeServerInspector(version), settings())
+    assert only(section.findings, "server").level is level
+
+
+LEAST = frozenset({"index", "delete", "read", "view_index_metadata"})
+
+
+@pytest.mark.parametrize("missing", sorted(LEAST))
+async def test_each_privilege_that_the_worker_needs_is_missed(missing: str) -> None:
+    inspector = FakeServerInspector(privileges=LEAST - {missing} | {"maintenance"})
+    finding = only((await check_index(await applied(), inspector, settings())).findings, "privileges")
+    assert (finding.level, finding.sentence) == (
+        Level.FAILURE,
+        f"this credential lacks {missing} on articles-write",
+    )
+
+
+async def test_what_only_a_search_for_the_tenant_needs_is_a_note() -> None:
+    section = await check_index(await applied(), FakeServerInspector(privileges=LEAST), settings())
+    assert [one.level for one in section.findings if one.subject == "privileges"] == [Level.OK, Level.NOTE]
 
 
 @pytest.mark.parametrize(

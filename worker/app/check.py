@@ -4,6 +4,7 @@ import contextlib
 
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_inspect import ElasticInspector
 from worker.adapters.kafka_check import check_kafka
 from worker.adapters.kafka_samples import KafkaTopicReader
 from worker.app.model import refuse_missing_model
@@ -50,7 +51,7 @@ async def _kafka(settings: Settings, records: int, missing: list[str]) -> list[S
 async def _elasticsearch(settings: Settings, missing: list[str]) -> Section:
     async with build_client(settings.elasticsearch) as client:
         try:
-            return await check_index(ElasticAdmin(client), settings)
+            return await check_index(ElasticAdmin(client), ElasticInspector(client), settings)
         except MissingServerError as error:
             missing.append("Elasticsearch")
             return error.section

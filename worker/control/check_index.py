@@ -6,14 +6,19 @@ from typing import Final
 from worker.control.check import refused
 from worker.control.target import check_alias, check_target, explained
 from worker.errors import OperatorError, RetryLater
-from worker.ports import IndexAdmin
+from worker.ports import IndexAdmin, ServerInspector
 from worker.resources import load_index_definition
 from worker.settings import Settings
-from worker.stages.findings import Finding, Section, counted, failure, ok, warning
+from worker.stages.findings import Finding, Section, counted, failure, listed, note, ok, warning
 from worker.stages.index_state import IndexState, Json, body_differences
 
 _TITLE: Final = "Elasticsearch"
 _SHOWN: Final = 5
+_NEEDED: Final = ("index", "delete", "read", "view_index_metadata")
+_FOR_SEARCHING: Final = ("maintenance",)
+OLDEST: Final = (8, 15)
+"""The oldest version of Elasticsearch that is supported, and with it all up to the newest major one."""
+NEWEST_MAJOR: Final = 9
 
 
 class MissingServerError(Exception):
@@ -24,7 +29,7 @@ class MissingServerError(Exception):
         self.section = section
 
 
-async def check_index(admin: IndexAdmin, settings: Settings) -> Section:
+async def check_index(admin: IndexAdmin, inspector: ServerInspector, settings: Settings) -> Section:
     """Return what the write target looks like.
 
     Raises:
@@ -40,7 +45,42 @@ async def check_index(admin: IndexAdmin, settings: Settings) -> Section:
         if isinstance(error.__cause__, RetryLater):
             raise MissingServerError(section) from error
         return section
-    return Section(_TITLE, (ok("server", f"{nodes} answers"), *await _target(admin, settings, alias)))
+    with explained(settings.elasticsearch):
+        findings = [
+            _server(nodes, await inspector.version()),
+            *_privileges(alias, await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING])),
+            *await _target(admin, settings, alias),
+        ]
+    return Section(_TITLE, tuple(findings))
+
+
+def _server(nodes: str, version: str | None) -> Finding:
+    if version is None:
+        return ok("server", f"{nodes} answers; its version is not shown to this credential")
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    if numbers < list(OLDEST) or numbers[0] > NEWEST_MAJOR:
+        return warning(
+            "server",
+            f"{nodes} is Elasticsearch {version}, on which Syncline is not tried",
+            f"use a version from {OLDEST[0]}.{OLDEST[1]} to {NEWEST_MAJOR}.x",
+        )
+    return ok("server", f"{nodes} is Elasticsearch {version}")
+
+
+def _privileges(alias: str, granted: frozenset[str] | None) -> Iterator[Finding]:
+    if granted is None:
+        yield note("privileges", "security is off, or not to be seen: everybody may do everything")
+        return
+    if missing := [name for name in _NEEDED if name not in granted]:
+        yield failure(
+            "privileges",
+            f"this credential lacks {listed(missing)} on {alias}",
+            f"grant {', '.join(_NEEDED)} on the name {alias} (on the alias: on the index is not enough)",
+        )
+    else:
+        yield ok("privileges", f"{', '.join(_NEEDED)} on {alias}")
+    if missing := [name for name in _FOR_SEARCHING if name not in granted]:
+        yield note("privileges", f"not {listed(missing)}: needed only to search for rows that do not tell their tenant")
 
 
 async def _target(admin: IndexAdmin, settings: Settings, alias: str) -> Sequence[Finding]:
