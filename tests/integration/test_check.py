@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.builders import event, row
+from tests.contract.test_topic_reader import trace_of
 from tests.integration.test_cli import ROOT, environment
 from tests.servers.start import Servers
 from worker.adapters.kafka_feed import create_topic, kafka_feed
@@ -111,14 +111,5 @@ def test_a_mistake_in_the_settings_is_one_sentence(config: dict[str, Any]) -> No
 def test_nothing_is_committed_and_no_group_is_made(config: dict[str, Any]) -> None:
     assert syncline(config, "check").returncode == 1
 
-    async def trace() -> tuple[bool, int]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=config["kafka"]["bootstrap_servers"])
-        await admin.start()
-        try:
-            groups = {name for name, *_ in await admin.list_consumer_groups()}
-            offsets = await admin.list_consumer_group_offsets(config["kafka"]["group_id"])
-        finally:
-            await admin.close()
-        return config["kafka"]["group_id"] in groups, len(offsets)
-
-    assert asyncio.run(trace()) == (False, 0)
+    kafka = config["kafka"]
+    assert asyncio.run(trace_of(kafka["bootstrap_servers"][0], kafka["group_id"])) == (False, 0)

@@ -241,3 +241,9 @@ def test_nulls_in_updates_are_only_suspect_where_other_records_hold_values_of_a_
     assert told(None, None) == []
     assert told([1.5], [2.5]) == []
     assert told([1.5], None, row(content=[1.5])) == []
+
+
+def test_flattened_rows_of_a_table_with_full_lose_nothing() -> None:
+    events = feed(flat(content=[1.5], __op="c", __lsn=1), flat(content=None, __op="u", __lsn=2))
+    assert [one.level for one in of(findings(events), "large values")] == [WARNING]
+    assert of(findings(events, replica_identity="full"), "large values") == []
