@@ -8,7 +8,9 @@ from worker.metrics import Metrics
 from worker.records import Record, TopicPartition, Verdict
 from worker.runtime.clock import Clock
 from worker.runtime.flow import Flow
+from worker.runtime.halting import Halting
 from worker.runtime.ledger import Ledger
+from worker.settings import DeliverySettings
 
 pytestmark = pytest.mark.virtual_time
 COST = record(offset=0).cost
@@ -19,7 +21,8 @@ class Parts:
         self.source = FakeSource(Log({TOPIC: 1}), [TOPIC])
         self.ledger = Ledger(Metrics(), Clock())
         self.ledger.begin(0, {TopicPartition(TOPIC, 0): ""})
-        self.flow = Flow(self.source, self.ledger, 10 * COST, Metrics())
+        self.halting = Halting(DeliverySettings(), Metrics())
+        self.flow = Flow(self.source, self.ledger, self.halting, 10 * COST, Metrics())
         self._open: list[Record] = []
 
     def in_flight(self, records: int) -> bool:

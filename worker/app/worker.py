@@ -22,6 +22,7 @@ from worker.runtime.daemon import supervise
 from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
 from worker.runtime.pipeline import Pipeline, Ports
+from worker.runtime.rejoining import RestartableSource
 from worker.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ async def run_worker(settings: Settings) -> None:
 
     Raises:
         OperatorError: a mistake in the settings, found before anything is consumed.
-        Halt: a fault that no retry mends; what was resolved is committed.
     """
     _log.info(
         "starting",
@@ -91,7 +91,7 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
             extra={"action": "model_loaded", "model": embedder.model, "path": str(settings.embedding.path or "")},
         )
         dead_letters = await _dead_letters(settings, closing)
-        source = KafkaSource(settings.kafka, *subscription(settings.sources))
+        source = RestartableSource(lambda: KafkaSource(settings.kafka, *subscription(settings.sources)))
         closing.push_async_callback(source.close)
         ports = Ports(
             source=source,
