@@ -7,7 +7,6 @@ import pytest
 
 from tests import builders
 from tests.fakes.world import TOPIC, Gate, World
-from worker.errors import Halt, HaltReason
 from worker.ports import Commit
 from worker.records import TopicPartition
 from worker.settings import BatchSettings, DeliverySettings

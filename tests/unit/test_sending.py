@@ -119,8 +119,8 @@ async def test_overload_shrinks_the_number_of_requests_at_a_time_and_calm_lets_i
     for _ in range(4):
         index.fail_request(RetryLater(RetryReason.REJECTED, "busy"))
         await sender.send(items(index, [work(99)]))
-    assert metrics.registry.get_sample_value("syncline_bulk_concurrency_limit") == 1
-    assert await many(range(100, 102)) == 1
+    assert metrics.registry.get_sample_value("syncline_bulk_concurrency_limit") == 2
+    assert await many(range(100, 104)) == 2
     await many(range(200, 300))
     assert metrics.registry.get_sample_value("syncline_bulk_concurrency_limit") == 8
 

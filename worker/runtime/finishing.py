@@ -1,7 +1,6 @@
 """The end of every record: its verdict, and the dead-letter topic for those that can never be indexed."""
 
 import logging
-from collections.abc import Callable
 
 from worker.errors import Halt, HaltReason, SkipReason
 from worker.metrics import Metrics
@@ -25,8 +24,6 @@ class Finishing:
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._clock = clock
-        self.on_accepted: Callable[[str], object] = lambda _source: None
-        """Told the source of every unit that ends without a rejection."""
 
     def skip(self, position: Position, reason: SkipReason) -> None:
         """Count a record that needs nothing done."""
@@ -74,7 +71,6 @@ class Finishing:
         self._resolve_hidden(unit)
         self._ledger.resolve(unit.change.record.position, verdict)
         self._intake.release(unit.change.key)
-        self.on_accepted(unit.change.source)
         if verdict in {Verdict.INDEXED, Verdict.DELETED} and unit.change.source_ts_ms is not None:
             # Another machine's clock: a negative age is a skewed clock, not a document from the future.
             self._metrics.freshness.observe(max(0, self._clock.wall_ms() - unit.change.source_ts_ms) / 1000)

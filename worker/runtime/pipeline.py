@@ -159,6 +159,7 @@ class Pipeline:
         else:
             if outcome.nulled:
                 self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
+            self._rejecting.accepted(outcome.source, "decode")
             self._intake.add(outcome)
 
     async def _prepare(self) -> None:
@@ -167,9 +168,10 @@ class Pipeline:
             plans = await self._plans(units)
             # What needs no vector goes first: it must not wait behind a full embedding queue.
             for unit, decision in plans:
-                if isinstance(decision, NeedsVector):
-                    continue
-                await self._act(unit, decision)
+                if not isinstance(decision, Rejection):
+                    self._rejecting.accepted(unit.change.source, "plan")
+                if not isinstance(decision, NeedsVector):
+                    await self._act(unit, decision)
             for unit, decision in plans:
                 if isinstance(decision, NeedsVector):
                     await self._to_embed.put((unit, decision), unit.change.record.size)
@@ -190,6 +192,7 @@ class Pipeline:
     async def _act(self, unit: Unit, decision: Superseded | Ready | Rejection) -> None:
         match decision:
             case Superseded():
+                self._rejecting.accepted(unit.change.source, "bulk")
                 self._finishing.finish(unit, Verdict.SUPERSEDED)
             case Rejection():
                 self._rejecting.unit(unit, decision, "plan")
@@ -236,6 +239,7 @@ class Pipeline:
         if work.rejection is not None:
             self._rejecting.unit(work.unit, work.rejection, "bulk")
         else:
+            self._rejecting.accepted(work.unit.change.source, "bulk")
             self._finishing.finish(work.unit, work.verdict)
 
 

@@ -3,10 +3,11 @@
 They wait here and not in the stage that rejected them: reading from Kafka goes on, or the group would take a worker
 that polls no more for dead. What waits is bounded by the bytes in flight, like everything else that is not resolved.
 
-What counts for the breaker is the newest record of each unit. A rejection counts when it comes up, not when it may
-pass. Indexed, deleted and superseded records make up for it, the last too, since they could be read and mapped: or a
-replay, where all that is good is superseded, would halt at the hundredth bad row of a year. Skipped records say
-nothing of the source's rows and do not count, nor do those that another change of their row hid.
+There is a breaker for each source and stage, which compares what a stage rejects with what it accepts at the same time:
+hundreds of bad rows are read in the time that the good ones among them take to be embedded. A rejection counts when it
+comes up, not when it may pass. Reading accepts what becomes a change; skipped records say nothing of the rows and do
+not count. Sending accepts what is indexed, deleted or superseded, be it only by the lookup: or a replay, where all that
+is good is superseded, would halt at the hundredth bad row of a year.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ _REJECTIONS: Final = "rejections"
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    source: str
+    breaker: Breaker
     put_aside: Callable[[], Awaitable[None]]
     row: str | None
 
@@ -42,24 +43,36 @@ class Rejecting:
         self._intake = intake
         self._retrying = retrying
         self._rule = rule
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers: dict[tuple[str, str], Breaker] = {}
         self._waiting: deque[_Waiting] = deque()
         self._in_hand: asyncio.Task[None] | None = None
         self._has_waiting = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._calmed = asyncio.Event()
-        finishing.on_accepted = self._accepted
+
+    def accepted(self, source: str, stage: str) -> None:
+        """Note that a stage has not rejected a record of this source."""
+        breaker = self._breaker(source, stage)
+        was_open = breaker.open
+        breaker.accepted()
+        if was_open and not breaker.open:
+            self._calmed.set()
 
     def record(self, record: Record, rejection: Rejection, stage: str, source: str) -> None:
         """Put aside a record that did not become a change."""
-        self._add(_Waiting(source, lambda: self._finishing.reject(record, rejection, stage), None), rejection)
+        one = _Waiting(self._breaker(source, stage), lambda: self._finishing.reject(record, rejection, stage), row=None)
+        self._add(one, f"{stage} of source {source!r}", rejection)
 
     def unit(self, unit: Unit, rejection: Rejection, stage: str) -> None:
         """Put aside a unit's newest record and end the unit; its row stays in flight until then."""
         change = unit.change
-        put_aside = lambda: self._finishing.finish_rejected(unit, rejection, stage)  # noqa: E731
-        self._add(_Waiting(change.source, put_aside, change.key), rejection)
+        one = _Waiting(
+            self._breaker(change.source, stage),
+            lambda: self._finishing.finish_rejected(unit, rejection, stage),
+            row=change.key,
+        )
+        self._add(one, f"{stage} of source {change.source!r}", rejection)
 
     async def run(self) -> None:
         """Put aside one after the other, for ever."""
@@ -92,24 +105,23 @@ class Rejecting:
             self._retrying.halting.lift(operation)
         self._signal()
 
-    def _add(self, one: _Waiting, rejection: Rejection) -> None:
-        breaker = self._breaker(one.source)
-        breaker.rejected()
+    def _add(self, one: _Waiting, where: str, rejection: Rejection) -> None:
+        one.breaker.rejected()
         self._waiting.append(one)
         self._signal()
-        if breaker.open:
+        if one.breaker.open:
             self._retrying.halting.declare(
                 _REJECTIONS,
                 Halt(
                     HaltReason.MASS_REJECTION,
-                    f"source {one.source!r}: {breaker.told}, this one because {rejection.message}; the fault seems to "
-                    "be the source's or its settings': mend it, or raise delivery.rejections_in_a_row and "
+                    f"{where}: {one.breaker.told}, this one because {rejection.message}; the fault seems to be the "
+                    "source's or its settings': mend it, or raise delivery.rejections_in_a_row and "
                     "delivery.rejection_share if all of them belong into the dead-letter topic",
                 ),
             )
 
     async def _pass(self, one: _Waiting) -> None:
-        if self._breaker(one.source).open:
+        if one.breaker.open:
             await self._wait_for_leave()
         await self._retrying.call(_DEAD_LETTERS, one.put_aside)
         self._waiting.popleft()
@@ -125,17 +137,11 @@ class Rejecting:
             async with asyncio.timeout(halting.interval()):
                 await self._calmed.wait()
 
-    def _accepted(self, source: str) -> None:
-        breaker = self._breaker(source)
-        was_open = breaker.open
-        breaker.accepted()
-        if was_open and not breaker.open:
-            self._calmed.set()
-
-    def _breaker(self, source: str) -> Breaker:
-        if source not in self._breakers:
-            self._breakers[source] = Breaker(self._rule)
-        return self._breakers[source]
+    def _breaker(self, source: str, stage: str) -> Breaker:
+        breaker = self._breakers.get((source, stage))
+        if breaker is None:
+            breaker = self._breakers[source, stage] = Breaker(self._rule)
+        return breaker
 
     def _signal(self) -> None:
         if self._waiting:

@@ -26,8 +26,8 @@ NEVER: Final = BreakerRule(in_a_row=0, window=1, share=1)
 class Breaker:
     """The last records of one source, and whether too many of them were rejected.
 
-    One for each source: a source whose every record is rejected must not hide behind a busy good one. Rejections that
-    are counted, and what makes up for them, are decided by the caller: see `runtime.rejecting`.
+    One for each source: a source whose every record is rejected must not hide behind a busy good one. Which records
+    count is decided by the caller: see `runtime.rejecting`.
     """
 
     def __init__(self, rule: BreakerRule) -> None:
@@ -38,6 +38,8 @@ class Breaker:
 
     def accepted(self) -> None:
         """Count a record that was not rejected."""
+        if not self._rejected:  # the usual case: one more of many
+            return
         self._count(rejected=False)
         self._in_a_row = 0
 
