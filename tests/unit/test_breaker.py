@@ -56,4 +56,4 @@ def test_it_is_open_exactly_when_the_rule_says_so(records: str, in_a_row: int, w
 
 
 def test_it_tells_what_it_counted() -> None:
-    assert after(".xx").told == "2 of the last 3 records were rejected, the last 2 in a row"
+    assert after(".xx").told == "2 of the last 200 records were rejected, 2 in a row"

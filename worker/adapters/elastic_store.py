@@ -10,7 +10,7 @@ from worker.adapters.elastic_client import describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import DocumentStore
 from worker.records import Place, Stored
-from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD
+from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD, unpacked_vector
 
 _NEEDED: Final = [f"{SYNC_FIELD}.*", VECTOR_FIELD]
 
@@ -78,6 +78,13 @@ def _stored(answer: Mapping[str, Any]) -> Stored | None:
         deleted=bool(sync.get("deleted", False)),
         text_hash=sync.get("text_hash"),
         model=sync.get("model"),
-        vector=tuple(vector) if isinstance(vector, list) else None,
+        vector=_numbers(vector),
         body=body,
     )
+
+
+def _numbers(vector: object) -> tuple[float, ...] | None:
+    # An index that keeps vectors in _source (made before 9.2, or told to) gives them back as they were written.
+    if isinstance(vector, str):
+        return unpacked_vector(vector)
+    return tuple(vector) if isinstance(vector, list) else None

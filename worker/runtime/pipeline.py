@@ -183,9 +183,9 @@ class Pipeline:
         answers = await self.retrying.call("lookup", lambda: self._ports.store.stored(places, whole))
         self._metrics.stage.labels("lookup").observe(self._clock.monotonic() - started)
         stored = dict(zip(places, answers, strict=True))
-        model, now_ms = self._ports.embedder.model, self._clock.wall_ms()
+        model, now_ms, packed = self._ports.embedder.model, self._clock.wall_ms(), self._ports.sink.packs_vectors
         return [
-            (unit, plan(unit, stored, self._readers.rules_of(unit.change.source).embed, model, now_ms))
+            (unit, plan(unit, stored, self._readers.rules_of(unit.change.source).embed, model, now_ms, packed=packed))
             for unit in units
         ]
 
@@ -210,7 +210,8 @@ class Pipeline:
             vectors = await self.retrying.call("embed", partial(self._vectors, [needed.text for _, needed in batch]))
             self._metrics.texts.inc(len(batch))
             for (unit, needed), vector in zip(batch, vectors, strict=True):
-                await self._pass_on(unit, with_vector(needed, vector, self._ports.embedder.model))
+                ready = with_vector(needed, vector, self._ports.embedder.model, packed=self._ports.sink.packs_vectors)
+                await self._pass_on(unit, ready)
 
     async def _vectors(self, texts: Sequence[str]) -> Vectors:
         started = self._clock.monotonic()

@@ -63,6 +63,4 @@ class Breaker:
     @property
     def told(self) -> str:
         """What was counted, in words."""
-        return (
-            f"{self._rejected} of the last {len(self._last)} records were rejected, the last {self._in_a_row} in a row"
-        )
+        return f"{self._rejected} of the last {self._rule.window} records were rejected, {self._in_a_row} in a row"
