@@ -36,14 +36,15 @@ def fake_bench() -> Bench:
 
 
 @asynccontextmanager
-async def real_bench(url: str) -> AsyncIterator[Bench]:
+async def real_bench(url: str, **settings: object) -> AsyncIterator[Bench]:
+    """`settings` are those of the index."""
     client = build_client(ElasticsearchSettings.model_validate({"hosts": [url]}))
     name = f"bench-{secrets.token_hex(6)}"
     index, alias, missing = f"{name}-v000001", f"{name}-write", f"{name}-missing"
     definition = load_index_definition("articles")
     await client.indices.create(
         index=index,
-        settings={**definition.settings, "number_of_replicas": 0, "number_of_shards": 5},
+        settings={**definition.settings, "number_of_replicas": 0, "number_of_shards": 5, **settings},
         mappings=definition.mappings,
         aliases={alias: {"is_write_index": True}},
     )

@@ -14,6 +14,15 @@ from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD, unpacked_vector
 
 _NEEDED: Final = [f"{SYNC_FIELD}.*", VECTOR_FIELD]
 
+# What no other try mends, by the type of an item's error.
+_HALTS: Final = {
+    "index_not_found_exception": HaltReason.TARGET_MISSING,
+    "index_closed_exception": HaltReason.TARGET_MISCONFIGURED,
+    "illegal_argument_exception": HaltReason.TARGET_MISCONFIGURED,
+    "routing_missing_exception": HaltReason.TARGET_MISCONFIGURED,
+    "security_exception": HaltReason.FORBIDDEN,
+}
+
 
 class ElasticStore(DocumentStore):
     """`ports.DocumentStore` on the write alias, by multi-get: real time, and routed document by document."""
@@ -65,8 +74,8 @@ def _stored(answer: Mapping[str, Any]) -> Stored | None:
     if fault := answer.get("error"):
         kind = fault.get("type", "")
         message = f"lookup of a document failed: {kind}: {fault.get('reason', '')}"
-        if kind == "index_not_found_exception":
-            raise Halt(HaltReason.TARGET_MISSING, message)
+        if (reason := _HALTS.get(kind)) is not None:
+            raise Halt(reason, message)
         raise RetryLater(RetryReason.SERVER_ERROR, message)
     if not answer.get("found"):
         return None
