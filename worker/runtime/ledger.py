@@ -72,6 +72,10 @@ class Ledger:
             if (progress := self._partitions.get(partition)) is not None:
                 progress.passed(position)
 
+    def holds(self, position: Position) -> bool:
+        """Whether a record belongs to the present assignment."""
+        return position.epoch == self._epoch and position.topic_partition in self._partitions
+
     def resolve(self, position: Position, verdict: Verdict, reason: str = "") -> None:
         """Close a record's account with its verdict. Of a lost assignment: nothing happens."""
         progress = self._partitions.get(position.topic_partition)

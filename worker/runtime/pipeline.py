@@ -87,7 +87,7 @@ class Pipeline:
         self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, metrics, self._clock)
         # Without a dead-letter topic already the first rejection halts.
         rule = NEVER if ports.dead_letters is None else _breaker_rule(delivery)
-        self._rejecting = Rejecting(self._finishing, self._intake, self.retrying, rule)
+        self._rejecting = Rejecting(self._finishing, self._intake, self.ledger, self.retrying, rule)
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
