@@ -118,10 +118,14 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A record that can never be indexed as it is: why, in a bounded code and in a sentence for a person."""
+    """A record that can never be indexed as it is: why, in a bounded code and in a sentence for a person.
+
+    `place` is where its document would have been, where that was known before the fault was found.
+    """
 
     reason: RejectReason
     message: str
+    place: "Place | None" = field(default=None, compare=False)
 
 
 Decoded = RowChange | Skip | Rejection
@@ -223,6 +227,8 @@ class DocumentWrite:
     version_type: VersionType
     body: bytes
     tombstone: bool
+    hard: bool = False
+    """A delete in earnest, without a body, in place of a tombstone."""
 
 
 @dataclass(frozen=True, slots=True)

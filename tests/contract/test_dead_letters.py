@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from tests.fakes.dead_letters import FakeDeadLetters
 from worker.adapters.kafka_dead_letters import KafkaDeadLetters
 from worker.errors import OperatorError
-from worker.ports import DeadLetters
+from worker.ports import DeadLetters, LetterTooLargeError
 from worker.records import Position, Record
 from worker.settings import KafkaSettings
 
@@ -87,6 +87,20 @@ async def test_what_was_sent_can_be_read_at_once_and_in_order(bench: Bench) -> N
     for number in range(20):
         await bench.dead_letters.send(record(b"k", b"%d" % number), {})
     assert [value for _, value, _ in await bench.read(20)] == [b"%d" % number for number in range(20)]
+
+
+async def test_what_is_too_large_for_the_topic_is_said_and_the_next_goes_on(bench: Bench) -> None:
+    with pytest.raises(LetterTooLargeError):
+        await bench.dead_letters.send(record(b"k", b"x" * (2 << 20)), {})
+    await bench.dead_letters.send(record(b"k", b"small"), {})
+    assert [value for _, value, _ in await bench.read(1)] == [b"small"]
+
+
+async def test_calls_at_a_time_are_all_stored_once(bench: Bench) -> None:
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(bench.dead_letters.send(record(b"k", b"%d" % number), {}))
+    assert {value for _, value, _ in await bench.read(20)} == {b"%d" % number for number in range(20)}
 
 
 async def test_a_broker_that_does_not_answer_is_said_at_start() -> None:

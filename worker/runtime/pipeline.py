@@ -66,7 +66,7 @@ class Pipeline:
         self.ledger = Ledger(metrics, self._clock)
         self._intake = Intake()
         self.retrying = Retrying(delivery, metrics)
-        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, metrics, self._clock)
+        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, readers, metrics, self._clock)
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, int(batch.max_in_flight), metrics)
         self._sender = Sender(ports.sink, self.retrying, metrics, self._clock)
@@ -135,7 +135,7 @@ class Pipeline:
         if isinstance(outcome, Skip):
             self._finishing.skip(record.position, outcome.reason)
         elif isinstance(outcome, Rejection):
-            await self._finishing.reject(record, outcome, "decode")
+            await self._finishing.reject(record, outcome, "decode", version=version)
         else:
             if outcome.nulled:
                 self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))

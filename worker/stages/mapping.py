@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -58,6 +59,7 @@ class RowMapper:
         rules, version = self._rules, change.version
         absent = nulled = _NO_NAMES
         fields: Mapping[str, object] = _NO_FIELDS
+        place: Place | None = None
         try:
             parts = self._key_parts(change)
             tenant, tenant_part = self._tenant_in_row(change) or _tenant(change, rules)
@@ -66,7 +68,7 @@ class RowMapper:
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
-            return unmappable.rejection
+            return unmappable.rejection if place is None else replace(unmappable.rejection, place=place)
         source = rules.name if rules.tenant_column not in change.key else f"{rules.name}/{tenant_part}"
         return Change(
             record=record,
