@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.records import ItemResponse, Place, Record, Stored, TopicPartition
+from worker.records import ItemResponse, OldTombstone, Place, Record, Removal, Stored, TopicPartition
 from worker.stages.index_state import IndexDefinition, IndexState, Json
 from worker.stages.search import Found, Query
 
@@ -133,6 +133,19 @@ class DocumentStore(Protocol):
 
         Only for the places in `whole` is the rest of the document brought along.
         """
+
+
+class Tombstones(Protocol):
+    """The tombstones behind the write alias, for those who remove old ones."""
+
+    async def count(self, before_ms: int) -> int:
+        """Return how many were written before this time. Sees what is refreshed."""
+
+    def found(self, before_ms: int, size: int) -> AsyncIterator[Sequence[OldTombstone]]:
+        """Yield them, at most `size` at a time, as they were when this was called."""
+
+    async def remove(self, tombstones: Sequence[OldTombstone]) -> Sequence[tuple[Removal, str]]:
+        """Delete each that is still the same write; return what became of each and, if it failed, why, in order."""
 
 
 class LetterTooLargeError(Exception):

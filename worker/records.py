@@ -211,6 +211,28 @@ class Stored:
     body: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class OldTombstone:
+    """One tombstone as a search found it: `sequence` and `term` name this very write of it, and no later one."""
+
+    index: str
+    document_id: str
+    routing: str
+    sequence: int
+    term: int
+    deleted_at_ms: int
+
+
+class Removal(StrEnum):
+    """What became of a tombstone that was to be removed."""
+
+    REMOVED = "removed"
+    CHANGED = "changed"
+    """It is not the one that was found: its row is there again, or was deleted again."""
+    GONE = "gone"
+    FAILED = "failed"
+
+
 class VersionType(StrEnum):
     """How Elasticsearch compares the given version with the stored one: `>` or `>=`."""
 

@@ -1,5 +1,6 @@
 """What every reader of the dead-letter topic promises, on the fake and on a real broker."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,6 +40,10 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     await admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
+    # A broker may know a new topic a moment later than the controller.
+    async with asyncio.timeout(30):
+        while topic not in await admin.list_topics():  # noqa: ASYNC110 - a broker has no event to wait for
+            await asyncio.sleep(0.05)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
     await producer.start()
     log = KafkaDeadLetterLog(KafkaSettings(bootstrap_servers=[bootstrap]), topic)

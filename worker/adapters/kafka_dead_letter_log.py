@@ -21,7 +21,7 @@ _FETCH_BYTES: Final = 8 * 1024 * 1024
 
 
 class KafkaDeadLetterLog(DeadLetterLog):
-    """`ports.DeadLetterLog` on a consumer that assigns itself all partitions and commits nothing."""
+    """`ports.DeadLetterLog` on a consumer without a group, which has all partitions to itself and commits nothing."""
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         self._settings = settings
@@ -45,6 +45,8 @@ class KafkaDeadLetterLog(DeadLetterLog):
                     f"kafka.dead_letter_topic: {self._topic!r} does not exist on "
                     f"{', '.join(self._settings.bootstrap_servers)}, or this user may not see it"
                 )
+            # Without a group this means: all partitions of it.
+            self._consumer.subscribe([self._topic])
 
     @override
     async def read(self, since_ms: int | None = None) -> AsyncIterator[Record]:
@@ -67,8 +69,8 @@ class KafkaDeadLetterLog(DeadLetterLog):
                         yield _record(message)
 
     async def _seek(self, since_ms: int | None) -> Mapping[ClientPartition, int]:
-        """Assign all partitions, go to where reading starts, and return the ends of those that hold something."""
-        partitions = await self._assign()
+        """Go to where reading starts, and return the ends of those that hold something."""
+        partitions = await self._partitions()
         first = await self._consumer.beginning_offsets(partitions)
         ends = await self._consumer.end_offsets(partitions)
         starts = dict(first)
@@ -79,12 +81,13 @@ class KafkaDeadLetterLog(DeadLetterLog):
             self._consumer.seek(partition, starts[partition])
         return {one: ends[one] for one in partitions if starts[one] < ends[one]}
 
-    async def _assign(self) -> list[ClientPartition]:
-        # A client that has assigned nothing yet does not know the partitions of any topic.
-        numbers = self._consumer.partitions_for_topic(self._topic) or set()
-        partitions = [ClientPartition(self._topic, number) for number in sorted(numbers)]
-        self._consumer.assign(partitions)
-        return partitions
+    async def _partitions(self) -> list[ClientPartition]:
+        deadline = asyncio.get_running_loop().time() + _STALLED_SECONDS
+        while not (partitions := self._consumer.assignment()):
+            if asyncio.get_running_loop().time() > deadline:
+                raise self._unanswered()
+            await asyncio.sleep(_WAIT_MS / 10_000)  # the client asks for them in a task of its own
+        return sorted(partitions)
 
     async def _unread(self, ends: Mapping[ClientPartition, int]) -> list[ClientPartition]:
         return [one for one, end in ends.items() if await self._consumer.position(one) < end]
@@ -102,7 +105,7 @@ class KafkaDeadLetterLog(DeadLetterLog):
     async def record_at(self, partition: int, offset: int) -> Record | None:
         with start_up_faults(self._settings):
             wanted = ClientPartition(self._topic, partition)
-            if wanted not in await self._assign():
+            if wanted not in await self._partitions():
                 return None
             first = (await self._consumer.beginning_offsets([wanted]))[wanted]
             end = (await self._consumer.end_offsets([wanted]))[wanted]
@@ -114,7 +117,10 @@ class KafkaDeadLetterLog(DeadLetterLog):
             batches = await self._fetch([wanted])
             for message in batches.get(wanted, ()):
                 return _record(message) if message.offset == offset else None
-        raise OperatorError(f"kafka.dead_letter_topic: {self._topic!r} cannot be read: no answer in time; try again")
+        raise self._unanswered()
+
+    def _unanswered(self) -> OperatorError:
+        return OperatorError(f"kafka.dead_letter_topic: {self._topic!r} cannot be read: no answer in time; try again")
 
     @override
     async def close(self) -> None:

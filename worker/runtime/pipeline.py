@@ -28,7 +28,9 @@ from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
+from worker.settings.worker import Deletes
 from worker.stages.bulk import split
+from worker.stages.documents import hard
 from worker.stages.planning import NeedsVector, Plan, Ready, Superseded, plan, with_vector
 
 _log = logging.getLogger(__name__)
@@ -86,6 +88,11 @@ class Pipeline:
     def embedder(self) -> Embedder:
         """The embedder in use, so that a search beside the worker need not load a second model."""
         return self._ports.embedder
+
+    @property
+    def store(self) -> DocumentStore:
+        """Where the pipeline looks up what is stored."""
+        return self._ports.store
 
     def stop(self) -> None:
         """Ask `run` to drain and return."""
@@ -179,7 +186,8 @@ class Pipeline:
                 await self._pass_on(unit, decision)
 
     async def _pass_on(self, unit: Unit, ready: Ready) -> None:
-        await self._to_send.put(Work(unit, ready.writes), sum(len(write.body) for write in ready.writes))
+        writes = ready.writes if self._delivery.deletes is Deletes.TOMBSTONE else tuple(map(hard, ready.writes))
+        await self._to_send.put(Work(unit, writes), sum(len(write.body) for write in writes))
 
     async def _embed(self) -> None:
         while True:

@@ -81,6 +81,9 @@ class Sender:
     async def _once(self, items: Sequence[Item]) -> list[tuple[Item, Again]]:
         """Send once; return what to send again."""
         body = b"".join(item.data for item in items)
+        if any(item.write.hard for item in items):
+            # Elasticsearch heeds no `require_alias` for deletes: one would create an index in a missing alias' place.
+            await self._sink.probe()
         started = self._clock.monotonic()
         try:
             responses = await self._sink.bulk(body, len(items))

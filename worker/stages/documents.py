@@ -1,6 +1,7 @@
 """Bodies of documents and tombstones, serialised once: a retry sends the same bytes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -45,6 +46,11 @@ def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
         "deleted_at": now_ms,
     }
     return _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
+
+
+def hard(write: DocumentWrite) -> DocumentWrite:
+    """Return a write as it is where deletes are real: a tombstone becomes a delete of the same version."""
+    return replace(write, body=b"", hard=True) if write.tombstone else write
 
 
 def _write(change: Change, place: Place, body: Mapping[str, object], *, tombstone: bool) -> DocumentWrite:
