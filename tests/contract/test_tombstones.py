@@ -6,8 +6,8 @@ import pytest
 
 from tests.contract.index_bench import Bench, article, fake_bench, grave, real_bench, send, statuses, write
 from tests.servers.addresses import Kind
-from tests.servers.start import Servers
 from worker.records import OldTombstone, Place, Removal, VersionType
+from worker.stages.documents import hard
 
 ONE, TWO, THREE = (Place(f"acme/{number}", "acme") for number in (1, 2, 3))
 GTE = VersionType.EXTERNAL_GTE
@@ -20,7 +20,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     if request.param == "fake":
         yield fake_bench()
         return
-    servers: Servers = request.getfixturevalue("servers")
+    servers = request.getfixturevalue("servers")
     # A search of the embedded server does not tell a document's routing.
     async with real_bench(servers.elasticsearch, shards=5 if servers.kind is Kind.JVM else 1) as real:
         yield real
@@ -123,3 +123,21 @@ async def test_what_a_removal_leaves_behind_is_forgotten_after_gc_deletes(bench:
     await bench.tombstones.remove(await tombstones(bench, TWO))
     await bench.forget_deletes()
     assert await statuses(bench.sink, write(TWO, 6, article("a"), GTE)) == [201]
+
+
+@pytest.mark.parametrize(("version", "version_type"), [(7, VersionType.EXTERNAL), (6, GTE)])
+async def test_a_delete_by_version_would_take_a_row_that_has_the_tombstones(
+    bench: Bench, version: int, version_type: VersionType
+) -> None:
+    """Why removals name the sequence number."""
+    await tombstones(bench, ONE)
+    await send(bench.sink, write(ONE, 6, article("again"), GTE))
+    assert await statuses(bench.sink, hard(write(ONE, version, grave(version), version_type))) == [200]
+    assert await bench.store.stored([ONE]) == [None]
+
+
+@pytest.mark.needs_jvm  # the embedded server remembers no deletes
+async def test_a_delete_by_version_is_remembered_with_that_version(bench: Bench) -> None:
+    await tombstones(bench, ONE, TWO)
+    await send(bench.sink, hard(write(ONE, 7, grave(7))), hard(write(TWO, 6, grave(6), GTE)))
+    assert await statuses(bench.sink, write(ONE, 7, article("a")), write(TWO, 7, article("b"))) == [409, 201]

@@ -30,9 +30,9 @@ def add_dead_letters(commands: "Commands", *parents: argparse.ArgumentParser) ->
     showing.add_argument("position", metavar="POSITION", help="PARTITION:OFFSET in the dead-letter topic, as listed")
     more = (
         "Each goes through the worker's own pipeline with the settings as they are now, at the version it had: it "
-        "never overwrites a newer document nor shows a deleted row again, and may run beside the worker. What it cannot be "
-        "sure of it refuses, and says so. The topic stays as it is: what was replayed is 'superseded' the next time. "
-        "Exits with 1 if any is rejected again; such a one is not written to the topic a second time."
+        "never overwrites a newer document nor shows a deleted row again, and may run beside the worker. What it "
+        "cannot be sure of it refuses, and says so. The topic stays as it is: what was replayed is 'superseded' the "
+        "next time. Exits with 1 if any is rejected again; that is not written to the topic a second time."
     )
     replaying = command(actions, "replay", "try dead letters again", _replay, *parents, more=more)
     replaying.add_argument("--dry-run", action="store_true", help="only say what would be done; loads no model")
@@ -94,10 +94,7 @@ def _replay(options: argparse.Namespace) -> int:
     logs.configure(LogSettings(format=settings.log.format, level="warning"))
 
     def tell(done: "Replayed") -> None:
-        if options.json:
-            text = replay_report.line_json(done)
-        else:
-            text = replay_report.line(done, dry_run=options.dry_run)
+        text = replay_report.line_json(done) if options.json else replay_report.line(done, dry_run=options.dry_run)
         print(text, flush=True)
 
     try:

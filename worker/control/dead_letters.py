@@ -2,6 +2,7 @@
 
 import base64
 import json
+import textwrap
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -144,7 +145,8 @@ def show_listing(console: Console, listing: Listing, topic: str) -> None:
     if not listing.total:
         console.print(f"No dead letters in {topic} that match.", markup=False)
         return
-    console.print(f"{listing.total:,} dead letters in {topic}", markup=False)
+    letters = "dead letter" if listing.total == 1 else "dead letters"
+    console.print(f"{listing.total:,} {letters} in {topic}", markup=False)
     counts = Table.grid(padding=(0, 2))
     counts.add_column(justify="right")
     for reason, count in listing.counts.most_common():
@@ -163,7 +165,9 @@ def show_listing(console: Console, listing: Listing, topic: str) -> None:
 
 
 def _strangers(console: Console, count: int) -> None:
-    if count:
+    if count == 1:
+        console.print("1 record of the topic is not a dead letter of Syncline, and is left out.")
+    elif count:
         console.print(f"{count:,} records of the topic are not dead letters of Syncline, and are left out.")
 
 
@@ -195,7 +199,7 @@ def _letter_lines(letter: Letter) -> Iterator[str]:
     }
     for name, text in rows.items():
         if text is not None:
-            yield from _hanging(f"{name:<10}", printable(text))
+            yield from _wrapped(f"{name:<10}", printable(text))
     for name, value in record.headers:
         yield from _hanging("header    ", f"{printable(name)} = {_plain_text(value)}")
     if letter.omitted is not Omitted.RECORD:
@@ -209,6 +213,10 @@ def _version(letter: Letter) -> str:
     if letter.version is not None:
         return str(letter.version)
     return f"unknown or none; the highest before it was {'unknown' if letter.watermark is None else letter.watermark}"
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=name, subsequent_indent=" " * len(name)) or [name]
 
 
 def _hanging(name: str, text: str) -> Iterator[str]:

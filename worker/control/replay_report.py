@@ -1,6 +1,7 @@
 """What a replay tells: a line a letter, and the counts at the end; as text or as JSON."""
 
 import json
+import textwrap
 from collections import Counter
 
 from worker.control.dead_letters import as_object, place_of
@@ -10,12 +11,14 @@ from worker.stages.dead_letters import Letter
 
 
 def line(done: Replayed, *, dry_run: bool) -> str:
-    """Return one letter's outcome as a line of text."""
+    """Return one letter's outcome as a line of text, with what there is to say of it below."""
     letter = done.letter
     row = f"{letter.place.document_id} of {letter.place.tenant}" if letter.place is not None else _where(letter)
-    detail = f": {done.detail}" if done.detail else ""
     outcome = f"would be {done.outcome}" if dry_run and done.outcome is not Outcome.REFUSED else done.outcome
-    return f"{place_of(letter):<8} {outcome:<10} {printable(row)}{printable(detail)}"
+    first = f"{place_of(letter):<8} {outcome:<10} {printable(row)}"
+    indent = " " * 9
+    below = textwrap.wrap(printable(done.detail), 80, initial_indent=indent, subsequent_indent=indent)
+    return "\n".join([first, *below])
 
 
 def _where(letter: Letter) -> str:
@@ -33,7 +36,8 @@ def summary(counts: Counter[Outcome], *, dry_run: bool, stopped: bool) -> str:
     if not counts:
         return "No dead letters that match: nothing to replay."
     told = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in Outcome if counts[outcome])
-    lines = [f"{counts.total():,} dead letters{' looked at, nothing written' if dry_run else ''}: {told}"]
+    letters = "dead letter" if counts.total() == 1 else "dead letters"
+    lines = [f"{counts.total():,} {letters}{' looked at, nothing written' if dry_run else ''}: {told}"]
     if stopped:
         lines.append("Stopped by a signal before the end: run it again for the rest.")
     return "\n".join(lines)
