@@ -1,7 +1,7 @@
 """The sentence of every rejection, word for word: a person acts on it, so a change of it should be meant."""
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import pytest
@@ -43,16 +43,30 @@ def upsert(**said: object) -> Record:
     return record({"op": "upsert", "key": {"id": 1}, "row": {}, **said})
 
 
+def refused(data: bytes) -> str:
+    """What the parser says of it."""
+    try:
+        orjson.loads(data)
+    except ValueError as error:
+        return str(error)
+    return pytest.fail("it is JSON")
+
+
 NOT_AN_EVENT, KEY_MISSING = RejectReason.NOT_AN_EVENT, RejectReason.KEY_MISSING
 POSITION, UNKNOWN = RejectReason.POSITION_INVALID, RejectReason.UNKNOWN_OPERATION
+INVALID: Final = RejectReason.INVALID_JSON
 DEBEZIUM: list[Case] = [
+    (INVALID, record(b"{"), RULES, f"the record's value is not JSON: {refused(b'{')}"),
+    (INVALID, record(event(), b"{"), RULES, f"the record's key is not JSON: {refused(b'{')}"),
     (NOT_AN_EVENT, record([]), RULES, "the value is a JSON list, not an object"),
     (
         NOT_AN_EVENT,
         record({"b": 1, "a": 2, "c" * 200: 3}),
         RULES,
-        "the value is neither a Debezium change event (it has no 'op' and 'source') nor a flattened row (it has no "
-        f"column of source 'articles'); its keys: a, b, {'c' * 114}...",
+        (
+            "the value is neither a Debezium change event (it has no 'op' and 'source') nor a flattened row (it has no "
+            f"column of source 'articles'); its keys: a, b, {'c' * 114}..."
+        ),
     ),
     (
         RejectReason.UNSUPPORTED_OPERATION,
@@ -73,8 +87,10 @@ DEBEZIUM: list[Case] = [
         RejectReason.WRONG_TABLE,
         record(event(db="app", schema="private", table="t" * 200)),
         TABLE,
-        f"the event comes from table 'app.private.{'t' * 108}...', but source 'articles' declares table "
-        "'public.articles': correct its topics, or its table",
+        (
+            f"the event comes from table 'app.private.{'t' * 108}...', but source 'articles' declares table "
+            "'public.articles': correct its topics, or its table"
+        ),
     ),
     (
         KEY_MISSING,
@@ -86,16 +102,20 @@ DEBEZIUM: list[Case] = [
         KEY_MISSING,
         record(None, None),
         DELETING,
-        "the record has neither a value nor a key, so nothing says which row is deleted: "
-        "give the table a primary key, or set message.key.columns",
+        (
+            "the record has neither a value nor a key, so nothing says which row is deleted: "
+            "give the table a primary key, or set message.key.columns"
+        ),
     ),
     (POSITION, record({"op": "c", "after": {}}), RULES, "the event has no 'source' block, so no position"),
     (
         POSITION,
         source(connector="oracle"),
         RULES,
-        "the event comes from connector 'oracle'; positions are known for postgresql, mysql, mariadb, sqlserver, "
-        "mongodb: declare a column that orders changes as 'version'",
+        (
+            "the event comes from connector 'oracle'; positions are known for postgresql, mysql, mariadb, sqlserver, "
+            "mongodb: declare a column that orders changes as 'version'"
+        ),
     ),
     (POSITION, record(event(lsn="1")), RULES, "source.lsn '1' is not an integer from 1 to below 2^56"),
     (POSITION, mysql(file="bin"), RULES, "source.file 'bin' does not end in the number of a binlog file"),
@@ -154,6 +174,7 @@ DEBEZIUM: list[Case] = [
     ),
 ]
 CHANGE_EVENT: list[Case] = [
+    (INVALID, record(b"{"), RULES, f"the record's value is not JSON: {refused(b'{')}"),
     (NOT_AN_EVENT, record([]), RULES, "the value is a JSON list, not an object"),
     (
         NOT_AN_EVENT,
@@ -171,8 +192,10 @@ CHANGE_EVENT: list[Case] = [
         NOT_AN_EVENT,
         record({"op": "c", "after": {}}),
         RULES,
-        "a change event has only key, op, row, source, tenant, ts, version, but this one has 'after' "
-        "(this is a Debezium event: set the source's format to debezium)",
+        (
+            "a change event has only key, op, row, source, tenant, ts, version, but this one has 'after' "
+            "(this is a Debezium event: set the source's format to debezium)"
+        ),
     ),
     (NOT_AN_EVENT, upsert(source=5), RULES, "source 5 is not the name of a table"),
     (
@@ -195,7 +218,7 @@ CHANGE_EVENT: list[Case] = [
     ),
     (UNKNOWN, upsert(op="c"), RULES, "op 'c' is neither 'upsert' nor 'delete'"),
     (KEY_MISSING, upsert(key=5), RULES, "key 5 is not an object of the primary key's columns"),
-    (KEY_MISSING, upsert(key={"k" * 70: None}), RULES, f"key column '{'k' * 60}...' is None, not a text or number"),
+    (KEY_MISSING, upsert(key={"k" * 70: [1]}), RULES, f"key column '{'k' * 60}...' is [1], not a text or number"),
     (RejectReason.TENANT_MISSING, upsert(tenant=True), RULES, "tenant True is not a text or an integer"),
     (RejectReason.ROW_MISSING, upsert(row=5), RULES, "row 5 is not an object of columns, which upsert needs"),
     (POSITION, upsert(version="1"), RULES, "version '1' is not an integer from 0 to below 2^56"),
@@ -203,8 +226,10 @@ CHANGE_EVENT: list[Case] = [
         RejectReason.WRONG_TABLE,
         upsert(source="users"),
         TABLE,
-        "the event comes from table 'users', but source 'articles' declares table 'public.articles': "
-        "correct its topics, or its table",
+        (
+            "the event comes from table 'users', but source 'articles' declares table 'public.articles': "
+            "correct its topics, or its table"
+        ),
     ),
 ]
 
@@ -220,15 +245,6 @@ CHANGE_EVENT: list[Case] = [
 def test_a_rejection_says_what_is_wrong_and_where_it_can_what_to_do(source_format: str, case: Case) -> None:
     reason, given, given_rules, message = case
     assert DECODERS[source_format](given, given_rules) == Rejection(reason, message)
-
-
-def refused(data: bytes) -> str:
-    """What the parser says of it."""
-    try:
-        orjson.loads(data)
-    except ValueError as error:
-        return str(error)
-    return pytest.fail("it is JSON")
 
 
 COMPRESSED: Final = "let the Kafka producer compress, that is undone by itself"
@@ -255,6 +271,11 @@ REGISTRY: Final = "it begins with a zero byte: a schema registry's Avro, JSON Sc
 def test_of_what_is_no_json_the_parsers_words_are_told_and_what_it_may_be(what: str, data: bytes, hint: str) -> None:
     message = f"the record's {what} is not JSON: {refused(data)}{hint}"
     assert parse(data, what) == Rejection(RejectReason.INVALID_JSON, message)
+
+
+def test_a_value_comes_with_its_schema_or_with_none() -> None:
+    assert parse(b"[1]", "value") == ([1], None)
+    assert parse(b'{"schema":5,"payload":[1]}', "value") == ([1], 5)
 
 
 def test_a_depth_is_told_with_its_limit() -> None:

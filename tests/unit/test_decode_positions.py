@@ -213,6 +213,17 @@ def test_a_declared_column_that_orders_nothing_is_rejected_by_name(rev: object) 
     assert len(outcome.message) < 250
 
 
+@pytest.mark.parametrize("rev", ["x", "\u0663", "\u00b2", "1" * 18, "9" * 5000, "-1", "+1", " 1", "1_000"])
+def test_a_text_in_the_declared_column_that_is_no_number_is_shown(rev: str) -> None:
+    """Digits of other scripts, and what Python's `int` takes beyond plain digits, order nothing in a database."""
+    outcome = decode(record(event(after=row(rev=rev))), VERSIONED)
+    shown = repr(rev) if len(rev) < 99 else f"{repr(rev)[:100]}..."
+    assert outcome == Rejection(
+        RejectReason.POSITION_INVALID,
+        f"version column 'rev' is {shown}, not an integer from 0 to below 2^56 or a time with its zone",
+    )
+
+
 def test_a_row_without_the_declared_column_is_rejected_with_the_columns_that_it_has() -> None:
     outcome = decode(record(event(after=row())), VERSIONED)
     assert isinstance(outcome, Rejection)
