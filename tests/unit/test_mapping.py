@@ -153,6 +153,12 @@ def test_a_tenant_of_512_bytes_is_taken_and_kept_as_it_is() -> None:
     assert mapped(row_change(row(tenant=" Acme "))).place.tenant == " Acme "
 
 
+def test_tenants_that_differ_only_in_blanks_share_no_id() -> None:
+    places = [mapped(row_change(row(tenant=tenant))).place for tenant in ("acme", " acme", "acme ", "acme\u00a0")]
+    assert len({found.document_id for found in places}) == len(places)
+    assert [found.tenant for found in places] == ["acme", " acme", "acme ", "acme\u00a0"]
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
