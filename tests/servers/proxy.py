@@ -12,6 +12,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -19,6 +20,7 @@ from tests.servers.processes import LOOPBACK
 
 _CHUNK: Final = 64 * 1024
 _QUIET_SECONDS: Final = 0.1
+_BEGIN: Final = 200
 _CLOSE_WITH_RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -44,10 +46,11 @@ class Proxy:
         self._target = target
         self._tls = tls
         self._latency = 0.0
-        self._gates = {way: asyncio.Event() for way in Way}
-        self._cut: tuple[Way, int] | None = None
-        self._answer: bytes | None = None
+        self._hold: _Hold | None = None
+        self._cut: _Cut | None = None
+        self._answer: tuple[bytes, bytes] | None = None
         self._refuses = False
+        self._healed = asyncio.Event()
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -57,8 +60,6 @@ class Proxy:
     async def start(self) -> None:
         """Listen."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-        for gate in self._gates.values():
-            gate.set()
         self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -76,13 +77,24 @@ class Proxy:
         """Let everything take so much longer, each way, from now on."""
         self._do(lambda: setattr(self, "_latency", seconds))
 
-    def hold(self, way: Way) -> None:
-        """Keep what goes this way until `heal`: the bytes are on the road, even if their sender gives up."""
-        self._do(self._gates[way].clear)
+    def hold(self, way: Way, *, about: bytes = b"", once: bool = False) -> None:
+        """Keep what goes this way until `heal`: the bytes are on the road, even if their sender gives up.
 
-    def cut(self, way: Way, after: int) -> None:
-        """Reset the connection on which the byte with this number passes, counted from now: once."""
-        self._do(lambda: setattr(self, "_cut", (way, after)))
+        Only on connections whose last request has `about` in its first bytes; with `once` only the first of them.
+        """
+        self._do(lambda: setattr(self, "_hold", _Hold(way, about, once=once)))
+
+    @property
+    def holding(self) -> int:
+        """How many connections have something that is being held."""
+        return sum(link.held for link in self._links)
+
+    def cut(self, way: Way, after: int, *, about: bytes = b"") -> None:
+        """Reset the connection on which the byte with this number passes, counted from now: once.
+
+        Only what passes about requests with `about` in their first bytes is counted.
+        """
+        self._do(lambda: setattr(self, "_cut", _Cut(way, after, about)))
 
     def reset(self) -> None:
         """Reset all connections there are; new ones are welcome."""
@@ -95,9 +107,12 @@ class Proxy:
         """
         self._do(lambda: [setattr(link, "swallowed", True) for link in self._links])
 
-    def answer(self, content: bytes) -> None:
-        """Answer in the server's place with these bytes, then close; the server hears nothing, until `heal`."""
-        self._do(lambda: setattr(self, "_answer", content))
+    def answer(self, content: bytes, *, about: bytes = b"") -> None:
+        """Answer in the server's place with these bytes, then close; the server hears nothing, until `heal`.
+
+        Only requests with `about` in their first bytes.
+        """
+        self._do(lambda: setattr(self, "_answer", (content, about)))
 
     def refuse(self) -> None:
         """Reset all connections there are and every new one, until `heal`."""
@@ -112,9 +127,9 @@ class Proxy:
         self._reset_all()
 
     def _heal(self) -> None:
-        self._latency, self._cut, self._answer, self._refuses = 0.0, None, None, False
-        for gate in self._gates.values():
-            gate.set()
+        self._latency, self._hold, self._cut, self._answer, self._refuses = 0.0, None, None, None, False
+        self._healed.set()
+        self._healed = asyncio.Event()
 
     def _reset_all(self) -> None:
         for link in list(self._links):
@@ -135,9 +150,6 @@ class Proxy:
         if self._refuses:
             _reset(writer)
             return
-        if self._answer is not None:
-            await self._answer_for_server(reader, writer, self._answer)
-            return
         server_reader, server_writer = await asyncio.open_connection(*self._target)
         link = _Link(writer, server_writer)
         self._links.add(link)
@@ -148,17 +160,6 @@ class Proxy:
         finally:
             self._links.discard(link)
             server_writer.close()
-
-    async def _answer_for_server(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, content: bytes
-    ) -> None:
-        """A request has ended when nothing more comes: good enough without knowing what is said."""
-        await reader.read(_CHUNK)
-        with contextlib.suppress(TimeoutError):
-            while await asyncio.wait_for(reader.read(_CHUNK), _QUIET_SECONDS):
-                pass
-        writer.write(content)
-        await writer.drain()
 
     async def _carry(
         self, link: "_Link", way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -182,22 +183,21 @@ class Proxy:
         self, link: "_Link", way: Way, road: asyncio.Queue[bytes], writer: asyncio.StreamWriter
     ) -> None:
         while data := await road.get():
+            link.note(way, data)
             if self._latency:
                 await asyncio.sleep(self._latency)
-            await self._gates[way].wait()
+            await self._wait_if_held(link, way)
             if link.swallowed:
                 continue
-            if self._answer is not None:
-                link.reset()
+            if way is Way.UP and self._answer is not None and self._answer[1] in link.said:
+                await self._answer_for_server(link, road, self._answer[0])
                 return
-            data, ends = self._cut_off(way, data)
+            data, ends = self._cut_off(link, way, data)
             with contextlib.suppress(OSError):
                 writer.write(data)
                 await writer.drain()
             self.passed[way] += len(data)
             if ends:
-                # What was written before is to arrive before the connection ends.
-                await asyncio.sleep(0)
                 link.reset()
                 return
         if link.swallowed:
@@ -208,15 +208,34 @@ class Proxy:
             else:
                 writer.close()
 
-    def _cut_off(self, way: Way, data: bytes) -> tuple[bytes, bool]:
-        if self._cut is None or self._cut[0] is not way:
+    async def _wait_if_held(self, link: "_Link", way: Way) -> None:
+        hold = self._hold
+        if hold is None or hold.way is not way or hold.about not in link.said or not hold.takes(link):
+            return
+        link.held = True
+        await self._healed.wait()
+        link.held = False
+
+    async def _answer_for_server(self, link: "_Link", road: asyncio.Queue[bytes], content: bytes) -> None:
+        """A request has ended when nothing more comes: good enough without knowing what is said."""
+        with contextlib.suppress(TimeoutError):
+            while await asyncio.wait_for(road.get(), _QUIET_SECONDS):
+                pass
+        with contextlib.suppress(OSError):
+            link.client.write(content)
+            await link.client.drain()
+        link.client.close()
+        link.server.close()
+
+    def _cut_off(self, link: "_Link", way: Way, data: bytes) -> tuple[bytes, bool]:
+        cut = self._cut
+        if cut is None or cut.way is not way or cut.about not in link.said:
             return data, False
-        left = self._cut[1]
-        if left > len(data):
-            self._cut = (way, left - len(data))
+        if cut.after > len(data):
+            cut.after -= len(data)
             return data, False
         self._cut = None
-        return data[:left], True
+        return data[: cut.after], True
 
     def _do(self, action: Callable[[], object]) -> None:
         assert self._loop is not None, "start() comes first"
@@ -230,15 +249,44 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(act(), self._loop).result(10)
 
 
+@dataclass(slots=True)
+class _Cut:
+    way: Way
+    after: int
+    about: bytes
+
+
+class _Hold:
+    def __init__(self, way: Way, about: bytes, *, once: bool) -> None:
+        self.way = way
+        self.about = about
+        self._once = once
+        self._taken: _Link | None = None
+
+    def takes(self, link: "_Link") -> bool:
+        self._taken = self._taken or link
+        return not self._once or self._taken is link
+
+
 class _Link:
     """One client's connection and the server's that belongs to it."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.client = client
+        self.server = server
         self.swallowed = False
-        self._ends = (client, server)
+        self.held = False
+        self.said = b""
+        """The begin of the client's last request: of what it said since the server spoke last."""
+        self._asks = True
+
+    def note(self, way: Way, data: bytes) -> None:
+        if way is Way.UP and self._asks:
+            self.said = data[:_BEGIN]
+        self._asks = way is Way.DOWN
 
     def reset(self) -> None:
-        for end in self._ends:
+        for end in (self.client, self.server):
             _reset(end)
 
 

@@ -118,6 +118,30 @@ async def test_an_answer_that_is_held_was_heard(bench: Bench) -> None:
         assert await asyncio.wait_for(reader.readexactly(4), 5) == b"DONE"
 
 
+async def test_one_request_alone_can_be_held(bench: Bench) -> None:
+    bench.proxy.hold(Way.UP, about=b"slow", once=True)
+    async with client(bench.proxy) as (reader, writer):
+        writer.write(b"a slow one")
+        assert await ask(bench.proxy, b"a quick one") == b"A QUICK ONE"
+        assert await ask(bench.proxy, b"another slow one") == b"ANOTHER SLOW ONE"
+        assert bench.proxy.holding == 1
+        bench.proxy.heal()
+        assert await asyncio.wait_for(reader.readexactly(10), 5) == b"A SLOW ONE"
+    assert bench.proxy.holding == 0
+
+
+async def test_only_what_a_fault_is_about_meets_it(bench: Bench) -> None:
+    bench.proxy.cut(Way.DOWN, 3, about=b"cut me")
+    assert await ask(bench.proxy, b"leave me") == b"LEAVE ME"
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+        await ask(bench.proxy, b"cut me")
+    bench.proxy.answer(b"no", about=b"POST")
+    assert await ask(bench.proxy, b"GET") == b"GET"
+    async with client(bench.proxy) as (reader, writer):
+        writer.write(b"POST")
+        assert await asyncio.wait_for(reader.read(), 5) == b"no"
+
+
 @pytest.mark.parametrize(("after", "arrives"), [(0, b""), (3, b"one"), (7, b"one two")])
 async def test_a_cut_on_the_way_up_lets_so_many_bytes_through(bench: Bench, after: int, arrives: bytes) -> None:
     bench.proxy.cut(Way.UP, after)
