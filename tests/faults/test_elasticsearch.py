@@ -105,10 +105,16 @@ def test_a_request_that_arrives_after_a_newer_one_changes_nothing(healthy: Stage
     healthy.send(Change(220, "second"))
     healthy.quiesce()
     # The first request is still on its way: now it arrives.
-    passed = healthy.elasticsearch.passed[Way.DOWN]
+    before = conflicts(healthy)
     healthy.elasticsearch.heal()
-    until(lambda: healthy.elasticsearch.passed[Way.DOWN] > passed, "the late request was not answered")
+    until(lambda: conflicts(healthy) > before, "the late request was not refused")
     healthy.check()
+
+
+def conflicts(stage: Stage) -> int:
+    """Writes that Elasticsearch has refused because of their version, since the index was made."""
+    indexing = stage.call("GET", f"/{stage.physical}/_stats/indexing")["_all"]["primaries"]["indexing"]
+    return int(indexing["index_failed_due_to_version_conflict"])
 
 
 def test_a_server_that_hangs_costs_no_membership(healthy: Stage) -> None:
