@@ -134,17 +134,20 @@ def test_a_server_that_hangs_costs_no_membership(healthy: Stage) -> None:
 
 
 def test_an_index_without_its_primaries_is_waited_for(healthy: Stage) -> None:
-    healthy.of_cluster(cluster__routing__allocation__enable="none")
+    # To be on a node that does not exist: the primaries that are cancelled stay unassigned.
+    nowhere = "index.routing.allocation.require._name"
+    healthy.block(**{nowhere: "nowhere"})
     node = next(iter(healthy.call("GET", "/_nodes?filter_path=nodes.*.name")["nodes"].values()))["name"]
     cancel = [
         {"cancel": {"index": healthy.physical, "shard": shard, "node": node, "allow_primary": True}} for shard in (0, 1)
     ]
     try:
         healthy.call("POST", "/_cluster/reroute", {"commands": cancel})
+        assert healthy.call("GET", f"/_cluster/health/{healthy.physical}")["status"] == "red"
         healthy.send_rows(range(240, 250))
         check_it_backs_off(healthy, "server_error", "timeout", "rejected")
     finally:
-        healthy.of_cluster(cluster__routing__allocation__enable=None)
+        healthy.block(**{nowhere: None})
     healthy.quiesce()
 
 
