@@ -51,7 +51,8 @@ class Metrics:
         self.queued = Gauge("syncline_stage_queue_bytes", "Bytes waiting before a stage.", ["stage"], registry=r)
         self.stage = Histogram(
             "syncline_stage_duration_seconds",
-            "Time of one step of a stage: one lookup, one call of the model, one bulk request.",
+            "Time of one step of a stage: one lookup, one search or refresh to locate rows, one call of the model, "
+            "one bulk request.",
             ["stage"],
             buckets=_DURATION_EDGES,
             registry=r,
@@ -60,6 +61,13 @@ class Metrics:
         self.reused = Counter(
             "syncline_reused_vectors",
             "Documents written with the stored vector because the text is the same.",
+            registry=r,
+        )
+        self.located = Counter(
+            "syncline_located",
+            "Rows that the index was searched for because no event tells all their places, by where they were found: "
+            "`here` (only where the change writes), `elsewhere` (the row had moved, or is deleted), `nowhere`.",
+            ["where"],
             registry=r,
         )
         self.bulk_items = Counter("syncline_bulk_items", "Bulk items by HTTP status class.", ["status"], registry=r)

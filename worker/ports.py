@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from worker.records import ItemResponse, Place, Record, Stored, TopicPartition
 from worker.stages.index_state import IndexDefinition, IndexState, Json
+from worker.stages.sampling import Extent, Span
 from worker.stages.search import Found, Query
 
 Vectors = NDArray[np.float32]
@@ -149,6 +150,25 @@ class DocumentStore(Protocol):
         """
 
 
+class Locator(Protocol):
+    """Finds documents by the source key of their row, whatever their tenant. Only sees what is refreshed.
+
+    Both methods raise `RetryLater` also where only some shards answered: a copy that is missed is a leak.
+    """
+
+    async def refresh(self) -> None:
+        """Let `places` see everything that was acknowledged before this call.
+
+        Raises `Halt` with reason `forbidden` without the privilege `maintenance`.
+        """
+
+    async def places(self, keys: Sequence[str]) -> Mapping[str, frozenset[Place]]:
+        """Return where there are documents of these rows, tombstones apart, however many; a row without any is missing.
+
+        Needs the privilege `read`.
+        """
+
+
 class DeadLetters(Protocol):
     """Where records go that can never be indexed."""
 
@@ -204,6 +224,39 @@ class IndexAdmin(Protocol):
 
     async def add_aliases(self, index: str, aliases: Mapping[str, Json]) -> None:
         """Add aliases to an index, all or none."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class ServerInspector(Protocol):
+    """What Elasticsearch says of itself and of this credential; None for what it does not tell."""
+
+    async def version(self) -> str | None:
+        """Return the server's version, such as `9.1.4`; None where the credential may not see it."""
+
+    async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
+        """Return which of these index privileges the credential has on a name; None where security is off."""
+
+
+class TopicReader(Protocol):
+    """Reads topics from the side: in no consumer group, and without a trace on the broker.
+
+    For commands, where a person waits. Raises `OperatorError` if the broker refuses or cannot be reached.
+    """
+
+    async def topics(self) -> Mapping[str, int]:
+        """Return every topic that may be seen, with the number of its partitions."""
+
+    async def extents(self, topics: Collection[str]) -> Mapping[TopicPartition, Extent]:
+        """Return which offsets each partition of these topics holds. The topics must exist."""
+
+    async def read(self, spans: Sequence[Span], max_bytes: int, seconds: float) -> Sequence[Record]:
+        """Return the records at these offsets, in order per partition; of each partition, spans in rising order.
+
+        Offsets may hold nothing (compaction, marks of transactions). Stops when records of `max_bytes` or more are
+        there, or after `seconds`, with what there is by then.
+        """
 
     async def close(self) -> None:
         """Close the connections."""

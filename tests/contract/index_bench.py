@@ -1,4 +1,4 @@
-"""An index for the suites of sink and store: in memory, or on a server under a write alias of its own."""
+"""An index for the suites of sink, store and locator: in memory, or on a server under a write alias of its own."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -10,9 +10,10 @@ import orjson
 
 from tests.fakes.elasticsearch import FakeElasticsearch
 from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_locate import ElasticLocator
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
-from worker.ports import DocumentStore, Sink, Vectors
+from worker.ports import DocumentStore, Locator, Sink, Vectors
 from worker.records import DocumentWrite, ItemResponse, Place, VersionType
 from worker.resources import load_index_definition
 from worker.settings import ElasticsearchSettings
@@ -27,23 +28,32 @@ class Bench(NamedTuple):
     missing_sink: Sink
     """Of an alias that does not exist, on the same server."""
     missing_store: DocumentStore
+    locator: Locator
+    """On a server it reads pages of three hits, for two keys at a time."""
+    missing_locator: Locator
 
 
 def fake_bench() -> Bench:
     there, nowhere = FakeElasticsearch(dimensions=DIMENSIONS), FakeElasticsearch("missing-write")
     nowhere.alias_exists = False
-    return Bench(there, there, nowhere, nowhere)
+    return Bench(there, there, nowhere, nowhere, there, nowhere)
 
 
 @asynccontextmanager
-async def real_bench(url: str) -> AsyncIterator[Bench]:
+async def real_bench(url: str, *, keys: int = 2, page: int = 3) -> AsyncIterator[Bench]:
     client = build_client(ElasticsearchSettings.model_validate({"hosts": [url]}))
     name = f"bench-{secrets.token_hex(6)}"
     index, alias, missing = f"{name}-v000001", f"{name}-write", f"{name}-missing"
     definition = load_index_definition("articles")
     await client.indices.create(
         index=index,
-        settings={**definition.settings, "number_of_replicas": 0, "number_of_shards": 5},
+        settings={
+            **definition.settings,
+            "number_of_replicas": 0,
+            "number_of_shards": 5,
+            # What is to be seen by a search must be made so by the worker.
+            "refresh_interval": "-1",
+        },
         mappings=definition.mappings,
         aliases={alias: {"is_write_index": True}},
     )
@@ -52,6 +62,8 @@ async def real_bench(url: str) -> AsyncIterator[Bench]:
         ElasticStore(client, alias),
         ElasticSink(client, missing),
         ElasticStore(client, missing),
+        ElasticLocator(client, alias, keys=keys, page=page),
+        ElasticLocator(client, missing),
     )
     assert not await client.indices.exists(index=missing), "the missing alias has become an index"
     await client.indices.delete(index=index)

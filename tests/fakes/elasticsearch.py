@@ -1,4 +1,4 @@
-"""One index in memory, written to by bulk and read by multi-get, with faults to order.
+"""One index in memory, written to by bulk, read by multi-get and searched, with faults to order.
 
 It parses the very bytes that a server would get, and keeps documents by id and routing: as an index of many shards
 does, where one id may live once under each routing.
@@ -13,7 +13,7 @@ import orjson
 from typing_extensions import override
 
 from worker.errors import Halt, HaltReason
-from worker.ports import DocumentStore, RequestTooLargeError, Sink
+from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink
 from worker.records import ItemResponse, Place, Stored
 
 _MAX_ID_BYTES = 512
@@ -47,7 +47,11 @@ async def _at_once(_places: Sequence[Place]) -> None:
     return
 
 
-class FakeElasticsearch(Sink, DocumentStore):
+async def _at_once_keys(_keys: Sequence[str]) -> None:
+    return
+
+
+class FakeElasticsearch(Sink, DocumentStore, Locator):
     def __init__(self, alias: str = "articles-write", *, dimensions: int = 8, max_bytes: int = 1 << 26) -> None:
         """A body of more than `max_bytes` is refused with 413."""
         self.documents: dict[Place, Held] = {}
@@ -59,12 +63,20 @@ class FakeElasticsearch(Sink, DocumentStore):
         self.requests: list[list[bytes]] = []
         """The items of every bulk request that came, each with both its lines."""
         self.lookups: list[list[Place]] = []
+        self.searchable: dict[Place, Held] = {}
+        """What a search sees: the documents as they were at the last refresh."""
+        self.refreshes = 0
+        self.searches: list[list[str]] = []
+        """The keys of every search that came."""
+        self.before_locate: Callable[[Sequence[str]], Awaitable[None]] = _at_once_keys
+        """Awaited before a refresh, without keys, or a search does anything."""
         self.writes = 0
         """Documents written or overwritten; a conflict is none."""
         self._alias = alias
         self._dimensions = dimensions
         self._request_faults: deque[_Fault] = deque()
         self._lookup_faults: deque[Exception] = deque()
+        self._locate_faults: deque[Exception] = deque()
         self._item_faults: defaultdict[str, deque[ItemResponse]] = defaultdict(deque)
 
     def fail_request(self, error: Exception, *, applied: bool = False) -> None:
@@ -79,10 +91,15 @@ class FakeElasticsearch(Sink, DocumentStore):
         """Let a coming lookup raise this."""
         self._lookup_faults.append(error)
 
+    def fail_locate(self, error: Exception) -> None:
+        """Let a coming refresh or search raise this."""
+        self._locate_faults.append(error)
+
     def heal(self) -> None:
         """Forget all faults that were ordered and have not happened yet."""
         self._request_faults.clear()
         self._lookup_faults.clear()
+        self._locate_faults.clear()
         self._item_faults.clear()
 
     @property
@@ -174,6 +191,29 @@ class FakeElasticsearch(Sink, DocumentStore):
             vector=None if vector is None else tuple(vector),
             body=held.body if place in whole else needed,
         )
+
+    @override
+    async def refresh(self) -> None:
+        await self._before_locate(())
+        self.refreshes += 1
+        self.searchable = dict(self.documents)
+
+    @override
+    async def places(self, keys: Sequence[str]) -> Mapping[str, frozenset[Place]]:
+        self.searches.append(list(keys))
+        await self._before_locate(keys)
+        found: defaultdict[str, set[Place]] = defaultdict(set)
+        for place, held in self.searchable.items():
+            if not held.deleted and (key := held.body["sync"]["key"]) in keys:
+                found[key].add(place)
+        return {key: frozenset(places) for key, places in found.items()}
+
+    async def _before_locate(self, keys: Sequence[str]) -> None:
+        await self.before_locate(keys)
+        if self._locate_faults:
+            raise self._locate_faults.popleft()
+        if not self.alias_exists:
+            raise Halt(HaltReason.TARGET_MISSING, f"no such index [{self._alias}]")
 
     @override
     async def close(self) -> None:

@@ -56,6 +56,7 @@ class World:
             Ports(
                 source=self.source,
                 store=self.index,
+                locator=self.index,
                 embedder=self.embedder,
                 sink=self.index,
                 dead_letters=self.dead_letters if with_dead_letters else None,

@@ -12,7 +12,7 @@ from worker import __version__
 
 ROOT = Path(__file__).parent.parent.parent
 MINIMAL = ROOT / "schemas" / "examples" / "minimal.yaml"
-COMMANDS = ["", "run", "apply", "search", "config", "config show", "config schema", "demo"]
+COMMANDS = ["", "run", "check", "apply", "search", "config", "config show", "config schema", "demo"]
 HEAVY = ["torch", "sentence_transformers", "transformers", "aiokafka", "elasticsearch", "pydantic", "rich", "numpy"]
 
 
@@ -48,7 +48,7 @@ def test_every_command_has_a_help_text_of_80_columns(command: str) -> None:
 
 def test_the_first_help_names_every_command_where_to_start_and_the_exit_codes() -> None:
     printed = syncline("--help").stdout
-    for word in ("run", "apply", "search", "config", "demo", "SYNCLINE_CONFIG", "exit codes", "syncline demo"):
+    for word in ("run", "check", "apply", "search", "config", "demo", "SYNCLINE_CONFIG", "exit codes", "syncline demo"):
         assert word in printed
 
 
@@ -84,6 +84,8 @@ def test_help_loads_nothing_heavy() -> None:
         (["search", "--tenant", "a"], "required: WORD"),
         (["search", "words", "--tenant", "a", "--mode", "magic"], "invalid choice: 'magic'"),
         (["demo", "--events", "many"], "invalid int value: 'many'"),
+        (["check", "--records", "0"], "give a number from 1 to 100000"),
+        (["check", "--records", "many"], "give a number from 1 to 100000"),
     ],
 )
 def test_arguments_that_make_no_sense_are_said_and_exit_with_2(arguments: list[str], sentence: str) -> None:

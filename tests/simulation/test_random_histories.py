@@ -6,7 +6,7 @@ In virtual time, on the fakes. A seed that fails names the whole run: the same s
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pytest
@@ -18,6 +18,7 @@ from worker.errors import RetryLater, RetryReason
 from worker.ports import Commit
 from worker.records import Place, TopicPartition
 from worker.settings import BatchSettings, DeliverySettings
+from worker.stages.rules import SourceRules
 
 pytestmark = pytest.mark.virtual_time
 
@@ -28,9 +29,11 @@ PARTITIONS: Final = 3
 TENANTS: Final = ("acme", "globex", "initech")
 TITLES: Final = ("queues", "soup", "running", "")
 UNCHANGED: Final = "__debezium_unavailable_value"
-RULES: Final = builders.rules(
+FULL: Final = builders.rules(
     trusts_before=True, fields={"title": "title", "content": "content", "url": "url"}, embed=("title",)
 )
+DEFAULT: Final = replace(FULL, trusts_before=False)
+"""No event tells where a row was: it must be located."""
 BATCH: Final = BatchSettings(lookup_documents=3, embed_texts=2, bulk_documents=3, bulk_concurrency=2)
 DELIVERY: Final = DeliverySettings(drain_timeout=5, retry_max=4)
 
@@ -54,8 +57,9 @@ class Event:
 class Database:
     """The rows, and every event about them in the log."""
 
-    def __init__(self, chance: random.Random, world: World) -> None:
+    def __init__(self, chance: random.Random, world: World, *, tells_before: bool) -> None:
         self.rows: dict[int, Row] = {}
+        self._tells_before = tells_before
         self.events: dict[TopicPartition, list[Event]] = {TopicPartition(TOPIC, one): [] for one in range(PARTITIONS)}
         self._chance = chance
         self._world = world
@@ -99,13 +103,14 @@ class Database:
         self._lsn += 1
         self.rows[row_id] = after
         columns = _columns(row_id, after) | instead
-        former = None if before is None else _columns(row_id, before)
+        former = None if before is None or not self._tells_before else _columns(row_id, before)
         self._send(builders.event("u", columns, former, lsn=self._lsn), row_id, after.tenant)
 
     def _delete(self, row_id: int) -> None:
         self._lsn += 1
         gone = self.rows.pop(row_id)
-        self._send(builders.event("d", None, _columns(row_id, gone), lsn=self._lsn), row_id, gone.tenant)
+        former = _columns(row_id, gone) if self._tells_before else {"id": row_id, "tenant": "", "title": ""}
+        self._send(builders.event("d", None, former, lsn=self._lsn), row_id, gone.tenant)
 
     def _send(self, event: object, row_id: int, tenant: str) -> None:
         said = Event(builders.place(tenant, row_id), self._lsn)
@@ -141,6 +146,7 @@ class Trouble:
         self._index = world.index
         world.index.before_bulk = self._in_bulk
         world.index.before_lookup = self._in_lookup
+        world.index.before_locate = self._in_locator
         world.embedder.before_embed = self._in_embedder
 
     async def _wait(self) -> None:
@@ -161,6 +167,11 @@ class Trouble:
         if not self.over and self._chance.random() < 0.1:
             self._index.fail_lookup(RetryLater(RetryReason.CONNECTION, "reset"))
 
+    async def _in_locator(self, _keys: Sequence[str]) -> None:
+        await self._wait()
+        if not self.over and self._chance.random() < 0.1:
+            self._index.fail_locate(RetryLater(RetryReason.SERVER_ERROR, "a shard did not answer"))
+
     async def _in_embedder(self, _texts: Sequence[str]) -> None:
         await self._wait()
 
@@ -168,8 +179,9 @@ class Trouble:
 class Fleet:
     """Workers that come, go, crash, and are thrown out of their group."""
 
-    def __init__(self, chance: random.Random, first: World, database: Database) -> None:
+    def __init__(self, chance: random.Random, first: World, database: Database, rules: SourceRules) -> None:
         self._chance = chance
+        self._rules = rules
         self._first = first
         self._database = database
         self._running: dict[World, asyncio.Task[None]] = {}
@@ -177,7 +189,7 @@ class Fleet:
         self.everybody: list[World] = []
 
     def add(self) -> None:
-        world = World(like=self._first, rules=RULES, batch=BATCH, delivery=DELIVERY, fetch_max_records=5)
+        world = World(like=self._first, rules=self._rules, batch=BATCH, delivery=DELIVERY, fetch_max_records=5)
         world.pipeline.retrying._chance = self._chance
         world.source.on_commit.append(self._check_commit)
         self.everybody.append(world)
@@ -228,12 +240,13 @@ class Fleet:
             await world.source.close()
 
 
+@pytest.mark.parametrize("rules", [FULL, DEFAULT], ids=["full identity", "default identity"])
 @pytest.mark.parametrize("seed", range(SEEDS))
-async def test_the_index_ends_up_as_the_fold_of_the_log(seed: int) -> None:
+async def test_the_index_ends_up_as_the_fold_of_the_log(seed: int, rules: SourceRules) -> None:
     chance = random.Random(seed)
     world = World(partitions=PARTITIONS)
-    database, trouble = Database(chance, world), Trouble(chance, world)
-    fleet = Fleet(chance, world, database)
+    database, trouble = Database(chance, world, tells_before=rules.trusts_before), Trouble(chance, world)
+    fleet = Fleet(chance, world, database, rules)
     fleet.add()
     for _ in range(STEPS):
         database.step()

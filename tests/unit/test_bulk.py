@@ -164,7 +164,7 @@ def test_an_item_is_an_action_line_and_a_body_line() -> None:
     assert orjson.loads(action) == {
         "index": {
             "_index": "articles-write",
-            "_id": "acme/1",
+            "_id": "acme/articles/1",
             "routing": "acme",
             "version": 7,
             "version_type": "external",

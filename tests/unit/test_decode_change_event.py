@@ -129,4 +129,4 @@ def test_kafka_connects_wrapping_is_taken_off_and_its_types_are_kept() -> None:
     outcome = decoded(wrapped)
     assert isinstance(outcome, RowChange)
     assert outcome.columns == {"title": ColumnType("int32")}
-    assert outcome._replace(columns=None) == upsert()
+    assert replace(outcome, columns=None) == upsert()

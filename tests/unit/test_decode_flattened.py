@@ -190,7 +190,7 @@ def test_a_row_with_its_schema_is_the_same_row_with_types() -> None:
     with_schema = change({"schema": schema, "payload": row(__source_lsn=5)})
     assert with_schema.columns is not None
     assert with_schema.columns.keys() == {"id"}
-    assert with_schema._replace(columns=None) == change(row(__source_lsn=5))
+    assert replace(with_schema, columns=None) == change(row(__source_lsn=5))
 
 
 @pytest.mark.parametrize(

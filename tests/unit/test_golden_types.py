@@ -70,7 +70,7 @@ def changes(name: str, *, schemas: bool) -> list[tuple[TypesTable, int, Change]]
     for said in types_files.read(FOLDER / f"{name}.jsonl", schemas=schemas):
         outcome, _ = read.of_topic(said["topic"]).read(record_of(said), 0)
         assert isinstance(outcome, Change), f"{said['topic']} {said['offset']}: {outcome}"
-        row_id = int(outcome.place.document_id.partition("/")[2])
+        row_id = int(outcome.place.document_id.rpartition("/")[2])
         mapped.append((tables[said["topic"].rpartition(".")[2]], row_id, outcome))
     return mapped
 

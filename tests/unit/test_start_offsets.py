@@ -60,10 +60,10 @@ def test_after_a_loss_reading_goes_on_at_an_end_of_what_is_left() -> None:
 
 
 @given(
-    st.one_of(st.none(), st.integers(0, 30)),
-    st.booleans(),
-    st.sampled_from([EARLIEST, LATEST]),
-    st.sampled_from([EARLIEST, LATEST]),
+    committed=st.one_of(st.none(), st.integers(0, 30)),
+    added=st.booleans(),
+    start_from=st.sampled_from([EARLIEST, LATEST]),
+    on_lost=st.sampled_from([EARLIEST, LATEST]),
 )
 def test_a_start_lies_in_the_log(
     committed: int | None, *, added: bool, start_from: OffsetPolicy, on_lost: OffsetPolicy

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from worker import __version__
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_locate import ElasticLocator
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
 from worker.adapters.kafka_check import check_kafka
@@ -97,6 +98,7 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         ports = Ports(
             source=source,
             store=ElasticStore(client, settings.index.writer_alias),
+            locator=ElasticLocator(client, settings.index.writer_alias),
             embedder=embedder,
             sink=ElasticSink(client, settings.index.writer_alias),
             dead_letters=dead_letters,

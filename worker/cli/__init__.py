@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from worker import __version__
+from worker.cli.check import add_check
 from worker.cli.config import add_config
 from worker.cli.index import add_apply, add_search
 from worker.cli.parsing import ABORTED, FAILED, MISTAKE, OK, usage
@@ -25,6 +26,7 @@ _START: Final = """\
 where to start:
   syncline demo                 see it work, with nothing but this machine
   syncline apply --dry-run      what it would create in your Elasticsearch
+  syncline check                what would break, before it does
   syncline run                  keep the index in step
 
 Settings are read from --config FILE, else from the file that SYNCLINE_CONFIG
@@ -86,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config", type=Path, metavar="FILE", help="settings (default: $SYNCLINE_CONFIG, else syncline.yaml)"
     )
     add_run(commands, configured)
+    add_check(commands, configured)
     add_apply(commands, configured)
     add_search(commands, configured)
     add_config(commands, configured)

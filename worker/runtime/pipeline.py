@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.metrics import Metrics
-from worker.ports import DeadLetters, DocumentStore, Embedder, Sink, Source
+from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source
 from worker.records import Record, Rejection, Skip, Unit, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
@@ -22,6 +22,7 @@ from worker.runtime.finishing import Finishing
 from worker.runtime.flow import Flow
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
+from worker.runtime.looking_up import Lookup, LookupPorts
 from worker.runtime.monitor import Monitor
 from worker.runtime.queues import BatchQueue
 from worker.runtime.retrying import Retrying
@@ -30,7 +31,7 @@ from worker.runtime.sources import SourceReaders
 from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
 from worker.stages.bulk import split
-from worker.stages.planning import NeedsVector, Plan, Ready, Superseded, plan, with_vector
+from worker.stages.planning import NeedsVector, Ready, Superseded, with_vector
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Ports:
 
     source: Source
     store: DocumentStore
+    locator: Locator
     embedder: Embedder
     sink: Sink
     dead_letters: DeadLetters | None
@@ -68,6 +70,14 @@ class Pipeline:
         self.watchdog = Watchdog(ports.source, self.ledger, self._clock)
         self._intake = Intake()
         self.retrying = Retrying(delivery, metrics)
+        self._lookup = Lookup(
+            LookupPorts(ports.store, ports.locator, ports.embedder),
+            readers,
+            self.retrying,
+            metrics,
+            self._clock,
+            self._intake.is_in_flight,
+        )
         self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, metrics, self._clock)
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, int(batch.max_in_flight), metrics)
@@ -148,7 +158,7 @@ class Pipeline:
     async def _prepare(self) -> None:
         while True:
             units = await self._intake.take(self._batch.lookup_documents)
-            plans = await self._plans(units)
+            plans = await self._lookup.plans(units)
             # What needs no vector goes first: it must not wait behind a full embedding queue.
             for unit, decision in plans:
                 if isinstance(decision, NeedsVector):
@@ -157,19 +167,6 @@ class Pipeline:
             for unit, decision in plans:
                 if isinstance(decision, NeedsVector):
                     await self._to_embed.put((unit, decision), unit.change.record.size)
-
-    async def _plans(self, units: Sequence[Unit]) -> list[tuple[Unit, Plan]]:
-        places = [place for unit in units for place in unit.places]
-        whole = {place for unit in units if unit.change.needs_stored_values for place in unit.places}
-        started = self._clock.monotonic()
-        answers = await self.retrying.call("lookup", lambda: self._ports.store.stored(places, whole))
-        self._metrics.stage.labels("lookup").observe(self._clock.monotonic() - started)
-        stored = dict(zip(places, answers, strict=True))
-        model, now_ms = self._ports.embedder.model, self._clock.wall_ms()
-        return [
-            (unit, plan(unit, stored, self._readers.rules_of(unit.change.source).embed, model, now_ms))
-            for unit in units
-        ]
 
     async def _act(self, unit: Unit, decision: Superseded | Ready | Rejection) -> None:
         match decision:

@@ -24,11 +24,31 @@ def document(
     sync: dict[str, object] = {"source": change.source, "key": change.key, "version": change.version}
     if change.source_ts_ms is not None:
         sync["source_ts"] = change.source_ts_ms
-    body = nested(fields) | {"tenant": change.place.tenant, SYNC_FIELD: sync}
+    body = _content(change, fields) | {SYNC_FIELD: sync}
     if vector is not None:
         sync |= {"text_hash": text_hash, "model": model}
         body[VECTOR_FIELD] = vector
     return _write(change, change.place, body, tombstone=False)
+
+
+def is_content_of(change: Change, fields: Mapping[str, object], body: Mapping[str, object]) -> bool:
+    """Whether a whole stored document holds what this change would write, vector and version apart.
+
+    Compared as JSON with its names in order: what Elasticsearch gives back is not byte for byte what it was sent.
+    """
+    known = {name: value for name, value in body.items() if name not in (VECTOR_FIELD, SYNC_FIELD)}
+    sync = body.get(SYNC_FIELD)
+    if not isinstance(sync, Mapping) or (sync.get("source"), sync.get("key")) != (change.source, change.key):
+        return False
+    return _canonical(known) == _canonical(_content(change, fields))
+
+
+def _canonical(content: Mapping[str, object]) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+
+
+def _content(change: Change, fields: Mapping[str, object]) -> dict[str, object]:
+    return nested(fields) | {"tenant": change.place.tenant}
 
 
 def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
