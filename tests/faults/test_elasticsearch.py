@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.process import Scrape, until
 from tests.faults import model
+from tests.faults.conftest import NewStage
 from tests.faults.stage import TENANTS, Change, Stage
 from tests.servers.proxy import Way
 
@@ -133,22 +134,19 @@ def test_a_server_that_hangs_costs_no_membership(healthy: Stage) -> None:
     assert healthy.total("syncline_rebalances_total") == before.total("syncline_rebalances_total")
 
 
-def test_an_index_without_its_primaries_is_waited_for(healthy: Stage) -> None:
-    # To be on a node that does not exist: the primaries that are cancelled stay unassigned.
-    nowhere = "index.routing.allocation.require._name"
-    healthy.block(**{nowhere: "nowhere"})
-    node = next(iter(healthy.call("GET", "/_nodes?filter_path=nodes.*.name")["nodes"].values()))["name"]
-    cancel = [
-        {"cancel": {"index": healthy.physical, "shard": shard, "node": node, "allow_primary": True}} for shard in (0, 1)
-    ]
-    try:
-        healthy.call("POST", "/_cluster/reroute", {"commands": cancel})
-        assert healthy.call("GET", f"/_cluster/health/{healthy.physical}")["status"] == "red"
-        healthy.send_rows(range(240, 250))
-        check_it_backs_off(healthy, "server_error", "timeout", "rejected")
-    finally:
-        healthy.block(**{nowhere: None})
-    healthy.quiesce()
+def test_an_index_without_its_primaries_is_waited_for(new_stage: NewStage) -> None:
+    stage = new_stage()
+    body = definition(stage)
+    stage.worker.start()
+    nowhere = {"routing.allocation.require._name": "a node that does not exist"}
+    stage.call("DELETE", f"/{stage.physical}")
+    body["settings"] |= nowhere
+    stage.call("PUT", f"/{stage.physical}?wait_for_active_shards=0", body)
+    assert stage.call("GET", f"/_cluster/health/{stage.physical}")["status"] == "red"
+    stage.send_rows(range(10))
+    check_it_backs_off(stage, "server_error", "timeout")
+    stage.block(**dict.fromkeys(nowhere))
+    stage.quiesce()
 
 
 def test_documents_that_cannot_be_stored_are_put_aside_and_their_neighbours_written(healthy: Stage) -> None:
@@ -202,7 +200,7 @@ def write_directly(stage: Stage, change: Change) -> None:
 def test_the_alias_is_swapped_under_a_request_and_a_replay_fills_the_new_index(healthy: Stage) -> None:
     """What was under way lands in one of the two; the log has all of it, and a second group reads it into the new."""
     second = f"{healthy.name}-v000002"
-    healthy.call("PUT", f"/{second}", definition(healthy))
+    healthy.call("PUT", f"/{second}", definition(healthy) | {"aliases": {}})
     first = healthy.physical
     write = f"{healthy.name}-write"
     for round_ in range(6):
@@ -240,4 +238,4 @@ def definition(stage: Stage) -> dict[str, Any]:
     settings = found["settings"]["index"]
     for own in ("uuid", "creation_date", "version", "provided_name"):
         settings.pop(own, None)
-    return {"settings": settings, "mappings": found["mappings"]}
+    return {"settings": settings, "mappings": found["mappings"], "aliases": found["aliases"]}

@@ -72,13 +72,13 @@ def test_killed_at_an_exact_moment_the_next_start_does_what_was_left(new_stage: 
     else:
         held(stage)
     if moment == "before the answer":
-        until(lambda: versions(stage).get("acme/8") == changed[-1].version, "not written")
+        until(lambda: versions(stage).get("acme/articles/8") == changed[-1].version, "not written")
     stage.worker.kill()
     assert (stage.committed() == committed) is (moment != "after the commit")
     # What was on its way arrives now: its sender is dead.
     stage.elasticsearch.heal()
     if moment != "after the commit":
-        until(lambda: versions(stage).get("acme/8") == changed[-1].version, "the request did not arrive")
+        until(lambda: versions(stage).get("acme/articles/8") == changed[-1].version, "the request did not arrive")
     stage.worker.start()
     stage.quiesce()
     if moment == "after the commit":
