@@ -41,7 +41,7 @@ def test_brokers_out_of_reach_for_longer_than_the_session(new_stage: NewStage) -
     time.sleep(4)
     before_kafka(stage).heal()
     stage.quiesce()
-    assert stage.worker.is_ready()
+    until(stage.worker.is_ready, lambda: stage.worker.told("it is not ready again"), 20)
 
 
 @pytest.mark.timeout(180)

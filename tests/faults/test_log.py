@@ -22,7 +22,7 @@ def test_records_that_are_no_events_are_put_aside_and_committed(healthy: Stage) 
     before = len(healthy.dead_letters())
     key = b'{"tenant":"acme","id":1}'
     truncated = builders.event("t", None, None)
-    no_position = builders.event("c", builders.row(400))
+    no_position = builders.event("c", builders.row(400, published=None))
     del no_position["source"]["lsn"]
     poison = [b"\xff\xfe garbage", b'{"op":"c"', b"\x00\x00\x00\x00\x07avro of an unknown schema", b"[]", b'"text"']
     poison += [json.dumps(truncated).encode(), json.dumps(no_position).encode()]
