@@ -78,7 +78,21 @@ class Metrics:
         self.rebalances = Counter("syncline_rebalances", "Assignments of partitions to this worker.", registry=r)
         self.commits = Counter("syncline_commits", "Offset commits by outcome.", ["outcome"], registry=r)
         self.halted = Gauge(
-            "syncline_halted", "1 when the worker has stopped consuming, by reason.", ["reason"], registry=r
+            "syncline_halted",
+            "1 while the worker consumes nothing because of a fault that is no record's, by reason; else 0.",
+            ["reason"],
+            registry=r,
+        )
+        self.halts = Counter(
+            "syncline_halts",
+            "Halts declared, by reason: a short one may fall between two scrapes.",
+            ["reason"],
+            registry=r,
+        )
+        self.bulk_limit = Gauge(
+            "syncline_bulk_concurrency_limit",
+            "Bulk requests that may be in flight now; falls under pressure, grows back up to batch.bulk_concurrency.",
+            registry=r,
         )
         self.nulled = Counter(
             "syncline_nulled_fields",

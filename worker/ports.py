@@ -126,6 +126,10 @@ class Sink(Protocol):
     def target(self) -> str:
         """The write alias, which every item must name."""
 
+    @property
+    def packs_vectors(self) -> bool:
+        """Whether vectors are to be written as base64 of their big-endian float32: the server takes that."""
+
     async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
         """Send one pre-serialised bulk body of `count` items; return one response an item, in order.
 

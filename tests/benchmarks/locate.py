@@ -11,7 +11,9 @@ The last line is what an unpositioned change pays to be compared with what is st
 
 import argparse
 import asyncio
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -135,6 +137,8 @@ def main() -> None:
     parser.add_argument("--servers", type=Kind, default=Kind.EMBEDDED)
     parser.add_argument("--documents", type=int, default=50_000)
     given = parser.parse_args()
+    # Whoever ends this by a signal must not leave its server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # some servers run on another account
         with start(given.servers, data_dir=Path(folder)) as servers:

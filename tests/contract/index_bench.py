@@ -40,7 +40,8 @@ def fake_bench() -> Bench:
 
 
 @asynccontextmanager
-async def real_bench(url: str, *, keys: int = 2, page: int = 3) -> AsyncIterator[Bench]:
+async def real_bench(url: str, *, keys: int = 2, page: int = 3, **settings: object) -> AsyncIterator[Bench]:
+    """`settings` are those of the index."""
     client = build_client(ElasticsearchSettings.model_validate({"hosts": [url]}))
     name = f"bench-{secrets.token_hex(6)}"
     index, alias, missing = f"{name}-v000001", f"{name}-write", f"{name}-missing"
@@ -53,6 +54,7 @@ async def real_bench(url: str, *, keys: int = 2, page: int = 3) -> AsyncIterator
             "number_of_shards": 5,
             # What is to be seen by a search must be made so by the worker.
             "refresh_interval": "-1",
+            **settings,
         },
         mappings=definition.mappings,
         aliases={alias: {"is_write_index": True}},

@@ -15,6 +15,7 @@ from typing_extensions import override
 from worker.errors import Halt, HaltReason
 from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink
 from worker.records import ItemResponse, Place, Stored
+from worker.stages.documents import unpacked_vector
 
 _MAX_ID_BYTES = 512
 _TOP_LEVEL = {"tenant", "title", "content", "tags", "url", "published", "embedding", "sync"}
@@ -52,11 +53,19 @@ async def _at_once_keys(_keys: Sequence[str]) -> None:
 
 
 class FakeElasticsearch(Sink, DocumentStore, Locator):
-    def __init__(self, alias: str = "articles-write", *, dimensions: int = 8, max_bytes: int = 1 << 26) -> None:
+    def __init__(
+        self,
+        alias: str = "articles-write",
+        *,
+        dimensions: int = 8,
+        max_bytes: int = 1 << 26,
+        packs_vectors: bool = False,
+    ) -> None:
         """A body of more than `max_bytes` is refused with 413."""
         self.documents: dict[Place, Held] = {}
         self.alias_exists = True
         self.max_bytes = max_bytes
+        self._packs_vectors = packs_vectors
         self.before_bulk: Callable[[Sequence[Place]], Awaitable[None]] = _at_once
         """Awaited before a bulk request does anything: latency, or a gate that a test holds."""
         self.before_lookup: Callable[[Sequence[Place]], Awaitable[None]] = _at_once
@@ -112,6 +121,11 @@ class FakeElasticsearch(Sink, DocumentStore, Locator):
     def target(self) -> str:
         return self._alias
 
+    @property
+    @override
+    def packs_vectors(self) -> bool:
+        return self._packs_vectors
+
     @override
     async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
         lines = body.split(b"\n")
@@ -156,7 +170,7 @@ class FakeElasticsearch(Sink, DocumentStore, Locator):
     def _refusal(self, document: Mapping[str, Any]) -> ItemResponse | None:
         if unknown := document.keys() - _TOP_LEVEL:
             return ItemResponse(400, "strict_dynamic_mapping_exception", f"introduction of {unknown} is not allowed")
-        vector = document.get("embedding")
+        vector = _numbers(document.get("embedding"))
         if vector is not None and (len(vector) != self._dimensions or not any(vector)):
             return ItemResponse(400, "document_parsing_exception", "the vector has other dimensions, or is zero")
         return None
@@ -181,7 +195,7 @@ class FakeElasticsearch(Sink, DocumentStore, Locator):
         if held is None:
             return None
         sync = held.body.get("sync", {})
-        vector = held.body.get("embedding")
+        vector = _numbers(held.body.get("embedding"))
         needed = {name: value for name, value in held.body.items() if name in {"sync", "embedding"}}
         return Stored(
             version=held.version,
@@ -218,6 +232,10 @@ class FakeElasticsearch(Sink, DocumentStore, Locator):
     @override
     async def close(self) -> None:
         return
+
+
+def _numbers(vector: Any) -> Any:  # noqa: ANN401 - as it is in a body
+    return unpacked_vector(vector) if isinstance(vector, str) else vector
 
 
 def _place(action: Mapping[str, Any]) -> Place:

@@ -98,8 +98,9 @@ def test_a_server_that_is_not_there_exits_with_2_and_the_other_is_looked_at(
     done = syncline(config, "check", "--json")
     said = json.loads(done.stdout)
     assert (done.returncode, said["missing_servers"]) == (2, [server])
-    answers = [one for section in said["sections"] for one in section["findings"] if "answers" in one["sentence"]]
-    assert len(answers) == 1
+    first = {section["title"]: section["findings"][0]["level"] for section in said["sections"]}
+    other = {"Kafka": "Elasticsearch", "Elasticsearch": "Kafka"}[server]
+    assert (first[server], first[other]) == ("failure", "ok")
 
 
 def test_a_mistake_in_the_settings_is_one_sentence(config: dict[str, Any]) -> None:

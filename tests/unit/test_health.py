@@ -5,7 +5,7 @@ import pytest
 from tests.builders import TOPIC, record
 from tests.fakes.source import FakeSource, Log
 from tests.fakes.world import Gate, World
-from worker.errors import RetryLater, RetryReason
+from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.records import TopicPartition, Verdict
 from worker.runtime.clock import Clock
@@ -70,13 +70,35 @@ async def test_any_progress_counts() -> None:
     assert not parts.health.live().ok
 
 
-async def test_a_declared_backoff_is_no_reason_for_a_restart() -> None:
+class Broken:
+    """A call that fails until it is mended."""
+
+    def __init__(self, parts: Parts, operation: str, fault: Exception) -> None:
+        self.mended = False
+        self._fault = fault
+        self.call = asyncio.ensure_future(parts.retrying.call(operation, self._try))
+
+    async def _try(self) -> None:
+        if not self.mended:
+            raise self._fault
+
+    async def mend(self) -> None:
+        self.mended = True
+        await self.call
+
+
+@pytest.mark.parametrize(
+    "fault", [RetryLater(RetryReason.CONNECTION, "refused"), Halt(HaltReason.WRITE_BLOCKED, "blocked")]
+)
+async def test_a_declared_backoff_or_halt_is_no_reason_for_a_restart(fault: Exception) -> None:
     parts = joined()
     parts.admit(0)
-    await parts.retrying.wait("bulk", 1, "connection", "refused")
+    broken = Broken(parts, "bulk", fault)
     await asyncio.sleep(10 * LIMIT)
     assert parts.health.live().ok
-    parts.retrying.recovered("bulk")
+    await broken.mend()
+    assert parts.health.live().ok, "from its end on, there is as much time as ever"
+    await asyncio.sleep(LIMIT + 1)
     assert not parts.health.live().ok
 
 
@@ -85,11 +107,15 @@ async def test_ready_says_what_is_missing() -> None:
     assert parts.health.ready().reason == "the consumer group is not joined yet"
     parts.ledger.begin(0, {})
     assert parts.health.ready().ok
-    await parts.retrying.wait("lookup", 1, "timeout", "slow")
-    await parts.retrying.wait("bulk", 1, "timeout", "slow")
-    answer = parts.health.ready()
-    assert not answer.ok
-    assert answer.reason == "backing off from Elasticsearch: bulk, lookup"
+    slow = [Broken(parts, operation, RetryLater(RetryReason.TIMEOUT, "slow")) for operation in ("lookup", "bulk")]
+    await asyncio.sleep(0.01)
+    assert parts.health.ready().reason == "backing off: bulk, lookup"
+    blocked = Broken(parts, "bulk", Halt(HaltReason.WRITE_BLOCKED, "index write (api)"))
+    await asyncio.sleep(0.01)
+    assert parts.health.ready().reason == "halted: write_blocked: index write (api)"
+    for broken in (*slow, blocked):
+        await broken.mend()
+    assert parts.health.ready().ok
 
 
 def health_of(world: World) -> Health:

@@ -6,9 +6,9 @@ import dataclasses
 import pytest
 
 from tests import builders
-from tests.fakes.elasticsearch import FLOOD_STAGE, REJECTED, UNAVAILABLE, UNPARSABLE
+from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE
 from tests.fakes.world import RULES, Gate, World
-from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.errors import RetryLater, RetryReason
 from worker.records import ItemResponse
 from worker.settings import BatchSettings, DeliverySettings
 from worker.stages.rules import FieldRule, FieldType, OnBadField
@@ -72,73 +72,6 @@ async def test_a_request_that_is_too_large_is_split_down_to_the_document_that_ne
     assert world.committed() == 6
 
 
-@pytest.mark.parametrize(
-    ("response", "reason"),
-    [
-        (ItemResponse(404, "index_not_found_exception", "no such index"), HaltReason.TARGET_MISSING),
-        (ItemResponse(403, "cluster_block_exception", "index write (api)"), HaltReason.WRITE_BLOCKED),
-        (FLOOD_STAGE, HaltReason.DISK_FLOOD_STAGE),
-        (ItemResponse(401, "security_exception", "expired"), HaltReason.UNAUTHENTICATED),
-    ],
-)
-async def test_a_fault_of_the_target_halts_and_commits_only_what_is_resolved(
-    response: ItemResponse, reason: HaltReason
-) -> None:
-    world = World(batch=BatchSettings(bulk_documents=1, bulk_concurrency=1))
-    for number in (1, 2, 3):
-        world.upsert(number, "a", lsn=number)
-    world.index.fail_item(TWO.document_id, response)
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is reason
-    assert world.committed() == 1
-    assert world.titles.keys() == {ONE}
-
-
-async def test_after_a_halt_the_next_run_does_what_was_left() -> None:
-    world = three_rows()
-    world.index.alias_exists = False
-    await world.fault()
-    assert world.committed() is None
-    world.index.alias_exists = True
-    again = World(like=world)
-    await again.run_to_the_end()
-    assert len(again.titles) == 3
-    assert again.committed() == 3
-
-
-async def test_a_broken_model_halts() -> None:
-    world = three_rows()
-    world.embedder.fail_with = Halt(HaltReason.EMBEDDER_FAILED, "out of memory")
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is HaltReason.EMBEDDER_FAILED
-    assert world.committed() is None
-
-
-async def test_without_a_dead_letter_topic_a_rejection_halts_with_record_field_and_reason() -> None:
-    rules = builders.rules(fields={"title": "title", "url": "no_such_column"}, embed=("title",))
-    world = World(rules=rules, with_dead_letters=False)
-    world.upsert(1, "a", lsn=1)
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is HaltReason.RECORD_REJECTED
-    for part in ("cms.public.articles[0] offset 0", "'no_such_column'", "'url'", "kafka.dead_letter_topic"):
-        assert part in str(fault)
-    assert world.committed() is None
-
-
-async def test_without_a_dead_letter_topic_a_refused_document_halts_with_elasticsearchs_reason() -> None:
-    world = three_rows(with_dead_letters=False)
-    world.index.fail_item(TWO.document_id, UNPARSABLE)
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is HaltReason.RECORD_REJECTED
-    assert "offset 1" in str(fault)
-    assert "failed to parse field [published]" in str(fault)
-    assert (world.committed() or 0) <= 1
-
-
 async def test_a_rejected_record_is_put_aside_and_the_others_go_on() -> None:
     world = World()
     world.append(b"not json", 1)
@@ -187,16 +120,6 @@ async def test_a_rejected_record_is_durable_before_its_offset_is_committed() -> 
         await world.settle()
         await asyncio.sleep(1.5)
         assert world.committed() == 1
-
-
-async def test_a_dead_letter_topic_that_cannot_be_written_to_halts() -> None:
-    world = three_rows()
-    world.append(b"not json", 4)
-    world.dead_letters.fail_with = Halt(HaltReason.DEAD_LETTERS_UNAVAILABLE, "no such topic")
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is HaltReason.DEAD_LETTERS_UNAVAILABLE
-    assert (world.committed() or 0) <= 3
 
 
 async def test_the_row_of_a_rejected_change_is_free_again() -> None:

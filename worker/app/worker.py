@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from worker import __version__
 from worker.adapters.elastic_admin import ElasticAdmin
-from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_client import ReloadingClient, build_client, takes_base64_vectors
 from worker.adapters.elastic_locate import ElasticLocator
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
@@ -16,13 +16,14 @@ from worker.adapters.kafka_source import KafkaSource
 from worker.adapters.sentence_embedder import SentenceEmbedder
 from worker.app.model import refuse_missing_model
 from worker.app.sources import source_readers, subscription
-from worker.control.target import check_alias, check_target
+from worker.control.target import check_alias, check_target, explained
 from worker.metrics import Metrics
 from worker.runtime.clock import Clock
 from worker.runtime.daemon import supervise
 from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
 from worker.runtime.pipeline import Pipeline, Ports
+from worker.runtime.rejoining import RestartableSource
 from worker.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ async def run_worker(settings: Settings) -> None:
 
     Raises:
         OperatorError: a mistake in the settings, found before anything is consumed.
-        Halt: a fault that no retry mends; what was resolved is committed.
     """
     _log.info(
         "starting",
@@ -87,23 +87,31 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         await embedder.start()
         for warning in await check_target(admin, settings, embedder.dimensions, embedder.model):
             _log.warning(warning, extra={"action": "target_check"})
+        packs_vectors = await _packs_vectors(settings, client)
         metrics.build_info.labels(__version__, embedder.model).set(1)
         _log.info(
             "model loaded",
             extra={"action": "model_loaded", "model": embedder.model, "path": str(settings.embedding.path or "")},
         )
         dead_letters = await _dead_letters(settings, closing)
-        source = KafkaSource(settings.kafka, *subscription(settings.sources))
+        source = RestartableSource(lambda: KafkaSource(settings.kafka, *subscription(settings.sources)))
         closing.push_async_callback(source.close)
         ports = Ports(
             source=source,
             store=ElasticStore(client, settings.index.writer_alias),
             locator=ElasticLocator(client, settings.index.writer_alias),
             embedder=embedder,
-            sink=ElasticSink(client, settings.index.writer_alias),
+            sink=ElasticSink(client, settings.index.writer_alias, packs_vectors=packs_vectors),
             dead_letters=dead_letters,
         )
         yield Pipeline(ports, source_readers(settings.sources), settings.batch, settings.delivery, metrics)
+
+
+async def _packs_vectors(settings: Settings, client: ReloadingClient) -> bool:
+    if settings.batch.bulk_vectors != "auto":
+        return settings.batch.bulk_vectors == "base64"
+    with explained(settings.elasticsearch):
+        return await takes_base64_vectors(client)
 
 
 async def _dead_letters(settings: Settings, closing: contextlib.AsyncExitStack) -> KafkaDeadLetters | None:

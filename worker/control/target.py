@@ -138,7 +138,7 @@ def _unreachable(reason: RetryReason, elasticsearch: ElasticsearchSettings) -> s
             return f"no answer within {limit:g} s; check elasticsearch.hosts and elasticsearch.request_timeout"
         case RetryReason.UNREADABLE_RESPONSE:
             return "what answers does not speak its protocol; check the port in elasticsearch.hosts"
-        case RetryReason.REJECTED | RetryReason.SERVER_ERROR:
+        case RetryReason.REJECTED | RetryReason.SERVER_ERROR | RetryReason.NEW_CREDENTIALS:
             return "the server is not able to answer now; try again when it has recovered"
         case _:
             assert_never(reason)

@@ -40,8 +40,8 @@ class Finishing:
         if self._dead_letters is None:
             raise Halt(
                 HaltReason.RECORD_REJECTED,
-                f"{where} cannot be indexed: {rejection.message}; nothing from there on was committed and a restart "
-                "stops here again: create a topic for such records and set kafka.dead_letter_topic to it",
+                f"{where} cannot be indexed: {rejection.message}; nothing from there on is committed, and a restart "
+                "stops here again: create a topic for such records, set kafka.dead_letter_topic to it and restart",
             )
         headers = {
             "syncline-reason": rejection.reason.value,

@@ -30,9 +30,13 @@ class Health:
         self._clock = clock
 
     def live(self) -> Answer:
-        """Not live: there is work, none of it was resolved or even fetched for too long, and no declared backoff."""
-        stalled = self._clock.monotonic() - self._ledger.last_progress
-        if self._ledger.open_records and stalled > self._limit and not self._retrying.failing:
+        """Not live: there is work, none was resolved or fetched for too long, and it is no declared backoff or halt."""
+        if self._retrying.halting.halted or self._retrying.failing:
+            return Answer(ok=True)
+        # After a backoff or halt, work has as long to be resolved as after its arrival.
+        marks = (self._ledger.last_progress, self._retrying.recovered_at, self._retrying.halting.lifted_at)
+        stalled = self._clock.monotonic() - max(mark for mark in marks if mark is not None)
+        if self._ledger.open_records and stalled > self._limit:
             return Answer(
                 ok=False, reason=f"{self._ledger.open_records} records open, none resolved for {stalled:.0f} s"
             )
@@ -42,11 +46,14 @@ class Health:
         return Answer(ok=True)
 
     def ready(self) -> Answer:
-        """Ready: the group is joined and Elasticsearch answers. Model and target were checked before the start."""
+        """Ready: not halted, in the group, and Elasticsearch answers. Model and target were checked at the start."""
+        if reasons := self._retrying.halting.reasons:
+            told = "; ".join(f"{reason}: {message}" for reason, message in sorted(reasons.items()))
+            return Answer(ok=False, reason=f"halted: {told}")
         if not self._ledger.has_assignment:
             return Answer(ok=False, reason="the consumer group is not joined yet")
         if self._watchdog.unreachable:
             return Answer(ok=False, reason="Kafka does not answer")
         if failing := self._retrying.failing:
-            return Answer(ok=False, reason=f"backing off from Elasticsearch: {', '.join(sorted(failing))}")
+            return Answer(ok=False, reason=f"backing off: {', '.join(sorted(failing))}")
         return Answer(ok=True)

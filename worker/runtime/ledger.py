@@ -5,6 +5,7 @@ there is progress.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from worker.errors import SkipReason
 from worker.metrics import Metrics
@@ -12,6 +13,9 @@ from worker.ports import Commit
 from worker.records import Position, Record, TopicPartition, Verdict
 from worker.runtime.clock import Clock
 from worker.stages.offsets import PartitionProgress, parse_watermark, watermark_text
+
+# Measured: an entry of `stages.offsets` with its numbers.
+_KEPT_BYTES: Final = 256
 
 
 class Ledger:
@@ -100,6 +104,11 @@ class Ledger:
     def open_records(self) -> int:
         """How many records have no verdict yet."""
         return sum(progress.open_records for progress in self._partitions.values())
+
+    @property
+    def bytes_kept(self) -> int:
+        """Estimated memory of all that is remembered of resolved records behind one that is not."""
+        return _KEPT_BYTES * sum(progress.kept_records for progress in self._partitions.values())
 
     def open_by_partition(self) -> dict[TopicPartition, int]:
         """How many records of each partition have no verdict yet."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.metrics import Metrics
-from worker.ports import DocumentStore, Embedder, Locator
+from worker.ports import DocumentStore, Embedder, Locator, Sink
 from worker.records import Operation, Place, Stored, Unit
 from worker.runtime.clock import Clock
 from worker.runtime.recent import RecentPlaces
@@ -30,11 +30,12 @@ _Stored = dict[Place, Stored | None]
 
 @dataclass(frozen=True, slots=True)
 class LookupPorts:
-    """What is asked for what is stored."""
+    """What is asked for what is stored, and for how documents are to be written."""
 
     store: DocumentStore
     locator: Locator
     embedder: Embedder
+    sink: Sink
 
 
 class Lookup:
@@ -69,8 +70,9 @@ class Lookup:
             stored |= await self._stored(units, stored.keys())
             self._count(units, found, stored)
         model, now_ms = self._ports.embedder.model, self._clock.wall_ms()
+        packed = self._ports.sink.packs_vectors
         plans = [
-            (unit, plan(unit, stored, self._readers.rules_of(unit.change.source).embed, model, now_ms))
+            (unit, plan(unit, stored, self._readers.rules_of(unit.change.source).embed, model, now_ms, packed=packed))
             for unit in units
         ]
         self._remember(plans)

@@ -1,5 +1,6 @@
 """Bodies of documents and tombstones, serialised once: a retry sends the same bytes."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,15 +12,22 @@ from worker.records import Change, DocumentWrite, Place, VersionType
 
 VECTOR_FIELD: Final = "embedding"
 SYNC_FIELD: Final = "sync"
+_BIG_ENDIAN: Final = np.dtype(">f4")
 
 
 def document(
-    change: Change, fields: Mapping[str, object], text_hash: str | None, model: str, vector: NDArray[np.float32] | None
+    change: Change,
+    fields: Mapping[str, object],
+    text_hash: str | None,
+    model: str,
+    vector: NDArray[np.float32] | None,
+    *,
+    packed: bool = False,
 ) -> DocumentWrite:
     """Return the write of a full document.
 
     A full document, never a partial one: a partial update cannot carry an external version. `text_hash` and `vector`
-    are None for a document without text.
+    are None for a document without text. A `packed` vector is written as base64, else as an array of numbers.
     """
     sync: dict[str, object] = {"source": change.source, "key": change.key, "version": change.version}
     if change.source_ts_ms is not None:
@@ -27,7 +35,7 @@ def document(
     body = _content(change, fields) | {SYNC_FIELD: sync}
     if vector is not None:
         sync |= {"text_hash": text_hash, "model": model}
-        body[VECTOR_FIELD] = vector
+        body[VECTOR_FIELD] = packed_vector(vector) if packed else vector
     return _write(change, change.place, body, tombstone=False)
 
 
@@ -75,6 +83,16 @@ def _write(change: Change, place: Place, body: Mapping[str, object], *, tombston
         body=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         tombstone=tombstone,
     )
+
+
+def packed_vector(vector: NDArray[np.float32]) -> str:
+    """Return a vector as Elasticsearch takes it since 9.3: base64 of its numbers as big-endian float32, in order."""
+    return b64encode(vector.astype(_BIG_ENDIAN).tobytes()).decode()
+
+
+def unpacked_vector(text: str) -> tuple[float, ...]:
+    """Return the numbers of a vector that was written packed, exactly."""
+    return tuple(np.frombuffer(b64decode(text), dtype=_BIG_ENDIAN).tolist())
 
 
 def nested(fields: Mapping[str, object]) -> dict[str, object]:

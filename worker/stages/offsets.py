@@ -87,6 +87,11 @@ class PartitionProgress:
         return len(self._open)
 
     @property
+    def kept_records(self) -> int:
+        """How many records are resolved but remembered, because an earlier one is not."""
+        return len(self._entries) - len(self._open)
+
+    @property
     def oldest_fetched_at(self) -> float | None:
         """When the oldest unresolved record was fetched."""
         return self._entries[0].fetched_at if self._entries else None

@@ -45,8 +45,19 @@ class NeedsVector:
 Plan = Superseded | Ready | NeedsVector | Rejection
 
 
-def plan(unit: Unit, stored: StoredDocuments, embed: Iterable[str] | EmbedTemplate, model: str, now_ms: int) -> Plan:
-    """Decide for one row. `stored` holds an entry for every place of the unit; `embed` names document fields."""
+def plan(
+    unit: Unit,
+    stored: StoredDocuments,
+    embed: Iterable[str] | EmbedTemplate,
+    model: str,
+    now_ms: int,
+    *,
+    packed: bool = False,
+) -> Plan:
+    """Decide for one row. `stored` holds an entry for every place of the unit; `embed` names document fields.
+
+    `packed` is how vectors are written: see `documents.document`.
+    """
     change = unit.change
     tombstones = tuple(
         tombstone(change, place, now_ms)
@@ -68,13 +79,15 @@ def plan(unit: Unit, stored: StoredDocuments, embed: Iterable[str] | EmbedTempla
         known = stored[place]
         if known is not None and known.vector is not None and known.text_hash == digest and known.model == model:
             vector = np.asarray(known.vector, dtype=np.float32)
-            return Ready((document(change, fields, digest, model, vector), *tombstones), reused=True)
+            return Ready((document(change, fields, digest, model, vector, packed=packed), *tombstones), reused=True)
     return NeedsVector(change, fields, text, tombstones)
 
 
-def with_vector(needed: NeedsVector, vector: np.ndarray[tuple[int], np.dtype[np.float32]], model: str) -> Ready:
+def with_vector(
+    needed: NeedsVector, vector: np.ndarray[tuple[int], np.dtype[np.float32]], model: str, *, packed: bool = False
+) -> Ready:
     """Return the writes of a document whose text has been embedded."""
-    write = document(needed.change, needed.fields, text_hash(needed.text), model, vector)
+    write = document(needed.change, needed.fields, text_hash(needed.text), model, vector, packed=packed)
     return Ready((write, *needed.tombstones))
 
 
