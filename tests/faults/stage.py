@@ -237,7 +237,11 @@ class Stage:
         wrong = {
             where: (found[where].version, change.version)
             for where, change in wanted.items()
-            if (found[where].version != change.version if change.here == where else found[where].version < change.version)
+            if (
+                found[where].version != change.version
+                if change.here == where
+                else found[where].version < change.version
+            )
         }
         assert not wrong, "versions stored and wanted"
         rows = {where for where, change in wanted.items() if change.here == where}
@@ -383,7 +387,13 @@ def _settings(name: str, bootstrap: str, elasticsearch: str) -> dict[str, Any]:
             }
         ],
         "embedding": {"model": "faulty"},
-        "delivery": {"retry_initial": "0.1s", "retry_max": "0.5s", "drain_timeout": "5s", "commit_interval": "0.2s"},
+        "delivery": {
+            "retry_initial": "0.1s",
+            "retry_max": "0.5s",
+            "drain_timeout": "5s",
+            "commit_interval": "0.2s",
+            "halt_probe_interval": "1s",
+        },
     }
 
 

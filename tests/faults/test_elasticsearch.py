@@ -222,8 +222,10 @@ def test_the_alias_is_swapped_under_a_request_and_a_replay_fills_the_new_index(h
     replaying.start()
     try:
         until(
-            lambda: replaying.scrape().consumed >= len(healthy.changes)
-            and replaying.scrape().consumed == replaying.scrape().resolved,
+            lambda: (
+                replaying.scrape().consumed >= len(healthy.changes)
+                and replaying.scrape().consumed == replaying.scrape().resolved
+            ),
             lambda: replaying.told("the replay is not through"),
         )
     finally:

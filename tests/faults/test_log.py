@@ -167,7 +167,8 @@ def test_an_old_change_after_the_index_has_forgotten_the_delete_revives_nothing(
 
 @pytest.mark.parametrize("created_first", [True, False], ids=["created first", "deleted first"])
 def test_a_changed_key_in_either_order_of_its_halves_leaves_the_new_row_alone(
-    healthy: Stage, created_first: bool  # noqa: FBT001
+    healthy: Stage,
+    created_first: bool,  # noqa: FBT001
 ) -> None:
     old = 430 + 10 * created_first
     healthy.send(Change(old, "a row"))
@@ -233,4 +234,3 @@ def test_a_hot_tenant_in_one_partition_does_not_keep_the_others_waiting(new_stag
     assert stage.index.count() < len(hot), "the hot tenant was done before"
     stage.model.set("")
     stage.quiesce()
-

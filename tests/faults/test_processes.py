@@ -288,5 +288,3 @@ def test_scrapers_that_never_read_hold_nothing_up(new_stage: NewStage) -> None:
         stage.send_rows(range(50))
         stage.quiesce()
         assert stage.total("syncline_event_loop_delay_max_seconds") < 5
-
-

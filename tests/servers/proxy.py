@@ -161,9 +161,7 @@ class Proxy:
             self._links.discard(link)
             server_writer.close()
 
-    async def _carry(
-        self, link: "_Link", way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _carry(self, link: "_Link", way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read ahead of what is passed on: who gives up waiting has sent everything all the same."""
         road: asyncio.Queue[bytes] = asyncio.Queue()
         async with asyncio.TaskGroup() as both:
@@ -179,9 +177,7 @@ class Proxy:
                 data = b""
             road.put_nowait(data)
 
-    async def _pass_on(
-        self, link: "_Link", way: Way, road: asyncio.Queue[bytes], writer: asyncio.StreamWriter
-    ) -> None:
+    async def _pass_on(self, link: "_Link", way: Way, road: asyncio.Queue[bytes], writer: asyncio.StreamWriter) -> None:
         while data := await road.get():
             link.note(way, data)
             if self._latency:
