@@ -1,6 +1,6 @@
 """What every test of a fault has: real servers, a nursery of workers, and stages."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,8 @@ from tests.servers.start import Servers  # noqa: E402
 
 
 class NewStage(Protocol):
-    def __call__(self, *, through_proxy: bool = False, secured: bool = False, **settings: Any) -> Stage: ...  # noqa: ANN401 - groups of settings
+    def __call__(self, **options: Any) -> Stage:  # noqa: ANN401 - options and groups of settings
+        """Open a stage whose worker is not started: see `stage`."""
 
 
 @pytest.fixture(scope="session")
@@ -41,17 +42,11 @@ def real_servers(servers: Servers) -> JvmKind:
 
 
 @pytest.fixture
-def new_stage(
-    real_servers: JvmKind, background: Background, nursery: Nursery, tmp_path: Path
-) -> Iterator[Callable[..., Stage]]:
-    """Opens a stage whose worker is not started."""
+def new_stage(real_servers: JvmKind, background: Background, nursery: Nursery, tmp_path: Path) -> Iterator[NewStage]:
     with ExitStack() as closing:
 
-        def open_stage(*, through_proxy: bool = False, secured: bool = False, **settings: Any) -> Stage:  # noqa: ANN401
-            opened = stage(
-                real_servers, background, nursery, tmp_path, through_proxy=through_proxy, secured=secured, **settings
-            )
-            return closing.enter_context(opened)
+        def open_stage(**options: Any) -> Stage:  # noqa: ANN401
+            return closing.enter_context(stage(real_servers, background, nursery, tmp_path, **options))
 
         yield open_stage
 

@@ -7,6 +7,7 @@ must end as the fold of what was written: that is what `check` looks at after ev
 import asyncio
 import itertools
 import json
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -199,6 +200,13 @@ class Stage:
         until(self.worker.is_ready, lambda: self.worker.told("it does not go on"), within_s)
         assert self.total("syncline_halted") == 0
 
+    def use_elasticsearch_directly(self) -> None:
+        """Without the proxy."""
+        self.settings["elasticsearch"]["hosts"] = [self.servers.elasticsearch]
+        self.worker.kill()
+        self.workers.clear()
+        self.add_worker()
+
     # -- what must come of it
 
     def settle(self, within_s: float = 60) -> None:
@@ -318,21 +326,25 @@ def stage(  # noqa: PLR0913 - what a stage is made of
     *,
     through_proxy: bool = False,
     secured: bool = False,
+    tls: ssl.SSLContext | None = None,
     **settings: Mapping[str, Any],
 ) -> Iterator[Stage]:
-    """A topic, an index and one worker, not yet started; `through_proxy` puts a proxy before Kafka as well."""
+    """A topic, an index and one worker, not yet started; `through_proxy` puts a proxy before Kafka as well.
+
+    With `tls` the proxies speak it.
+    """
     name = f"f{uuid4().hex[:10]}"
     folder.mkdir(parents=True, exist_ok=True)
     url = servers.elasticsearch_secured if secured else servers.elasticsearch
     address = urlsplit(url)
     with ExitStack() as closing:
-        elasticsearch = _opened(closing, background, Proxy((LOOPBACK, address.port or 0)))
+        elasticsearch = _opened(closing, background, Proxy((LOOPBACK, address.port or 0), tls=tls))
         kafka = None
         if through_proxy:
             behind = servers.kafka_proxied
-            kafka = _opened(closing, background, Proxy((LOOPBACK, behind.port), port=behind.proxy_port))
+            kafka = _opened(closing, background, Proxy((LOOPBACK, behind.port), port=behind.proxy_port, tls=tls))
         bootstrap = servers.kafka if kafka is None else f"{LOOPBACK}:{kafka.port}"
-        content = _settings(name, bootstrap, f"http://{LOOPBACK}:{elasticsearch.port}")
+        content = _settings(name, bootstrap, f"{'https' if tls else 'http'}://{LOOPBACK}:{elasticsearch.port}")
         for group, values in settings.items():
             content[group] = {**content.get(group, {}), **values}
         producer = background.run(_prepared(servers.kafka, name))

@@ -202,15 +202,15 @@ def invalidate_id(stage: Stage, key: str) -> None:
     stage.call("DELETE", "/_security/api_key", {"ids": [decoded_id(key)]})
 
 
-# -- sizes: the secured server takes requests up to 2 MiB only
+# -- sizes: the secured server takes requests of up to 600 KiB
 
 
 def test_requests_that_are_too_large_are_split_and_a_document_that_never_fits_is_put_aside(secured: Stage) -> None:
     secured.worker.start()
     secured.elasticsearch.hold(Way.UP, about=b"/_mget")
-    large = "x" * 700_000
+    large = "x" * 150_000
     secured.send_rows(range(6), content=large)
-    secured.send(Change(6, "never fits", content="x" * 2_500_000, spoilt=True), Change(7, "small"))
+    secured.send(Change(6, "never fits", content="x" * 800_000, spoilt=True), Change(7, "small"))
     time.sleep(2)
     secured.elasticsearch.heal()
     secured.quiesce()

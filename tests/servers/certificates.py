@@ -3,6 +3,7 @@
 import shutil
 import ssl
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,10 @@ class Certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.file, self.key)
         return context
+
+    def fingerprint(self) -> str:
+        """Its SHA-256, as hexadecimal digits."""
+        return sha256(ssl.PEM_cert_to_DER_cert(self.file.read_text())).hexdigest()
 
 
 class Authority:

@@ -60,7 +60,7 @@ def _configure(home: Path, folder: Path, port: int, transport_port: int, *, secu
         "xpack.security.enabled": str(secured).lower(),
         "xpack.security.http.ssl.enabled": "false",
         # As low as a proxy before it may be: to see what a worker does that sends more.
-        **({"http.max_content_length": "2mb"} if secured else {}),
+        **({"http.max_content_length": "600kb"} if secured else {}),
         "xpack.security.transport.ssl.enabled": "false",
         # A developer's disk may be fuller than a node accepts, and indices would become read-only.
         "cluster.routing.allocation.disk.threshold_enabled": "false",
