@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-pytest.register_assert_rewrite("tests.e2e.checks", "tests.e2e.process", "tests.faults.stage")
+pytest.register_assert_rewrite("tests.e2e.checks", "tests.e2e.process", "tests.e2e.scene", "tests.faults.stage")
 
 from tests.e2e.nursery import Nursery  # noqa: E402 - behind the line that makes its assertions speak
 from tests.faults.stage import Background, Stage, stage  # noqa: E402

@@ -1,7 +1,7 @@
 """A model without weights, for workers in which the embedder is not the point, and for those in which it breaks.
 
 The rest of the embedder is the real one: its thread, its checks, what it makes of a failure. What is to go wrong stands
-in a file, read anew at every call; a text that holds `POISON` breaks the model whenever it is alone with it or not.
+in a file, read anew at every call; a text that holds `POISON` breaks the model, whatever else is in the call.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ def vector(text: str) -> Vectors:
 
 def install(folder: str) -> None:
     """Let the worker of this process load this model; faults are looked for in `folder`."""
-    import worker.app.worker  # noqa: PLC0415 - only in the worker's own process
+    import worker.app.worker as composition  # noqa: PLC0415 - only in the worker's own process
 
     class Installed(FaultyEmbedder):
         @override
@@ -38,7 +38,7 @@ def install(folder: str) -> None:
             super().__init__(settings)
             self.faults = Faults(Path(folder))
 
-    worker.app.worker.SentenceEmbedder = Installed  # type: ignore[misc]
+    composition.SentenceEmbedder = Installed  # type: ignore[attr-defined]
 
 
 class Faults:
@@ -92,4 +92,6 @@ class FaultyEmbedder(SentenceEmbedder):
             case "block", seconds:
                 self.faults.set("")
                 self._loop.call_soon_threadsafe(time.sleep, seconds)
+            case _:
+                pass
         return vectors

@@ -200,6 +200,11 @@ class Stage:
         until(self.worker.is_ready, lambda: self.worker.told("it does not go on"), within_s)
         assert self.total("syncline_halted") == 0
 
+    def end(self) -> None:
+        """Kill all workers."""
+        for worker in self.workers:
+            worker.kill()
+
     def use_elasticsearch_directly(self) -> None:
         """Without the proxy."""
         self.settings["elasticsearch"]["hosts"] = [self.servers.elasticsearch]
@@ -318,7 +323,7 @@ def probe(worker: WorkerProcess, name: str) -> str:
 
 
 @contextmanager
-def stage(  # noqa: PLR0913 - what a stage is made of
+def stage(
     servers: JvmKind,
     background: Background,
     nursery: Nursery,
@@ -352,7 +357,7 @@ def stage(  # noqa: PLR0913 - what a stage is made of
         built = Stage(
             name, servers, background, nursery, folder, content, Index(url, name), elasticsearch, kafka, producer
         )
-        closing.callback(lambda: [worker.kill() for worker in built.workers])
+        closing.callback(built.end)
         built.add_worker()
         _apply(built, url)
         yield built

@@ -3,12 +3,10 @@
 import time
 
 import pytest
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from tests.e2e.process import until
 from tests.faults.conftest import NewStage
-from tests.faults.stage import PARTITIONS, Change, Stage
+from tests.faults.stage import Stage
 from tests.servers.proxy import Proxy
 
 pytestmark = pytest.mark.needs_jvm
@@ -56,3 +54,27 @@ def test_half_open_connections_are_given_up_and_made_anew(new_stage: NewStage) -
     stage.send_rows(range(10), "meanwhile")
     stage.quiesce(120)
     print(f"half open connections were given up within {time.monotonic() - started:.0f} s")  # noqa: T201
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_brokers_away_for_five_minutes(new_stage: NewStage) -> None:
+    """The whole cluster; then it goes on by itself, in the same process."""
+    stage = new_stage()
+    stage.worker.start()
+    stage.send_rows(range(10))
+    stage.settle()
+    pid = stage.worker.pid
+    kafka = stage.servers.process("kafka")
+    kafka.kill()
+    gone = time.monotonic()
+    while time.monotonic() < gone + 300:
+        assert stage.worker.is_live(), "a restart would mend nothing"
+        time.sleep(5)
+    assert not stage.worker.is_ready()
+    kafka.start()
+    back = time.monotonic()
+    stage.send_rows(range(10), "afterwards")
+    stage.quiesce(120)
+    print(f"went on within {time.monotonic() - back:.0f} s")  # noqa: T201
+    assert stage.worker.pid == pid

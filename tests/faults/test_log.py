@@ -1,4 +1,4 @@
-"""What a log may hold and how it may come: garbage, repetitions, any order, keys that change, transactions left open."""
+"""What a log may hold and how it may come: garbage, repetitions, any order, changed keys, transactions left open."""
 
 import contextlib
 import json

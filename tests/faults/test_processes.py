@@ -130,6 +130,8 @@ def test_asked_to_stop_at_any_moment_it_ends_in_time_with_0(new_stage: NewStage,
             stage.model.set("slow", 1.5)
         case "in a bulk request" | "in a rebalance":
             stage.elasticsearch.hold(Way.DOWN, about=BULK)
+        case _:
+            pass
     if moment != "idle":
         stage.send_rows(range(4))
     match moment:
@@ -141,6 +143,8 @@ def test_asked_to_stop_at_any_moment_it_ends_in_time_with_0(new_stage: NewStage,
             held(stage)
             stage.add_worker().launch()
             until(lambda: stage.worker.logged("partitions revoked"), "no rebalance", 10)
+        case _:
+            pass
     stage.worker.signal(signal.SIGTERM)
     time.sleep(0.3)
     stage.elasticsearch.heal()

@@ -105,7 +105,7 @@ class Proxy:
 
         New connections work.
         """
-        self._do(lambda: [setattr(link, "swallowed", True) for link in self._links])
+        self._do(self._swallow)
 
     def answer(self, content: bytes, *, about: bytes = b"") -> None:
         """Answer in the server's place with these bytes, then close; the server hears nothing, until `heal`.
@@ -121,6 +121,10 @@ class Proxy:
     def heal(self) -> None:
         """End every fault; what was held goes on its way."""
         self._do(self._heal)
+
+    def _swallow(self) -> None:
+        for link in self._links:
+            link.swallowed = True
 
     def _refuse(self) -> None:
         self._refuses = True

@@ -148,8 +148,7 @@ async def test_a_cut_on_the_way_up_lets_so_many_bytes_through(bench: Bench, afte
     async with client(bench.proxy) as (reader, writer):
         writer.write(b"one two three")
         with pytest.raises(ConnectionResetError):
-            while await asyncio.wait_for(reader.read(100), 5):
-                pass
+            await asyncio.wait_for(reader.readexactly(100), 5)
     await heard(bench, arrives)
 
 
