@@ -13,7 +13,7 @@ UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm mutation lint format docs requirements wheel clean
+.PHONY: help demo test test-jvm test-slow mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,9 @@ test: $(VENV)/.dev ## run the tests on embedded servers (no Java, no Docker)
 
 test-jvm: $(VENV)/.dev ## run the tests on real PostgreSQL, Debezium, Kafka and Elasticsearch (needs Maven, JDK 21+)
 	$(VENV)/bin/pytest --servers jvm $(ARGS)
+
+test-slow: $(VENV)/.dev ## run the tests that take minutes each, on real servers: Kafka away, a soak of SOAK_MINUTES (30)
+	$(VENV)/bin/pytest --servers jvm --slow -s $(ARGS)
 
 mutation: $(VENV)/.mutation ## change decoding and mapping in 1700 ways, list the changes that no test notices (10 min)
 	$(VENV)/bin/mutmut run $(ARGS)
@@ -46,6 +49,7 @@ docs: $(VENV)/.dev ## write again what is generated: settings schema, configurat
 	$(VENV)/bin/python -m tools.configuration_docs
 	$(VENV)/bin/python -m tools.metrics_docs
 	$(VENV)/bin/python -m tools.bad_inputs_docs
+	$(VENV)/bin/python -m tools.fault_docs
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(UV) build --quiet --wheel --out-dir dist
