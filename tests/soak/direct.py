@@ -1,4 +1,4 @@
-"""A topic that is written to directly, in Debezium's form: where the amount or the order matters, and not the database."""
+"""A topic that is written to directly, in Debezium's form: where the amount or the order matters, not the database."""
 
 import time
 from collections.abc import Mapping

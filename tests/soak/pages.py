@@ -1,6 +1,8 @@
 """All documents of an index of any size, page by page, as they were at one moment."""
 
-from collections.abc import Iterator, Mapping
+import json
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from tests.e2e.index import Document, call
@@ -41,3 +43,12 @@ def every_document(
             after = hits[-1]["sort"]
     finally:
         call("DELETE", f"{url}/_pit", {"id": pit})
+
+
+def call_lines(url: str, lines: Iterable[object]) -> dict[str, Any]:
+    """Post a body of several JSON texts, one a line."""
+    data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/x-ndjson"}, method="POST")
+    with urllib.request.urlopen(request, timeout=30) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer

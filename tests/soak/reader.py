@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.e2e.index import Document, call
-from tests.soak.pages import every_document
+from tests.soak.pages import call_lines, every_document
 from tests.soak.report import Report
 from worker.stages.identity import tenant_alias
 
 _ENOUGH: Final = 10_000
 _DIMENSIONS: Final = 384
+_ALL_EVERY: Final = 5
 _WANTED: Final = ["tenant", "tags", "sync.version", "sync.deleted"]
 
 
@@ -108,18 +109,20 @@ class Reader:
 
     def sample(self) -> None:
         """Read every tenant's view, one by nearness as well, and now and then all there is."""
-        for tenant in self._tenants:
-            self._look(tenant)
-        self._nearest(self._chance.choice(self._tenants))
-        if self.rounds % 5 == 0:
-            for found in every_document(self._url, f"{self._alias}-write", _WANTED):
-                self._check_version(found)
-                self._check_place(found)
+        everything = {"query": {"match_all": {}}, "size": _ENOUGH}
+        chosen = self._chance.choice(self._tenants)
+        found = self._search([*((tenant, everything) for tenant in self._tenants), (chosen, self._near())])
+        for tenant, documents in zip(self._tenants, found, strict=False):
+            self._look(tenant, documents)
+        for document in found[-1]:
+            self._check_tenant(chosen, document)
+        if self.rounds % _ALL_EVERY == 0:
+            for document in every_document(self._url, f"{self._alias}-write", _WANTED):
+                self._check_version(document)
+                self._check_place(document)
         self.rounds += 1
 
-    def _look(self, tenant: str) -> None:
-        query = {"query": {"match_all": {}}, "size": _ENOUGH}
-        documents = self._search(tenant, query)
+    def _look(self, tenant: str, documents: Sequence[Document]) -> None:
         seen = self._seen[tenant]
         now: dict[str, int] = {}
         for found in documents:
@@ -138,20 +141,22 @@ class Reader:
         self.views += 1
         self.documents += len(documents)
 
-    def _nearest(self, tenant: str) -> None:
+    def _near(self) -> dict[str, Any]:
         """Nearness ranks; it must not open a door."""
         vector = [self._chance.uniform(-1, 1) for _ in range(_DIMENSIONS)]
-        near = {"field": "embedding", "query_vector": vector, "k": 10, "num_candidates": 50}
-        for found in self._search(tenant, {"knn": near, "size": 10}):
-            self._check_tenant(tenant, found)
+        return {"knn": {"field": "embedding", "query_vector": vector, "k": 10, "num_candidates": 50}, "size": 10}
 
-    def _search(self, tenant: str, body: Mapping[str, Any]) -> list[Document]:
-        path = f"{self._url}/{tenant_alias(self._alias, tenant)}/_search"
-        answer = call("POST", path, {**body, "version": True, "_source": _WANTED})
-        if answer["_shards"]["failed"]:
-            raise OSError("a shard did not answer")
+    def _search(self, searches: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Document]]:
+        """Search through tenants' aliases, all in one request."""
+        lines: list[object] = []
+        for tenant, body in searches:
+            lines += [{"index": tenant_alias(self._alias, tenant)}, {**body, "version": True, "_source": _WANTED}]
+        answers = call_lines(f"{self._url}/_msearch", lines)["responses"]
+        if any(one.get("error") or one["_shards"]["failed"] for one in answers):
+            raise OSError("not every shard did answer")
         return [
-            Document(hit["_id"], hit["_routing"], hit["_version"], hit["_source"]) for hit in answer["hits"]["hits"]
+            [Document(hit["_id"], hit["_routing"], hit["_version"], hit["_source"]) for hit in one["hits"]["hits"]]
+            for one in answers
         ]
 
     def _check_tenant(self, tenant: str, found: Document) -> None:

@@ -21,7 +21,7 @@ class Report:
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._figures: dict[str, str] = {}
-        self._log = (folder / "log.txt").open("w", buffering=1)
+        self._log = folder / "log.txt"
         self._left_out = 0
 
     @property
@@ -34,7 +34,8 @@ class Report:
         line = f"{self.elapsed:8.1f} s  {what}"
         with self._lock:
             print(line, flush=True)  # noqa: T201
-            self._log.write(f"{line}\n")
+            with self._log.open("a") as log:
+                log.write(f"{line}\n")
 
     def violation(self, what: str) -> None:
         """Say what must not be: the proof has failed, and goes on to show what else."""
@@ -63,7 +64,6 @@ class Report:
             text = self._text()
             (self.folder / "report.md").write_text(text)
             print(text, flush=True)  # noqa: T201
-            self._log.close()
 
     @property
     def exit_code(self) -> int:

@@ -71,6 +71,7 @@ def soak(built: Scene, servers: Servers, report: Report, seed: int, given: argpa
         closing.callback(fleet.kill_all)
         for number in range(WORKERS):
             fleet.start(number)
+        fleet.settle(given.settle_within)
         reader = Reader(built.index.url, built.index.alias, TENANTS, report, seed)
         faults = Faults(built, fleet, workload, report, seed)
         with fleet.watched(), reader.running():
