@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -47,7 +48,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--large", type=int, default=LARGE_ROWS, help="rows of 5 MB")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--limit", type=float, default=240, help="minutes after which it has failed")
+    parser.add_argument("--limit", type=float, default=720, help="minutes after which it has failed")
     given = parser.parse_args()
     seed = a_seed(given.seed)
     report = Report(f"Backlog of {given.events:,} changes, seed {seed}", report_folder("backlog", seed))
@@ -131,7 +132,7 @@ class Watch:
             self.samples += 1
             try:
                 self._look()
-            except (OSError, AssertionError):
+            except (OSError, HTTPException, AssertionError):
                 continue
 
     def _look(self) -> None:
@@ -215,8 +216,9 @@ def backlog(
         report.log(f"{first:,} changes at full speed: {at_full_speed:.0f} a second; slowing Elasticsearch down")
         with slowed.running():
             begin, done = time.monotonic(), watch.resolved
+            # A daemon: if this is ended early, it must not wait for a Kafka that is gone.
             writing = threading.Thread(
-                target=lambda: asyncio.run(write(bootstrap, built.topic, events)), name="producer"
+                target=lambda: asyncio.run(write(bootstrap, built.topic, events)), name="producer", daemon=True
             )
             writing.start()
             writing.join()
@@ -253,7 +255,10 @@ def wait_for_end(fleet: Fleet, watch: Watch, report: Report, limit_s: float) -> 
             raise AssertionError(f"{fleet.lag(ends):,} records are left after {limit_s / 60:g} minutes")
         if report.elapsed - told_at > 60:
             told_at = report.elapsed
-            report.log(f"  {fleet.lag(ends):,} to do; {watch.highest_kb / 1024:.0f} MB at most")
+            report.log(
+                f"  {watch.resolved:,.0f} resolved, {fleet.lag(ends):,} not committed; "
+                f"{watch.highest_kb / 1024:.0f} MB at most, longest pause {watch.longest_pause_s:.0f} s"
+            )
         time.sleep(1)
 
 

@@ -25,7 +25,7 @@ def compare(scene: Scene, report: Report) -> int:
         records += count
         for (tenant, id_), row in scene.rows(table).items():
             key = (tenant, id_) if keyed_by_tenant(table) else (id_,)
-            wanted[f"{tenant}/{table.name}/{id_}"] = row, versions[key]
+            wanted[f"{tenant}/{table.source_name}/{id_}"] = row, versions[key]
     rows, tombstones = 0, 0
     seen: set[str] = set()
     for found in every_document(scene.index.url, f"{scene.name}-v000001", _WHOLE, page=500):

@@ -7,13 +7,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import Final
 
 from tests.e2e.index import call
 from tests.e2e.process import until
 from tests.e2e.scene import Scene
 from tests.servers.processes import Server
-from tests.soak.fleet import Fleet
+from tests.soak.fleet import READY_WITHIN_S, Fleet
 from tests.soak.report import Report
 from tests.soak.workload import Workload
 
@@ -88,7 +89,7 @@ class Faults:
         wanted = [{"_id": id_, "routing": routing, "_source": "tags"} for id_, routing in places]
         try:
             answer = call("POST", f"{self._scene.index.url}/{self._scene.index.alias}-write/_mget", {"docs": wanted})
-        except OSError:
+        except (OSError, HTTPException):
             return False
         return all(one.get("found") and int(one["_source"]["tags"][1]) >= revision for one in answer["docs"])
 
@@ -105,7 +106,7 @@ class Faults:
         for number in chosen:
             self._fleet.start(number, wait=False)
         for number in chosen:
-            self._fleet.workers[number].wait_ready()
+            self._fleet.workers[number].wait_ready(READY_WITHIN_S)
 
     def _kill_all(self) -> None:
         self._kill(*range(len(self._fleet.workers)))

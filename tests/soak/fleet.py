@@ -5,11 +5,11 @@ still did between that reading and its death shows in what the group has committ
 """
 
 import threading
-import urllib.error
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from tests.e2e.process import Scrape, WorkerProcess, until
 from tests.servers import processes
 from tests.soak.report import Report
 
+READY_WITHIN_S: Final = 240
 _LOST: Final = "lost_assignment"
 
 
@@ -97,7 +98,7 @@ class Fleet:
         self.lives.append(life)
         self._current[number] = life
         if wait:
-            self.workers[number].wait_ready()
+            self.workers[number].wait_ready(READY_WITHIN_S)
 
     def about_to_end(self, number: int, how: str) -> "Ending":
         """Read its counters for the last time; from here on its end is no surprise."""
@@ -142,7 +143,7 @@ class Fleet:
     def _look(self, number: int, life: Life) -> None:
         try:
             scrape = self.workers[number].scrape()
-        except (OSError, urllib.error.URLError, AssertionError):
+        except (OSError, HTTPException, AssertionError):
             return  # starting, frozen, or dead, which the caller finds out
         life.saw(scrape)
         if life.resolved > life.consumed:

@@ -7,10 +7,10 @@ itself, in its tags, whose row it is and of which revision, so a wrong routing o
 
 import random
 import threading
-import urllib.error
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any, Final
 
 from tests.e2e.index import Document, call
@@ -101,7 +101,7 @@ class Reader:
         while not self._stopping.wait(every_s):
             try:
                 self.sample()
-            except (OSError, urllib.error.HTTPError):
+            except (OSError, HTTPException):
                 self.unanswered += 1
             except BaseException as error:
                 self._report.violation(f"the reader has ended: {error!r}")

@@ -158,7 +158,7 @@ def picture(built: Scene) -> dict[str, dict[str, int]]:
     rows: dict[str, dict[str, int]] = {tenant: {} for tenant in TENANTS}
     for table in built.tables:
         for (tenant, id_), row in built.rows(table).items():
-            rows[tenant][f"{tenant}/{table.name}/{id_}"] = int(row["tags"][1])
+            rows[tenant][f"{tenant}/{table.source_name}/{id_}"] = int(row["tags"][1])
     return rows
 
 

@@ -82,7 +82,9 @@ class Workload:
                     f"UPDATE {table.name} SET title = %s, tags = ARRAY[tenant, %s] WHERE id = ANY(%s)",
                     (f"probe {revision}", str(revision), list(_PROBES)),
                 )
-        return revision, [(f"{TENANTS[0]}/{table.name}/{id_}", TENANTS[0]) for table in self._tables for id_ in _PROBES]
+        return revision, [
+            (f"{TENANTS[0]}/{table.source_name}/{id_}", TENANTS[0]) for table in self._tables for id_ in _PROBES
+        ]
 
     @contextmanager
     def running(self) -> Iterator[None]:
