@@ -19,9 +19,9 @@ def reader(report: Report, only: Mapping[str, Mapping[str, int]] | None = None) 
     return Reader("http://nowhere", "articles", ["acme", "globex"], report, 1, only)
 
 
-def shown(revision: int, version: int | None = None, tenant: str = "acme", **other: str) -> Document:
-    """A document that is in order, but for what `other` says."""
-    named = {"routing": tenant, "field": tenant, "tag": tenant, **other}
+def shown(revision: int, version: int | None = None, tenant: str = "acme", wrong: str = "") -> Document:
+    """A document that is in order, but for what is `wrong`: it names another tenant."""
+    named = {name: "globex" if name == wrong else tenant for name in ("routing", "field", "tag")}
     body = {"tenant": named["field"], "tags": [named["tag"], str(revision)], "sync": {}}
     return Document(f"{tenant}/rows/1", named["routing"], revision if version is None else version, body)
 
@@ -37,7 +37,7 @@ def test_what_is_in_order_is_no_violation(report: Report) -> None:
 
 @pytest.mark.parametrize("wrong", ["routing", "field", "tag"])
 def test_another_tenants_row_is_seen(report: Report, wrong: str) -> None:
-    reader(report)._look("acme", [shown(1, **{wrong: "globex"})])
+    reader(report)._look("acme", [shown(1, wrong=wrong)])
     assert len(report.violations) == 1
     assert "acme sees acme/rows/1" in report.violations[0]
 
