@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -191,7 +191,7 @@ def scene(
     """
     name = f"{re.sub(r'[^a-z0-9]', '', folder.name.lower())[:20]}{uuid4().hex[:6]}"
     folder.mkdir(parents=True, exist_ok=True)
-    named = [Table(f"{table.name}_{name}", full=table.full) for table in tables]
+    named = [replace(table, name=f"{table.name}_{name}") for table in tables]
     (port,) = processes.free_ports(1)
     url: str = getattr(servers, ELASTICSEARCH)
     content: dict[str, Any] = {
