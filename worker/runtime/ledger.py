@@ -89,6 +89,10 @@ class Ledger:
         self.last_progress = self._clock.monotonic()
         self._metrics.last_progress.set(self._clock.wall_ms() / 1000)
 
+    def progressed(self) -> None:
+        """Note that work on a record goes on which takes long by nature, though none is resolved."""
+        self.last_progress = self._clock.monotonic()
+
     def commits(self) -> dict[TopicPartition, Commit]:
         """What has become committable since the last commit."""
         commits = {}

@@ -19,6 +19,7 @@ from worker.runtime.retrying import Retrying
 from worker.runtime.sources import SourceReaders
 from worker.stages.locate import must_be_located, with_located
 from worker.stages.planning import NeedsVector, Plan, Ready, plan
+from worker.stages.truncate import marker
 
 REMEMBERED_ROWS: Final = 20_000
 """Rows whose places are kept in memory, some 10 MB of it."""
@@ -122,5 +123,6 @@ class Lookup:
     def _remember(self, plans: Sequence[tuple[Unit, Plan]]) -> None:
         for unit, decision in plans:
             change = unit.change
-            if change.graves and change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector)):
+            may_be_located = change.graves - {marker(change.source)}
+            if may_be_located and change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector)):
                 self._recent.note(change.key, change.place)
