@@ -122,7 +122,7 @@ class SourceSettings(Group):
         """A truncate empties one table, and with `delete_all` all of the source: the two must be the same."""
         if self.truncate is TruncatePolicy.REJECT:
             return
-        if len(self.topics) != 1 or self.table is None:
+        if len(set(self.topics)) != 1 or self.table is None:
             raise ValueError(
                 "truncate: delete_all deletes every document of this source, so all of them must come from one table: "
                 "give one topic, and the table's name as table; or make a source of each table"
