@@ -54,7 +54,7 @@ class Table:
 
     def source(self, prefix: str) -> dict[str, Any]:
         return {
-            "name": self.name,
+            "name": self.source_name,
             "topics": [self.topic(prefix)],
             "replica_identity": "full" if self.full else "default",
             "document_id": "tenant_scoped",
@@ -64,6 +64,11 @@ class Table:
             "embed": ["title", "content"],
             **({"truncate": "delete_all", "table": f"public.{self.name}"} if self.truncates else {}),
         }
+
+    @property
+    def source_name(self) -> str:
+        """`articles`, of table `articles_changes0ab9911`: every scene has an index of its own."""
+        return self.name.partition("_")[0]
 
     def topic(self, prefix: str) -> str:
         return f"{prefix}.public.{self.name}"

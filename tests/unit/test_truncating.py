@@ -13,6 +13,7 @@ from tests.fakes.world import RULES, TOPIC, Gate, World
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.records import Place, TopicPartition
 from worker.settings import BatchSettings, DeliverySettings
+from worker.settings.worker import Deletes
 from worker.stages.rules import Locate, TruncatePolicy
 from worker.stages.truncate import marker
 
@@ -262,6 +263,18 @@ async def test_several_truncates_of_a_table_are_swept_for_once() -> None:
     assert versions(world)[MARKER] == 300
     assert world.verdicts.total() == 7
     assert world.verdicts["deleted"] <= 2, "one that came alone, perhaps, and one for the others"
+
+
+async def test_where_deletes_are_real_the_marker_stays_and_keeps_older_changes_out() -> None:
+    world = new_world(delivery=DeliverySettings(deletes=Deletes.HARD))
+    fill(world, 5)
+    truncate(world, 100)
+    async with world.running():
+        await world.settle()
+        assert world.index.documents.keys() == {MARKER}
+        world.upsert(1, "late", 50)
+        await world.settle()
+    assert world.titles == {}
 
 
 async def test_a_replay_writes_nothing() -> None:

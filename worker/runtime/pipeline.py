@@ -36,8 +36,10 @@ from worker.runtime.sources import SourceReaders
 from worker.runtime.truncating import Sweeper, Truncating
 from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
+from worker.settings.worker import Deletes
 from worker.stages.breaker import NEVER, BreakerRule
 from worker.stages.bulk import split
+from worker.stages.documents import hard
 from worker.stages.planning import NeedsVector, Ready, Superseded, with_vector
 
 _log = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ class Pipeline:
             self._clock,
             self._intake.is_in_flight,
         )
-        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, metrics, self._clock)
+        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, readers, metrics, self._clock)
         # Without a dead-letter topic already the first rejection halts.
         rule = NEVER if ports.dead_letters is None else _breaker_rule(delivery)
         self._rejecting = Rejecting(self._finishing, self._intake, self.ledger, self.retrying, rule)
@@ -93,9 +95,7 @@ class Pipeline:
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
         self._sender = Sender(ports.sink, self.retrying, metrics, self._clock, batch.bulk_concurrency)
-        sweeper = Sweeper(
-            ports.locator, self._deliver, self.retrying, self._intake, self._clock, delivery.drain_timeout
-        )
+        sweeper = Sweeper(ports.locator, self._deliver, self.retrying, self._intake, self._clock, delivery)
         self._truncating = Truncating(sweeper, self.ledger, self._rejecting, metrics, self._clock)
         self._to_embed: BatchQueue[tuple[Unit, NeedsVector]] = BatchQueue(
             max_bytes=int(batch.bulk_bytes),
@@ -113,6 +113,11 @@ class Pipeline:
     def embedder(self) -> Embedder:
         """The embedder in use, so that a search beside the worker need not load a second model."""
         return self._ports.embedder
+
+    @property
+    def store(self) -> DocumentStore:
+        """Where the pipeline looks up what is stored."""
+        return self._ports.store
 
     def stop(self) -> None:
         """Ask `run` to drain and return."""
@@ -175,7 +180,7 @@ class Pipeline:
         if isinstance(outcome, Skip):
             self._finishing.skip(record.position, outcome.reason)
         elif isinstance(outcome, Rejection):
-            self._rejecting.record(record, outcome, "decode", reader.rules.name)
+            self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
         elif isinstance(outcome, Truncate):
             self._truncating.add(record, outcome, reader.rules.name)
         else:
@@ -211,7 +216,8 @@ class Pipeline:
                 await self._pass_on(unit, decision)
 
     async def _pass_on(self, unit: Unit, ready: Ready) -> None:
-        await self._to_send.put(Work(unit, ready.writes), sum(len(write.body) for write in ready.writes))
+        writes = ready.writes if self._delivery.deletes is Deletes.TOMBSTONE else tuple(map(hard, ready.writes))
+        await self._to_send.put(Work(unit, writes), sum(len(write.body) for write in writes))
 
     async def _embed(self) -> None:
         while True:

@@ -11,7 +11,7 @@ it after a crash or a rebalance begins again, with what is left.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -26,6 +26,9 @@ from worker.runtime.ledger import Ledger
 from worker.runtime.rejecting import Rejecting
 from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Work
+from worker.settings import DeliverySettings
+from worker.settings.worker import Deletes
+from worker.stages import documents
 from worker.stages.documents import tombstone
 from worker.stages.truncate import deletions, marking
 
@@ -62,19 +65,28 @@ class Sweeper:
     """Makes tombstones of all documents of a source that are older than its truncate, a page at a time."""
 
     def __init__(
-        self, locator: Locator, deliver: Deliver, retrying: Retrying, intake: Intake, clock: Clock, grace: float
+        self,
+        locator: Locator,
+        deliver: Deliver,
+        retrying: Retrying,
+        intake: Intake,
+        clock: Clock,
+        delivery: DeliverySettings,
     ) -> None:
-        """`deliver` gives every write its verdict. `grace` is in seconds: what other workers get to end their work."""
+        """`deliver` gives every write its verdict."""
         self._locator = locator
         self._deliver = deliver
         self._retrying = retrying
         self._intake = intake
         self._clock = clock
-        self._grace = grace
+        # As long as every worker has to end what it has in flight when it loses its partitions.
+        self._grace = delivery.drain_timeout
+        self._hard = delivery.deletes is Deletes.HARD
 
     async def sweep(self, one: Truncation, progress: Progress) -> None:
         """Return when nothing older is left, and nothing that could still be written."""
-        await self._delete([marking(one.record, one.truncate, one.source)])
+        # The marker is a tombstone even where deletes are real: one a source, and all that keeps older changes out.
+        await self._delete([marking(one.record, one.truncate, one.source)], hard=False)
         await self._intake.passed()
         await self._all(one, progress)
         await self._others_end(progress)
@@ -94,16 +106,20 @@ class Sweeper:
             ask = partial(self._locator.of_source, one.source, one.truncate.version, after)
             page = await self._retrying.call("locate", ask)
             progress(0)
-            count = await self._delete(deletions(one.record, one.truncate, one.source, page.documents))
+            count = await self._delete(deletions(one.record, one.truncate, one.source, page.documents), hard=self._hard)
             progress(count)
             deleted += count
             if page.after is None:
                 return deleted
             after = page.after
 
-    async def _delete(self, changes: Iterable[Change]) -> int:
+    async def _delete(self, changes: Sequence[Change], *, hard: bool) -> int:
         now_ms = self._clock.wall_ms()
-        works = [Work(Unit(change), (tombstone(change, change.place, now_ms),)) for change in changes]
+        writes = [tombstone(change, change.place, now_ms) for change in changes]
+        works = [
+            Work(Unit(change), (documents.hard(write) if hard else write,))
+            for change, write in zip(changes, writes, strict=True)
+        ]
         if works:
             await self._deliver(works)
         for work in works:
@@ -173,11 +189,11 @@ class Truncating:
             _tell("gave up deleting the documents of a truncated table: its partition is another worker's", newest)
             return
         except _RefusedError as refused:
-            self._rejecting.record(newest.record, refused.rejection, "bulk", newest.source)
+            self._rejecting.record(newest.record, refused.rejection, "bulk", newest.source, newest.truncate.version)
         else:
             self._ledger.resolve(newest.record.position, Verdict.DELETED)
             seconds = round(self._clock.monotonic() - started, 1)
-            _tell("documents of a truncated table deleted", newest, documents=deleted, seconds=seconds)
+            _tell("documents of a truncated table deleted", newest, count=deleted, seconds=seconds)
         for one in held:
             if one is not newest:
                 self._ledger.resolve(one.record.position, Verdict.SUPERSEDED)
