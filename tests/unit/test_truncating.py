@@ -85,8 +85,25 @@ async def test_an_older_change_is_superseded_on_whatever_partition_and_worker_it
     later.upsert(4, "new", 101, partition=1)
     await later.run_to_the_end()
     assert later.titles == {place(row_id=4): "new"}
-    assert later.verdicts == {"superseded": 3, "indexed": 1}
+    assert later.verdicts == {"superseded": 1, "deleted": 2, "indexed": 1}
+    assert versions(later) == dict.fromkeys([MARKER, place(), place("globex", 2), place(row_id=3)], 100)
     assert "never seen" not in later.embedder.texts
+
+
+async def test_a_worker_that_froze_before_its_write_cannot_bring_a_row_back() -> None:
+    """It looked up before the truncate, and wakes up when another worker has read all that it had in hand."""
+    frozen = new_world()
+    frozen.upsert(1, "old", 10)
+    await frozen.run_to_the_end()
+    (item,) = frozen.index.requests[-1]
+    world = new_world()
+    truncate(world, 100)
+    await world.run_to_the_end()
+    world.upsert(1, "old", 10)
+    await new_world(like=world).run_to_the_end()
+    (answer,) = await world.index.bulk(item, 1)
+    assert answer.status == 409
+    assert world.titles == {}
 
 
 async def test_documents_of_other_sources_stay() -> None:

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from worker.records import Change, Operation, Place, Record, RowPlace, Truncate
+from worker.stages.documents import tombstone
+from worker.stages.ordering import is_refused
+from worker.stages.planning import Plan, Ready, StoredDocuments
 
 
 def marker(source: str) -> Place:
@@ -23,6 +26,24 @@ def marker(source: str) -> Place:
 def guarded(change: Change) -> Change:
     """Return the change as one that gives way to a newer truncate of its source."""
     return replace(change, graves=change.graves | {marker(change.source)})
+
+
+def kept_out(change: Change, decision: Plan, stored: StoredDocuments, now_ms: int) -> Plan:
+    """Return the plan of a change; one that the truncate hides leaves the truncate's tombstone at its place.
+
+    Another worker may have looked there before the truncate, and freeze before it writes: only what is stored at the
+    place itself stops that write. So the index ends the same whether a row came before its truncate or after it.
+    """
+    where = marker(change.source)
+    if where not in change.graves or change.operation is Operation.DELETE:
+        return decision
+    truncated, there = stored[where], stored[change.place]
+    if truncated is None or not is_refused(change, truncated.version):
+        return decision
+    if there is not None and is_refused(change, there.version):
+        return decision
+    gone = tombstone(replace(change, version=truncated.version, positioned=True), change.place, now_ms)
+    return Ready((*decision.writes, gone) if isinstance(decision, Ready) else (gone,))
 
 
 def marking(record: Record, truncate: Truncate, source: str) -> Change:
