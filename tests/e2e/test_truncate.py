@@ -58,7 +58,7 @@ def check(scene: Scene) -> None:
     for table in scene.tables[:2]:
         events = kafka_log.events(scene.servers.kafka, table.topic(scene.name))
         (position,) = (one.value["source"]["lsn"] for one in events if one.value and one.value["op"] == "t")
-        assert stored[marker(table.name)].version == position
+        assert stored[marker(table.source_name)].version == position
         gone = {place(table, TENANTS[id_ % 3], id_) for id_ in range(3, ROWS + 1)}
         assert {stored[where].version for where in gone} == {position}
 
@@ -69,7 +69,7 @@ def test_a_truncate_of_two_tables_empties_both_and_nothing_else(filled: Scene) -
     check(filled)
     scrape = filled.worker.scrape()
     for table in filled.tables[:2]:
-        assert scrape.total("syncline_truncated_documents_total", source=table.name) >= ROWS - 2
+        assert scrape.total("syncline_truncated_documents_total", source=table.source_name) >= ROWS - 2
 
 
 def test_a_worker_that_is_killed_in_the_middle_leaves_nothing(filled: Scene) -> None:
