@@ -129,7 +129,14 @@ class Rejection:
     place: "Place | None" = field(default=None, compare=False)
 
 
-Decoded = RowChange | Skip | Rejection
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """A table was emptied: every row of it whose last change has a version below this one is gone."""
+
+    version: int
+
+
+Decoded = RowChange | Truncate | Skip | Rejection
 
 
 class Place(NamedTuple):
@@ -137,6 +144,13 @@ class Place(NamedTuple):
 
     document_id: str
     tenant: str
+
+
+class RowPlace(NamedTuple):
+    """A document of a row: the row's source key, and where the document lives."""
+
+    key: str
+    place: Place
 
 
 @dataclass(slots=True)

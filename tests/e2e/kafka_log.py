@@ -85,4 +85,4 @@ async def _partitions(bootstrap: str, topics: list[str]) -> list[TopicPartition]
 
 def _event(message: Any) -> Event:  # noqa: ANN401 - aiokafka publishes no types
     value = None if message.value is None else json.loads(message.value)
-    return Event(message.partition, message.offset, json.loads(message.key), value)
+    return Event(message.partition, message.offset, {} if message.key is None else json.loads(message.key), value)

@@ -37,10 +37,14 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`full`: keyed by `id` alone, the tenant a plain column, REPLICA IDENTITY FULL. Else keyed by tenant and id."""
+    """`full`: keyed by `id` alone, the tenant a plain column, REPLICA IDENTITY FULL. Else keyed by tenant and id.
+
+    `truncates`: its source obeys truncates, and the connector must pass them on.
+    """
 
     name: str
     full: bool = False
+    truncates: bool = False
 
     def create(self, database: psycopg.Connection) -> None:
         key = "id" if self.full else "tenant, id"
@@ -58,6 +62,7 @@ class Table:
             "tenant": "tenant",
             "fields": {field: field for field in FIELDS},
             "embed": ["title", "content"],
+            **({"truncate": "delete_all", "table": f"public.{self.name}"} if self.truncates else {}),
         }
 
     @property
@@ -111,7 +116,10 @@ class Scene:
     def connect(self, *, partitions: int = 3) -> None:
         """Start the connector; the tables' snapshots are in Kafka when this returns."""
         tables = [f"public.{name}" for name in (*(table.name for table in self.tables), self._marks)]
-        self.servers.connect.add(PostgresConnector(prefix=self.name, tables=tables, partitions=partitions))
+        # Debezium's default leaves truncates out.
+        options = {"skipped.operations": "none"} if any(table.truncates for table in self.tables) else {}
+        connector = PostgresConnector(prefix=self.name, tables=tables, partitions=partitions, options=options)
+        self.servers.connect.add(connector)
         self.flush()
 
     def flush(self, within_s: float = 60) -> None:

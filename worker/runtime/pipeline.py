@@ -16,7 +16,7 @@ from functools import partial
 from worker.errors import Halt
 from worker.metrics import Metrics
 from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source
-from worker.records import Record, Rejection, Skip, Unit, Verdict
+from worker.records import Record, Rejection, Skip, Truncate, Unit, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
 from worker.runtime.committer import Committer
@@ -34,6 +34,7 @@ from worker.runtime.rejoining import Rejoining
 from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
+from worker.runtime.truncating import Sweeper, Truncating
 from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
 from worker.settings.worker import Deletes
@@ -96,6 +97,8 @@ class Pipeline:
         self.retrying.halting.on_change = self._flow.adjust
         self._embedding = Embedding(ports.embedder, metrics, self._clock)
         self._sender = Sender(ports.sink, self.retrying, metrics, self._clock, batch.bulk_concurrency)
+        sweeper = Sweeper(ports.locator, self._deliver, self.retrying, self._intake, self._clock, delivery)
+        self._truncating = Truncating(sweeper, self.ledger, self._rejecting, metrics, self._clock)
         self._to_embed: BatchQueue[tuple[Unit, NeedsVector]] = BatchQueue(
             max_bytes=int(batch.bulk_bytes),
             max_items=4 * batch.embed_texts,
@@ -141,6 +144,7 @@ class Pipeline:
                         for number in range(self._batch.bulk_concurrency)
                     ),
                     group.create_task(self._rejecting.run(), name="reject"),
+                    group.create_task(self._truncating.run(), name="truncate"),
                     group.create_task(self._committer.run(), name="commit"),
                     group.create_task(monitor.run(), name="monitor"),
                     group.create_task(self.watchdog.run(), name="watchdog"),
@@ -179,6 +183,8 @@ class Pipeline:
             self._finishing.skip(record.position, outcome.reason)
         elif isinstance(outcome, Rejection):
             self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
+        elif isinstance(outcome, Truncate):
+            self._truncating.add(record, outcome, reader.rules.name)
         else:
             if outcome.nulled:
                 self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
@@ -232,12 +238,15 @@ class Pipeline:
     async def _send(self) -> None:
         while True:
             works = await self._to_send.take(int(self._batch.bulk_bytes), self._batch.bulk_documents)
-            items: list[Item] = [item for work in works for item in items_of(work, self._ports.sink.target)]
-            for part in self._parts(items):
-                await self._sender.send(part)
+            await self._deliver(works)
             for work in works:
                 self._end(work)
             self._flow.adjust()
+
+    async def _deliver(self, works: Sequence[Work]) -> None:
+        items: list[Item] = [item for work in works for item in items_of(work, self._ports.sink.target)]
+        for part in self._parts(items):
+            await self._sender.send(part)
 
     def _parts(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         """A row may bring several writes, so what was taken within the budgets may be more than one request."""
