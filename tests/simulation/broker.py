@@ -174,6 +174,8 @@ class Client(Source):
         self.commit_faults: deque[CommitFault] = deque()
         self.cut = False
         """True once the process is dead: nothing gets through any more."""
+        self.lost_as_owner = False
+        """Whether the log has lost records that this client, as their owner, had not read."""
         self._broker = broker
         self._topic = topic
         self._start_from = start_from
@@ -246,6 +248,7 @@ class Client(Source):
         return self._lost(partition, commit.offset), ""
 
     def _lost(self, partition: TopicPartition, offset: int) -> int:
+        self.lost_as_owner |= self._broker.is_member(self) and self._generation == self._broker.generation
         if self._on_lost is OffsetPolicy.FAIL:
             raise Halt(HaltReason.OFFSETS_LOST, f"offset {offset} of {partition} is lost: see kafka.on_lost_offsets")
         held = self._broker.partitions[partition]

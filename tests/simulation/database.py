@@ -105,68 +105,67 @@ class Database:
 
     # Statements. `txn` numbers an open transaction; None commits at once.
 
-    def upsert(self, row_id: int, tenant: object, title: str | None, *, touch: bool = False, txn: int | None) -> str:
-        """Insert the row, or update it: with `touch` nothing but its `url`, else its content and perhaps its title."""
+    def upsert(
+        self, row_id: int, tenant: object, title: str | None, *, content: bool = True, txn: int | None
+    ) -> None:
+        """Insert the row, or update it: its `url` always, its title where one is given, its content if asked for."""
         key = self._key(row_id, tenant)
         held = self._rows.get(key)
         if self._locked(key, txn):
-            return ""
+            return
         serial = self._next_serial()
         if held is None:
             row = Row(row_id, tenant, title or "", f"c{serial}", serial)
             self._change("c", key, None, row, txn)
-            return "insert"
-        row = replace(held, serial=serial)
-        if not touch:
-            row = replace(row, content=f"c{serial}", title=held.title if title is None else title)
+            return
+        row = replace(held, serial=serial, title=held.title if title is None else title)
+        if content:
+            row = replace(row, content=f"c{serial}")
         self._change("u", key, held, row, txn)
-        return "update"
 
-    def move(self, row_id: int, tenant: object, to: object, *, txn: int | None) -> str:
+    def move(self, row_id: int, tenant: object, to: object, *, txn: int | None) -> None:
         """Give the row to another tenant."""
         return self._rekey(row_id, tenant, row_id, to, txn)
 
-    def rekey(self, row_id: int, tenant: object, to: int, *, txn: int | None) -> str:
+    def rekey(self, row_id: int, tenant: object, to: int, *, txn: int | None) -> None:
         """Change the row's primary key."""
         held = self._rows.get(self._key(row_id, tenant))
-        return "" if held is None else self._rekey(row_id, tenant, to, held.tenant, txn)
+        if held is not None:
+            self._rekey(row_id, tenant, to, held.tenant, txn)
 
-    def _rekey(self, row_id: int, tenant: object, new_id: int, new_tenant: object, txn: int | None) -> str:
+    def _rekey(self, row_id: int, tenant: object, new_id: int, new_tenant: object, txn: int | None) -> None:
         key, new_key = self._key(row_id, tenant), self._key(new_id, new_tenant)
         held = self._rows.get(key)
         if held is None or self._locked(key, txn) or self._locked(new_key, txn):
-            return ""
+            return
         row = replace(held, id=new_id, tenant=new_tenant, serial=self._next_serial())
         if key == new_key:
             if held.tenant == new_tenant:
-                return ""
+                return
             self._change("u", key, held, row, txn)
-            return "move"
+            return
         if new_key in self._rows:
-            return ""
+            return
         self._change_key(key, held, new_key, row, txn)
-        return "key change"
 
-    def delete(self, row_id: int, tenant: object, *, txn: int | None) -> str:
+    def delete(self, row_id: int, tenant: object, *, txn: int | None) -> None:
         key = self._key(row_id, tenant)
         held = self._rows.get(key)
         if held is None or self._locked(key, txn):
-            return ""
+            return
         self._next_serial()
         self._change("d", key, held, None, txn)
-        return "delete"
 
-    def drift(self, row_id: int, tenant: object) -> str:
+    def drift(self, row_id: int, tenant: object) -> None:
         """Change a row without an event, as where the connector has lost some; a later snapshot mends it."""
         key = self._key(row_id, tenant)
         held = self._rows.get(key)
         if held is None or self._locked(key, None):
-            return ""
+            return
         serial = self._next_serial()
         row = replace(held, content=f"c{serial}", serial=serial)
         self._rows[key] = self._committed[key] = self.states[serial] = row
         self.drifted = True
-        return "drift"
 
     def commit(self, txn: int) -> bool:
         """Commit an open transaction: only now the connector sees it."""

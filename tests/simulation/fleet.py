@@ -69,5 +69,10 @@ class Fleet:
             seconds = asyncio.get_running_loop().time() - max(worker.stopped_at, worker.process.thawed_at)
             if seconds > _STOP_SECONDS:
                 self._found(Violation("I9 drain", f"{worker.name} took {seconds:.0f} s to stop"))
-        elif not (isinstance(cause, Halt) and cause.reason in _HALTS):
+        elif not isinstance(cause, Halt) or not _has_reason(worker, cause):
             self._found(Violation("unexpected", f"{worker.name} has ended by itself: {cause!r}"))
+
+
+def _has_reason(worker: Worker, halt: Halt) -> bool:
+    """Retention deletes only what is committed: nobody but a worker that was thrown out may still want to read it."""
+    return halt.reason in _HALTS or (halt.reason is HaltReason.OFFSETS_LOST and not worker.client.lost_as_owner)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ class Outcome:
     violation: Violation | None = None
     events: list[str] = field(default_factory=list)
     """All that happened, in order."""
+    verdicts: Counter[str] = field(default_factory=Counter)
+    """How the records ended, of all workers together, before the replay."""
+    replay_writes: int = 0
+    """Documents that the replay wrote, be it as they were."""
 
     @property
     def digest(self) -> str:
@@ -74,7 +79,7 @@ class _Performance:
         self._watching = Watching(self._world, self._database)
         self._written_again: list[tuple[Place, Document | None, Document]] = []
         self._fleet = Fleet(self._world, story.surroundings.workers, self.found, self._note)
-        self._watching.contents_known = not any(one.what == "drift" for one in story.steps)
+        self._watching.drifts = any(one.what == "drift" for one in story.steps)
         broker, server = self._world.broker, self._world.server
         broker.on_commit = self._committed
         broker.on_event = self._note
@@ -160,11 +165,11 @@ class _Performance:
     def _statement(self, step: Step) -> None:
         database, row, tenant = self._database, step.row, self._tenants[step.tenant]
         match step.what:
-            case "upsert":
+            case "upsert" | "retitle":
                 title = None if step.title < 0 else TITLES[step.title]
-                database.upsert(row, tenant, title, txn=step.txn)
+                database.upsert(row, tenant, title, content=step.what == "upsert", txn=step.txn)
             case "touch":
-                database.upsert(row, tenant, None, touch=True, txn=step.txn)
+                database.upsert(row, tenant, None, content=False, txn=step.txn)
             case "poison":
                 database.upsert(row, tenant, POISON, txn=step.txn)
             case "move":
@@ -298,6 +303,7 @@ class _Performance:
         resting = list(self._fleet.running)
         await self._fleet_ends()
         invariants.every_record_has_one_verdict(resting, self._fleet.everybody)
+        self.outcome.verdicts = sum((one.verdicts for one in self._fleet.everybody), Counter())
         invariants.dead_letters_are_whole(world)
         invariants.rejected_for_a_reason(world, self._reasons())
 
@@ -308,6 +314,8 @@ class _Performance:
         found = {reason for what, names in named.items() if what in reasons for reason in names}
         if self._story.surroundings.schema.identity is Identity.DEFAULT:
             found.add("tenant_unknown")  # a delete does not tell its tenant
+        if "poison" in reasons and self._story.surroundings.schema.toast:
+            found.add("unchanged_value_lost")  # the value was in what was refused
         return found
 
     async def _fleet_ends(self) -> None:
@@ -331,4 +339,5 @@ class _Performance:
         self._fleet.keep_up()
         await self._until("the replay has not come to its end", self._at_rest)
         await self._fleet_ends()
+        self.outcome.replay_writes = len(self._written_again)
         invariants.replay_changes_nothing(world, texts, shown, refused, self._written_again)

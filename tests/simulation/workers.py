@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -251,18 +252,19 @@ class Worker:
             self._world.broker.expel(self.client, 0)
 
     @property
-    def verdicts(self) -> int:
-        """Records that were counted under a verdict."""
-        return _total(self.metrics, "records")
+    def verdicts(self) -> Counter[str]:
+        """How many records were counted under which verdict."""
+        counted: Counter[str] = Counter()
+        for family in self.metrics.records.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    counted[sample.labels["verdict"]] += int(sample.value)
+        return counted
 
     @property
     def consumed(self) -> int:
-        return _total(self.metrics, "consumed")
-
-
-def _total(metrics: Metrics, name: str) -> int:
-    samples = [sample for family in getattr(metrics, name).collect() for sample in family.samples]
-    return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
+        (family,) = self.metrics.consumed.collect()
+        return int(sum(sample.value for sample in family.samples if sample.name.endswith("_total")))
 
 
 def reader(schema: Schema) -> SourceReader:
