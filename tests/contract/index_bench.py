@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from tests.fakes.elasticsearch import FakeElasticsearch
+from tests.simulation.elasticsearch import Connection, Server
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
@@ -33,6 +34,14 @@ def fake_bench() -> Bench:
     there, nowhere = FakeElasticsearch(dimensions=DIMENSIONS), FakeElasticsearch("missing-write")
     nowhere.alias_exists = False
     return Bench(there, there, nowhere, nowhere)
+
+
+def simulated_bench() -> Bench:
+    """The server of the simulation, five shards as on the real one."""
+    there, nowhere = Server(shards=5, dimensions=DIMENSIONS), Server("missing-write")
+    nowhere.alias_exists = False
+    one, other = Connection(there), Connection(nowhere)
+    return Bench(one, one, other, other)
 
 
 @asynccontextmanager

@@ -12,10 +12,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
+from tests.simulation.drawing import Allowed, draw
 from tests.simulation.many import Failure, in_parallel
 from tests.simulation.perform import perform
 from tests.simulation.shrink import shrink
-from tests.simulation.story import Allowed, Story, draw
+from tests.simulation.story import Story
 
 _MOST_FAILURES: Final = 5
 _SECONDS_BETWEEN_LINES: Final = 10.0

@@ -96,6 +96,8 @@ class Broker:
         if client not in self._members:
             self._members.append(client)
             self._wanted.set()
+        elif not self.rebalancing:
+            self._wanted.set()  # it has given back what nobody had asked for
         self._joined.add(client)
         self._changed.set()
         if self._coordinator is None:
@@ -129,7 +131,8 @@ class Broker:
             self._wanted.clear()
             self.rebalancing = True
             for member in self._members:
-                member.tell_to_give_back()
+                if member not in self._joined:
+                    member.tell_to_give_back()
             await self._until_all_have_joined()
             for late in [one for one in self._members if one not in self._joined]:
                 self.leave(late)

@@ -105,9 +105,7 @@ class Database:
 
     # Statements. `txn` numbers an open transaction; None commits at once.
 
-    def upsert(
-        self, row_id: int, tenant: object, title: str | None, *, content: bool = True, txn: int | None
-    ) -> None:
+    def upsert(self, row_id: int, tenant: object, title: str | None, *, content: bool = True, txn: int | None) -> None:
         """Insert the row, or update it: its `url` always, its title where one is given, its content if asked for."""
         key = self._key(row_id, tenant)
         held = self._rows.get(key)
@@ -228,7 +226,7 @@ class Database:
 
     def folded(self) -> dict[tuple[str, str], Row]:
         """Every committed row, by the id and routing of its document."""
-        return {tuple(self._place(row)): row for row in self._committed.values()}
+        return {self._place(row): row for row in self._committed.values()}
 
     def _place(self, row: Row) -> Place:
         scope = IdScope.GLOBAL if self.schema.global_ids else IdScope.TENANT_SCOPED

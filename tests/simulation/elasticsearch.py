@@ -73,7 +73,13 @@ class Server:
     """The index; it belongs to no process."""
 
     def __init__(
-        self, alias: str = "articles-write", *, shards: int = 1, gc_deletes: float = 60.0, max_bytes: int = 1 << 26
+        self,
+        alias: str = "articles-write",
+        *,
+        shards: int = 1,
+        dimensions: int = 4,
+        gc_deletes: float = 60.0,
+        max_bytes: int = 1 << 26,
     ) -> None:
         self.alias = alias
         self.alias_exists = True
@@ -82,6 +88,7 @@ class Server:
         self.gc_deletes = gc_deletes
         self.max_bytes = max_bytes
         self.writes = 0
+        self._dimensions = dimensions
         self.on_write: list[OnWrite] = []
         self._shards: list[dict[str, Document]] = [{} for _ in range(shards)]
         self._searchable: list[dict[str, Document]] = [{} for _ in range(shards)]
@@ -113,14 +120,15 @@ class Server:
             return ItemResponse(404, "index_not_found_exception", reason)
         if self.blocked:
             return BLOCKED
-        if refusal := _refusal(body):
+        if refusal := _refusal(body, self._dimensions):
             return refusal
         return self._write(action, body)
 
     def delete(self, action: Mapping[str, Any]) -> ItemResponse:
         """Apply one `delete` item."""
         response = self._write(action, None)
-        return response if response.status != 201 else ItemResponse(404)  # noqa: PLR2004 - 201: there was nothing
+        # Created, that is: there was nothing but a version to remember.
+        return response if response.status != 201 else ItemResponse(404)
 
     def _write(self, action: Mapping[str, Any], body: Mapping[str, Any] | None) -> ItemResponse:
         place = Place(action["_id"], action["routing"])
@@ -297,12 +305,12 @@ def _items(body: bytes) -> list[_Item]:
     return items
 
 
-def _refusal(document: Mapping[str, Any]) -> ItemResponse | None:
+def _refusal(document: Mapping[str, Any], dimensions: int) -> ItemResponse | None:
     if unknown := document.keys() - _FIELDS:
         return ItemResponse(400, "strict_dynamic_mapping_exception", f"introduction of {unknown} is not allowed")
     vector = document.get("embedding")
-    if vector is not None and not any(vector):
-        return ItemResponse(400, "document_parsing_exception", "the vector is zero")
+    if vector is not None and (len(vector) != dimensions or not any(vector)):
+        return ItemResponse(400, "document_parsing_exception", "the vector has other dimensions, or is zero")
     if document.get("title") == POISON:
         return ItemResponse(400, "document_parsing_exception", "failed to parse field [title]")
     return None

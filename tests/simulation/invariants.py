@@ -60,7 +60,7 @@ class Watching:
                 if not self._put_aside(partition, place, version, dead_letters):
                     raise Violation(
                         "I2 durable",
-                        f"{who} commits partition {partition.partition} up to {commit.offset}, but the change at offset "
+                        f"{who} commits {commit.offset} of partition {partition.partition}, but the change at offset "
                         f"{offset}, version {version} of {_shown(place)}, is neither stored nor a dead letter",
                     )
             self._checked[partition] = max(self._checked.get(partition, 0), commit.offset)
@@ -92,20 +92,16 @@ class Watching:
                 )
 
     def nothing_goes_back(self, place: Place, before: Document | None, after: Document) -> None:
-        """I4: neither the version of a document ever falls, nor is an older state of a row ever written over a newer."""
+        """I4: neither does a document's version ever fall, nor is an older state of a row written over a newer one."""
         if before is not None and after.version < before.version:
-            raise Violation(
-                "I4 backwards", f"{_shown(place)} falls from version {before.version} to {after.version}"
-            )
+            raise Violation("I4 backwards", f"{_shown(place)} falls from version {before.version} to {after.version}")
         serial = self._serial(after)
         if serial is None or (self.drifts and before is not None and before.version == after.version):
             return
         identity = (self._world.server.shard_of(place.tenant), place.document_id)
         newest = self._serials.get(identity, 0)
         if serial < newest:
-            raise Violation(
-                "I4 backwards", f"{_shown(place)} shows change {serial} of the table after change {newest}"
-            )
+            raise Violation("I4 backwards", f"{_shown(place)} shows change {serial} of the table after change {newest}")
         self._serials[identity] = serial
 
     def _serial(self, document: Document) -> int | None:
@@ -145,11 +141,9 @@ class Watching:
     def memory_is_bounded(self, worker: Worker) -> None:
         """I9: what is in flight stays below the mark, but for what one fetch brings."""
         surroundings = self._world.surroundings
-        most = (surroundings.in_flight_records + surroundings.fetch_max_records * surroundings.schema.partitions + 1)
+        most = surroundings.in_flight_records + surroundings.fetch_max_records * surroundings.schema.partitions + 1
         if worker.pipeline.ledger.bytes_in_flight > most * RECORD_COST:
-            raise Violation(
-                "I9 memory", f"{worker.name} has {worker.pipeline.ledger.bytes_in_flight} bytes in flight"
-            )
+            raise Violation("I9 memory", f"{worker.name} has {worker.pipeline.ledger.bytes_in_flight} bytes in flight")
 
 
 def readers_see_their_own(world: World, tenants: Iterable[str]) -> None:

@@ -122,9 +122,15 @@ class _Stepped(Coroutine[Any, Any, Any]):
 class _Task(asyncio.Task[Any]):
     """A task whose place in a set does not depend on its address in memory: a TaskGroup cancels in set order."""
 
-    def __init__(self, coroutine: Any, *, number: int, **options: Any) -> None:
-        self._number = number
-        super().__init__(coroutine, **options)
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        number: int,
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._number = number  # first: the base class puts the task into a set
+        super().__init__(coroutine, loop=loop, context=context)
 
     @override
     def __hash__(self) -> int:
@@ -171,12 +177,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> _Task:
         process = CURRENT.get(None) if context is None else context.get(CURRENT)
         if process is None:
-            return _Task(coroutine, number=next(self._numbers), loop=loop, context=context)
-        task = _Task(_Stepped(coroutine, process), number=next(self._numbers), loop=loop, context=context)
+            return _Task(coroutine, next(self._numbers), loop, context)
+        task = _Task(_Stepped(coroutine, process), next(self._numbers), loop, context)
         process.add(task)
         return task
 
-    def _process_events(self, event_list: Any) -> None:
+    def _process_events(self, _events: list[object]) -> None:
         return
 
     def _write_to_self(self) -> None:

@@ -4,8 +4,8 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from tests.simulation.drawing import NOTHING_MORE, Allowed, draw
 from tests.simulation.perform import perform
-from tests.simulation.story import NOTHING_MORE, Allowed, draw
 
 _CHUNK: Final = 25
 

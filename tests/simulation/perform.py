@@ -14,9 +14,9 @@ from tests.simulation import invariants, loop
 from tests.simulation.broker import CommitFault
 from tests.simulation.database import Database, Identity
 from tests.simulation.elasticsearch import POISON, BulkFault, Document
+from tests.simulation.fleet import MOST_WORKERS, Fleet
 from tests.simulation.invariants import Violation, Watching
 from tests.simulation.story import TENANTS, TITLES, Step, Story
-from tests.simulation.fleet import MOST_WORKERS, Fleet
 from tests.simulation.workers import Chances, Worker, World
 from worker.ports import Commit
 from worker.records import Place, TopicPartition
@@ -44,6 +44,30 @@ class Outcome:
     @property
     def digest(self) -> str:
         return blake2b("\n".join(self.events).encode(), digest_size=8).hexdigest()
+
+
+def _title(step: Step) -> str | None:
+    return None if step.title < 0 else TITLES[step.title]
+
+
+_Statement = Callable[[Database, Step, object, object], object]
+_STATEMENTS: Final[Mapping[str, _Statement]] = {
+    "upsert": lambda table, step, tenant, _: table.upsert(step.row, tenant, _title(step), txn=step.txn),
+    "retitle": lambda table, step, tenant, _: table.upsert(step.row, tenant, _title(step), content=False, txn=step.txn),
+    "touch": lambda table, step, tenant, _: table.upsert(step.row, tenant, None, content=False, txn=step.txn),
+    "poison": lambda table, step, tenant, _: table.upsert(step.row, tenant, POISON, txn=step.txn),
+    "move": lambda table, step, tenant, to: table.move(step.row, tenant, to, txn=step.txn),
+    "rekey": lambda table, step, tenant, _: table.rekey(step.row, tenant, step.to, txn=step.txn),
+    "delete": lambda table, step, tenant, _: table.delete(step.row, tenant, txn=step.txn),
+    "drift": lambda table, step, tenant, _: table.drift(step.row, tenant),
+    "commit": lambda table, step, *_: table.commit(step.txn or 0),
+    "snapshot_begin": lambda table, *_: table.snapshot_begin(),
+    "snapshot_end": lambda table, *_: table.snapshot_end(),
+    "restart_connector": lambda table, step, *_: table.restart_connector(step.count),
+    "garbage": lambda table, step, *_: table.garbage(step.row),
+    "marker": lambda table, step, *_: table.marker(step.row),
+}
+"""What a step does to the table, given its tenant and the one it moves to."""
 
 
 def perform(story: Story) -> Outcome:
@@ -163,37 +187,8 @@ class _Performance:
             self._statement(step)
 
     def _statement(self, step: Step) -> None:
-        database, row, tenant = self._database, step.row, self._tenants[step.tenant]
-        match step.what:
-            case "upsert" | "retitle":
-                title = None if step.title < 0 else TITLES[step.title]
-                database.upsert(row, tenant, title, content=step.what == "upsert", txn=step.txn)
-            case "touch":
-                database.upsert(row, tenant, None, content=False, txn=step.txn)
-            case "poison":
-                database.upsert(row, tenant, POISON, txn=step.txn)
-            case "move":
-                database.move(row, tenant, self._tenants[step.to], txn=step.txn)
-            case "rekey":
-                database.rekey(row, tenant, step.to, txn=step.txn)
-            case "delete":
-                database.delete(row, tenant, txn=step.txn)
-            case "drift":
-                database.drift(row, tenant)
-            case "commit":
-                database.commit(step.txn or 0)
-            case "snapshot_begin":
-                database.snapshot_begin()
-            case "snapshot_end":
-                database.snapshot_end()
-            case "restart_connector":
-                database.restart_connector(step.count)
-            case "garbage":
-                database.garbage(row)
-            case "marker":
-                database.marker(row)
-            case _:
-                raise ValueError(step.what)
+        tenants = self._tenants
+        _STATEMENTS[step.what](self._database, step, tenants[step.tenant], tenants[step.to % len(tenants)])
 
     def _do_bulk_fault(self, step: Step) -> None:
         self._world.bulk_faults.extend([BulkFault(step.kind)] * step.count)
@@ -332,7 +327,7 @@ class _Performance:
         self._note("the whole topic again")
         world.broker.commits.clear()
         self._watching.watermarks_known = not any(held.first for held in world.broker.partitions.values())
-        refused = sum((b"document_refused" == dict(one.headers)["syncline-reason"]) for one in world.dead_letters.sent)
+        refused = sum(dict(one.headers)["syncline-reason"] == b"document_refused" for one in world.dead_letters.sent)
         texts, shown, self._written_again = world.model.texts, world.server.live, []
         self._fleet.calm = True
         self._fleet.wanted = 1

@@ -4,7 +4,7 @@ Every mistake is a function that patches one place while it is entered. `tests/s
 seed that caught it last; where that one does not any more, it looks for another.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -14,20 +14,33 @@ import orjson
 
 from tests.simulation.elasticsearch import Connection
 from worker.errors import SkipReason
-from worker.records import Change, DocumentWrite, ItemResponse, Place, Record, Rejection, Stored, Verdict
+from worker.records import (
+    Change,
+    DocumentWrite,
+    ItemResponse,
+    Place,
+    Record,
+    Rejection,
+    RowChange,
+    Skip,
+    Stored,
+    Verdict,
+)
 from worker.runtime import ledger, sending
 from worker.runtime.assignment import Assignment
 from worker.runtime.finishing import Finishing
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
-from worker.runtime.sending import Sender
+from worker.runtime.sending import Item, Sender
 from worker.runtime.sources import SourceReader
 from worker.stages import coalesce, mapping, planning
-from worker.stages.bulk import Done, Judgement, item_bytes, judge
+from worker.stages.bulk import Again, Done, Judgement, item_bytes, judge
 from worker.stages.conversion.unavailable import UnavailableForms
+from worker.stages.documents import tombstone
 from worker.stages.offsets import Committable, PartitionProgress
 
 Plant = Callable[[], "mock._patch[Any]"]
+Read = tuple[Change | Skip | Rejection, int | None]
 
 
 def _patch(owner: object, name: str, instead: object) -> Plant:
@@ -63,9 +76,7 @@ def _admit_any_epoch(self: Ledger, record: Record) -> PartitionProgress | None:
     return progress
 
 
-async def _resolve_before_the_dead_letter(
-    self: Finishing, record: Record, rejection: Rejection, stage: str
-) -> None:
+async def _resolve_before_the_dead_letter(self: Finishing, record: Record, rejection: Rejection, stage: str) -> None:
     self._ledger.resolve(record.position, Verdict.DEAD_LETTERED, rejection.reason.value)
     await _reject(self, record, rejection, stage)
 
@@ -88,12 +99,13 @@ _ledgers: list[Ledger] = []
 def _skip_what_is_revoked() -> Iterator[None]:
     original = Assignment.__init__
 
-    def remember(self: Assignment, one: Ledger, *rest: Any) -> None:
+    def remember(self: Assignment, one: Ledger, *rest: Any) -> None:  # noqa: ANN401 - as it was
         _ledgers.append(one)
         original(self, one, *rest)
 
-    with mock.patch.object(Assignment, "__init__", remember), mock.patch.object(
-        Intake, "clear", _resolve_what_is_cleared
+    with (
+        mock.patch.object(Assignment, "__init__", remember),
+        mock.patch.object(Intake, "clear", _resolve_what_is_cleared),
     ):
         yield
     _ledgers.clear()
@@ -123,44 +135,32 @@ def _real_delete(write: DocumentWrite, target: str) -> bytes:
 
 
 def _judge_deletes_too(write: DocumentWrite, response: ItemResponse) -> Judgement:
-    missing = write.tombstone and response.status == 404 and not response.error_type  # noqa: PLR2004 - HTTP's own
+    missing = write.tombstone and response.status == 404 and not response.error_type
     return Done(Verdict.DELETED) if missing else judge(write, response)
 
 
 @contextmanager
 def _delete_for_real() -> Iterator[None]:
-    with mock.patch.object(sending, "item_bytes", _real_delete), mock.patch.object(
-        sending, "judge", _judge_deletes_too
+    with (
+        mock.patch.object(sending, "item_bytes", _real_delete),
+        mock.patch.object(sending, "judge", _judge_deletes_too),
     ):
         yield
 
 
-async def _send_all_again_without_versions(self: Sender, items: Sequence[sending.Item]) -> None:
-    for item in items:
-        item.work.verdicts.clear()
-    await _send(self, items, again=False)
+async def _once_more_without_versions(self: Sender, items: Sequence[Item]) -> list[tuple[Item, Again]]:
+    again = await _once(self, items)
+    if not again:
+        return []
+    target = self._sink.target
+    unversioned = (replace(one, data=_item(one.write, target, version=None, version_type=None)) for one in items)
+    return [(item, again[0][1]) for item in unversioned]
 
 
-async def _send(self: Sender, items: Sequence[sending.Item], *, again: bool) -> None:
-    while True:
-        for item in items:
-            item.work.verdicts.clear()
-        sent = [
-            replace(item, data=_item(item.write, self._sink.target, version=None, version_type=None)) for item in items
-        ]
-        try:
-            failed = await self._once(sent if again else items)
-        except Exception as error:
-            if not isinstance(error, sending.RetryLater):
-                raise
-            failed = [(items[0], sending.Again(error.reason, str(error)))]
-        if not failed:
-            return
-        again = True
-        await self._retrying.wait("bulk", 1, failed[0][1].reason, "")
+_once: Final = Sender._once
 
 
-def _version_from_offset(self: SourceReader, record: Record, watermark: int) -> Any:
+def _version_from_offset(self: SourceReader, record: Record, watermark: int) -> Read:
     outcome, version = _read(self, record, watermark)
     if isinstance(outcome, Change) and outcome.positioned:
         outcome.version = record.position.offset + 1
@@ -173,10 +173,10 @@ _read: Final = SourceReader.read
 # Tenants.
 
 
-def _believe_before(self: SourceReader, record: Record, watermark: int) -> Any:
+def _believe_before(self: SourceReader, record: Record, watermark: int) -> Read:
     trusting = replace(self.rules, trusts_before=True)
     decoded = self.decode(record, trusting)
-    if not isinstance(decoded, mapping.RowChange):
+    if not isinstance(decoded, RowChange):
         return decoded, None
     return mapping.RowMapper(trusting).map(record, decoded, watermark), decoded.version
 
@@ -194,14 +194,10 @@ def _tombstone_at_the_new_tenant(change: Change, place: Place, now_ms: int) -> D
     return replace(written, place=Place(place.document_id, change.place.tenant))
 
 
-_tombstone: Final = planning.tombstone
+_tombstone: Final = tombstone
 
 
 # Reading what is stored.
-
-
-def _no_version_in_lookup(stored: Stored | None, change: Change) -> bool:
-    return stored is not None and stored.deleted and stored.version >= change.version
 
 
 class _Cache:
@@ -215,7 +211,9 @@ class _Cache:
         known, original = self._known, self._original
         known.clear()
 
-        async def stored(connection: Connection, places: Sequence[Place], whole: Any = ()) -> list[Stored | None]:
+        async def stored(
+            connection: Connection, places: Sequence[Place], _whole: Collection[Place] = ()
+        ) -> list[Stored | None]:
             missing = [place for place in places if known.get((id(connection), place)) is None]
             for place, found in zip(missing, await original(connection, missing, set(places)), strict=True):
                 known[id(connection), place] = found
@@ -255,7 +253,7 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "forget the watermark in a commit": _patch(ledger, "parse_watermark", _no_watermark),
     "delete without a version": _patch(sending, "item_bytes", _tombstone_without_version),
     "delete for real instead of a tombstone": _delete_for_real,
-    "send all of a bulk again, as new": _patch(Sender, "send", _send_all_again_without_versions),
+    "send all of a bulk again, as new": _patch(Sender, "_once", _once_more_without_versions),
     "take the version from the offset": _patch(SourceReader, "read", _version_from_offset),
     "believe before.tenant without REPLICA IDENTITY FULL": _patch(SourceReader, "read", _believe_before),
     "forget former tenants when changes are joined": _patch(coalesce, "_left", _only_the_winners),

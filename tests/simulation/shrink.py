@@ -5,7 +5,7 @@ Delta debugging (Zeller's ddmin) over the list of steps, then one field at a tim
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
-from typing import Final
+from typing import Any, Final
 
 from tests.simulation.invariants import Violation
 from tests.simulation.perform import perform
@@ -72,9 +72,9 @@ def _simpler_surroundings(story: Story) -> Iterator[Story]:
             yield replace(story, surroundings=replace(now, **{one.name: getattr(default, one.name)}))
     if now.latency > 1:
         yield replace(story, surroundings=replace(now, latency=1))
-    for name, value in (("partitions", 1), ("toast", False), ("global_ids", False)):
-        if getattr(now.schema, name) != value:
-            yield replace(story, surroundings=replace(now, schema=replace(now.schema, **{name: value})))
+    schema = now.schema
+    simpler = (replace(schema, partitions=1), replace(schema, toast=False), replace(schema, global_ids=False))
+    yield from (replace(story, surroundings=replace(now, schema=one)) for one in simpler if one != schema)
 
 
 def _simpler_steps(story: Story) -> Iterator[Story]:
@@ -87,6 +87,7 @@ def _simpler_steps(story: Story) -> Iterator[Story]:
 def _simpler(step: Step) -> Iterator[Step]:
     for one in fields(Step):
         if one.name not in {"what", "kind", "tenant", "to"} and getattr(step, one.name) != one.default:
-            yield replace(step, **{one.name: one.default})
+            default: Any = one.default
+            yield replace(step, **{one.name: default})
     if step.count > 1:
         yield replace(step, count=step.count // 2)

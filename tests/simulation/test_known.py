@@ -1,7 +1,7 @@
 """What the worker does not survive yet, each as the short story that a seed was made into.
 
 Strict: whoever mends one of these is told by a test that passes when it should not, and lets the workload into every
-story (`story.Allowed`).
+story (`drawing.Allowed`).
 """
 
 from collections.abc import Callable

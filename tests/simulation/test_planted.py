@@ -4,12 +4,12 @@ from typing import Final
 
 import pytest
 
+from tests.simulation.drawing import draw
 from tests.simulation.perform import perform
 from tests.simulation.planted import PLANTED
-from tests.simulation.story import draw
 
 SEEDS: Final = 200
-CAUGHT_BY: Final = {name: 0 for name in PLANTED}
+CAUGHT_BY: Final = dict.fromkeys(PLANTED, 0)
 """The seed that caught a mistake last, so that the suite need not search; any other within `SEEDS` will do."""
 
 

@@ -8,15 +8,16 @@ from typing import Final
 
 import pytest
 
+from tests.simulation.drawing import draw
 from tests.simulation.perform import perform
 from tests.simulation.planted import PLANTED
 from tests.simulation.shrink import shrink
-from tests.simulation.story import Story, draw
+from tests.simulation.story import Story
 
 _SEEDS: Final = range(7000, 7010)
 _ROOT: Final = Path(__file__).parents[2]
 _PROGRAM: Final = (
-    "from tests.simulation.perform import perform; from tests.simulation.story import draw; "
+    "from tests.simulation.perform import perform; from tests.simulation.drawing import draw; "
     f"print(*(perform(draw(seed)).digest for seed in range({_SEEDS.start}, {_SEEDS.stop})))"
 )
 MISTAKE: Final = "forget former tenants when changes are joined"

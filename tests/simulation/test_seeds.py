@@ -24,7 +24,7 @@ _PAST: Final = [orjson.loads(line) for line in Path(__file__).with_name("past.js
 
 def test_the_first_seed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
-        print(f"\nfresh stories: SIMULATION_FIRST_SEED={_FIRST}")
+        print(f"\nfresh stories: SIMULATION_FIRST_SEED={_FIRST}")  # noqa: T201 - for the log of the run
 
 
 @pytest.mark.parametrize("first", range(_FIRST, _FIRST + FRESH, _EACH))

@@ -25,6 +25,7 @@ from worker.runtime.daemon import first_cause
 from worker.runtime.pipeline import Pipeline, Ports
 from worker.runtime.sources import SourceReader, SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
+from worker.settings.types import Bytes
 from worker.stages.decode import debezium
 from worker.stages.rules import IdScope
 
@@ -281,10 +282,10 @@ def reader(schema: Schema) -> SourceReader:
 def _batch(surroundings: Surroundings) -> BatchSettings:
     # Below the bounds of the settings: a story has few and small records.
     return BatchSettings.model_construct(
-        max_in_flight=surroundings.in_flight_records * RECORD_COST,
+        max_in_flight=Bytes(surroundings.in_flight_records * RECORD_COST),
         lookup_documents=surroundings.lookup_documents,
         embed_texts=surroundings.embed_texts,
-        bulk_bytes=5 << 20,
+        bulk_bytes=Bytes(5 << 20),
         bulk_documents=surroundings.bulk_documents,
         bulk_concurrency=surroundings.bulk_concurrency,
     )
