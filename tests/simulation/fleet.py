@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.simulation.invariants import Violation
-from tests.simulation.story import Surroundings
 from tests.simulation.workers import DRAIN_SECONDS, Worker, World
 from worker.errors import Halt, HaltReason
+
+if TYPE_CHECKING:
+    from tests.simulation.story import Surroundings
 
 MOST_WORKERS: Final = 3
 RESTART_SECONDS: Final = 3.0
@@ -24,8 +26,8 @@ class Fleet:
         self, world: World, wanted: int, found: Callable[[Violation], object], note: Callable[[str], object]
     ) -> None:
         self.wanted = wanted
-        self.calm = False
-        """Whether new workers take all at once, and quickly."""
+        self.replaying: Surroundings | None = None
+        """How much new workers take at a time, where that is not the story's to say."""
         self.running: list[Worker] = []
         self.everybody: list[Worker] = []
         self._world = world
@@ -40,7 +42,7 @@ class Fleet:
 
     def _start(self) -> None:
         name = f"w{len(self.everybody) + 1}"
-        worker = Worker(name, self._world, Surroundings() if self.calm else self._world.surroundings)
+        worker = Worker(name, self._world, self.replaying or self._world.surroundings)
         self.running.append(worker)
         self.everybody.append(worker)
         worker.start()

@@ -16,7 +16,7 @@ from tests.simulation.database import Database, Identity
 from tests.simulation.elasticsearch import POISON, BulkFault, Document
 from tests.simulation.fleet import MOST_WORKERS, Fleet
 from tests.simulation.invariants import Violation, Watching
-from tests.simulation.story import TENANTS, TITLES, Step, Story
+from tests.simulation.story import TENANTS, TITLES, Step, Story, Surroundings
 from tests.simulation.workers import Chances, Worker, World
 from worker.ports import Commit
 from worker.records import Place, TopicPartition
@@ -327,12 +327,16 @@ class _Performance:
         self._note("the whole topic again")
         world.broker.commits.clear()
         self._watching.watermarks_known = not any(held.first for held in world.broker.partitions.values())
-        refused = sum(dict(one.headers)["syncline-reason"] == b"document_refused" for one in world.dead_letters.sent)
         texts, shown, self._written_again = world.model.texts, world.server.live, []
-        self._fleet.calm = True
+        # All at once, so that changes join in other ways than before; or one by one, so that each shows what it does.
+        one_by_one = self._story.seed % 2 == 1
+        self._chances.fetch_seconds = 0.001 if one_by_one else 0.0
+        self._fleet.replaying = Surroundings(fetch_max_records=1 if one_by_one else 500)
         self._fleet.wanted = 1
         self._fleet.keep_up()
         await self._until("the replay has not come to its end", self._at_rest)
         await self._fleet_ends()
         self.outcome.replay_writes = len(self._written_again)
-        invariants.replay_changes_nothing(world, texts, shown, refused, self._written_again)
+        if not any(dict(one.headers)["syncline-reason"] == b"document_refused" for one in world.dead_letters.sent):
+            # A refused change may have hidden an older one; read apart from it, that one is indexed after all.
+            invariants.replay_changes_nothing(world, texts, shown, self._written_again)

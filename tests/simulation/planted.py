@@ -19,6 +19,7 @@ from worker.records import (
     DocumentWrite,
     ItemResponse,
     Place,
+    Position,
     Record,
     Rejection,
     RowChange,
@@ -74,6 +75,19 @@ def _admit_any_epoch(self: Ledger, record: Record) -> PartitionProgress | None:
     self._metrics.consumed.labels(record.position.topic).inc()
     self._account(record.cost)
     return progress
+
+
+def _resolve_any_epoch(self: Ledger, position: Position, verdict: Verdict, reason: str = "") -> None:
+    _resolve(self, position._replace(epoch=self._epoch or 0), verdict, reason)
+
+
+_resolve: Final = Ledger.resolve
+
+
+@contextmanager
+def _ignore_epochs() -> Iterator[None]:
+    with mock.patch.object(Ledger, "admit", _admit_any_epoch), mock.patch.object(Ledger, "resolve", _resolve_any_epoch):
+        yield
 
 
 async def _resolve_before_the_dead_letter(self: Finishing, record: Record, rejection: Rejection, stage: str) -> None:
@@ -247,7 +261,7 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
         PartitionProgress, "committable", property(_end_of_what_was_fetched)
     ),
     "commit behind the highest resolved record": _patch(PartitionProgress, "resolve", _commit_the_highest_resolved),
-    "take in records of an older assignment": _patch(Ledger, "admit", _admit_any_epoch),
+    "ignore which assignment a record belongs to": _ignore_epochs,
     "skip for good what a rebalance takes away": _skip_what_is_revoked,
     "resolve a record before its dead letter is durable": _patch(Finishing, "reject", _resolve_before_the_dead_letter),
     "forget the watermark in a commit": _patch(ledger, "parse_watermark", _no_watermark),

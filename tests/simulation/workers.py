@@ -41,6 +41,8 @@ class Chances:
     def __init__(self, seed: int, latency: int) -> None:
         self.seed = seed
         self.latency = latency
+        self.fetch_seconds = 0.0
+        """What a fetch takes where nothing else takes any time: all that it has brought is done before the next."""
         self._streams: dict[str, random.Random] = {}
 
     def of(self, name: str) -> random.Random:
@@ -50,7 +52,7 @@ class Chances:
 
     def seconds(self, what: str) -> float:
         if not self.latency:
-            return 0.0
+            return self.fetch_seconds if what == "fetch" else 0.0
         roll = self.of(what).random()
         if self.latency == 1:
             return 0.0 if roll < 0.5 else round(roll * 0.02, 4)
