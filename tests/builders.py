@@ -1,12 +1,13 @@
 """Values for tests: each has sensible defaults, so that a test names only what it is about."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from worker.records import Change, Operation, Place, Position, Record, Stored, Unit
-from worker.stages.identity import document_id, key_part, source_key
+from worker.stages.identity import grave_id, joined, joined_id, key_part, source_key
 from worker.stages.rules import FieldRule, FieldType, IdScope, SourceRules
 
 TOPIC = "cms.public.articles"
@@ -88,9 +89,10 @@ def _field_rule(name: str, column: str | tuple[str, FieldType]) -> FieldRule:
     return FieldRule(name, column, FieldType.AS_IS) if isinstance(column, str) else FieldRule(name, *column)
 
 
-def place(tenant: str = TENANT, row_id: object = 1) -> Place:
+def place(tenant: str = TENANT, row_id: object = 1, source: str = "articles") -> Place:
     """Where `rules()` put a row."""
-    return Place(document_id(IdScope.TENANT_SCOPED, tenant, [key_part(row_id)]), tenant)
+    joined_key = joined(source, [key_part(row_id)])
+    return Place(joined_id(IdScope.TENANT_SCOPED, key_part(tenant), joined_key), tenant)
 
 
 def change(  # noqa: PLR0913 - see record
@@ -114,11 +116,11 @@ def change(  # noqa: PLR0913 - see record
         source=source,
         key=source_key(source, [key_part(row_id)]),
         operation=operation,
-        place=place(tenant, row_id),
+        place=place(tenant, row_id, source),
         version=version,
         positioned=positioned,
         source_ts_ms=source_ts_ms,
-        left=frozenset(place(former, row_id) for former in left),
+        left=frozenset(place(former, row_id, source) for former in left),
         fields=(TEXT if fields is None else fields) if upsert else {},
         absent=frozenset(absent),
     )
@@ -143,6 +145,23 @@ def deletion(
         left=left,
         source_ts_ms=source_ts_ms,
     )
+
+
+def grave(row_id: object = 1) -> Place:
+    """Where a deletion of this row leaves its tombstone if it does not know the tenant."""
+    found = grave_id(source_key("articles", [key_part(row_id)]))
+    return Place(found, found)
+
+
+def located(one: Change, row_id: object = 1) -> Change:
+    """The same change where only the index knows all places of its row."""
+    return replace(one, locates=True, graves=frozenset({grave(row_id)}))
+
+
+def untold_deletion(version: int = 1, *, row_id: object = 1, positioned: bool = True) -> Change:
+    """A deletion that does not tell the tenant."""
+    gone = deletion(version, row_id=row_id, positioned=positioned)
+    return replace(located(gone, row_id), place=grave(row_id))
 
 
 def unit(newest: Change, *hidden: Position) -> Unit:

@@ -44,6 +44,7 @@ class RetryReason(StrEnum):
     TIMEOUT = "timeout"
     CONNECTION = "connection"
     UNREADABLE_RESPONSE = "unreadable_response"
+    NEW_CREDENTIALS = "new_credentials"
 
 
 class HaltReason(StrEnum):
@@ -61,6 +62,7 @@ class HaltReason(StrEnum):
     DEAD_LETTERS_UNAVAILABLE = "dead_letters_unavailable"
     RECORD_REJECTED = "record_rejected"
     MASS_REJECTION = "mass_rejection"
+    MISCONFIGURED = "misconfigured"
 
 
 class SynclineError(Exception):

@@ -51,7 +51,8 @@ class Metrics:
         self.queued = Gauge("syncline_stage_queue_bytes", "Bytes waiting before a stage.", ["stage"], registry=r)
         self.stage = Histogram(
             "syncline_stage_duration_seconds",
-            "Time of one step of a stage: one lookup, one call of the model, one bulk request.",
+            "Time of one step of a stage: one lookup, one search or refresh to locate rows, one call of the model, "
+            "one bulk request.",
             ["stage"],
             buckets=_DURATION_EDGES,
             registry=r,
@@ -62,6 +63,13 @@ class Metrics:
             "Documents written with the stored vector because the text is the same.",
             registry=r,
         )
+        self.located = Counter(
+            "syncline_located",
+            "Rows that the index was searched for because no event tells all their places, by where they were found: "
+            "`here` (only where the change writes), `elsewhere` (the row had moved, or is deleted), `nowhere`.",
+            ["where"],
+            registry=r,
+        )
         self.bulk_items = Counter("syncline_bulk_items", "Bulk items by HTTP status class.", ["status"], registry=r)
         self.bulk_bytes = Counter("syncline_bulk_bytes", "Bytes of bulk bodies sent, retries included.", registry=r)
         self.retries = Counter(
@@ -70,7 +78,21 @@ class Metrics:
         self.rebalances = Counter("syncline_rebalances", "Assignments of partitions to this worker.", registry=r)
         self.commits = Counter("syncline_commits", "Offset commits by outcome.", ["outcome"], registry=r)
         self.halted = Gauge(
-            "syncline_halted", "1 when the worker has stopped consuming, by reason.", ["reason"], registry=r
+            "syncline_halted",
+            "1 while the worker consumes nothing because of a fault that is no record's, by reason; else 0.",
+            ["reason"],
+            registry=r,
+        )
+        self.halts = Counter(
+            "syncline_halts",
+            "Halts declared, by reason: a short one may fall between two scrapes.",
+            ["reason"],
+            registry=r,
+        )
+        self.bulk_limit = Gauge(
+            "syncline_bulk_concurrency_limit",
+            "Bulk requests that may be in flight now; falls under pressure, grows back up to batch.bulk_concurrency.",
+            registry=r,
         )
         self.nulled = Counter(
             "syncline_nulled_fields",

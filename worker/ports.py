@@ -5,15 +5,16 @@ suite under `tests/contract`. Unless a method says otherwise: it raises `RetryLa
 later, and `Halt` when it cannot until somebody mends something.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.records import ItemResponse, Place, Record, Stored, TopicPartition
+from worker.records import ItemResponse, OldTombstone, Place, Record, Removal, Stored, TopicPartition
 from worker.stages.index_state import IndexDefinition, IndexState, Json
+from worker.stages.sampling import Extent, Span
 from worker.stages.search import Found, Query
 
 Vectors = NDArray[np.float32]
@@ -56,8 +57,9 @@ class Source(Protocol):
     async def fetch(self) -> Sequence[Record]:
         """Wait a short while for records and return them, in order per partition; perhaps none. One task calls this.
 
-        Positions carry the assignment's epoch. Cancelling loses nothing that was not committed. Raises `Halt` when
-        offsets are missing or lost and the declared policy is `fail`.
+        Partitions that were added to a topic bring nothing until the group has read what lay in the older ones when
+        they were found. Positions carry the assignment's epoch. Cancelling loses nothing that was not committed.
+        Raises `Halt` when offsets are missing or lost and the declared policy is `fail`.
         """
 
     def pause(self) -> None:
@@ -69,8 +71,21 @@ class Source(Protocol):
     async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
         """Commit. Raises `CommitRefusedError` after a rebalance: the caller drops the commit, no harm done."""
 
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """The next offset to read of each assigned partition that is read at present.
+
+        Behind everything that `fetch` has returned, and behind what the log holds but shows to nobody: markers of
+        transactions, records of aborted ones, gaps of compaction. Never behind a record that is still to come.
+        """
+
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Ask up to where each assigned partition can be read: to its end, or to an open transaction.
+
+        Raises `RetryLater` if no broker answers.
+        """
+
     def lag(self) -> Mapping[TopicPartition, int]:
-        """Records between what was fetched last and the end of the log, per assigned partition."""
+        """Records between what was fetched last and the end of the log as last seen, per assigned partition."""
 
     async def close(self) -> None:
         """Leave the group. Does not commit: the runtime has drained and committed before."""
@@ -111,6 +126,10 @@ class Sink(Protocol):
     def target(self) -> str:
         """The write alias, which every item must name."""
 
+    @property
+    def packs_vectors(self) -> bool:
+        """Whether vectors are to be written as base64 of their big-endian float32: the server takes that."""
+
     async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
         """Send one pre-serialised bulk body of `count` items; return one response an item, in order.
 
@@ -135,11 +154,68 @@ class DocumentStore(Protocol):
         """
 
 
+class Locator(Protocol):
+    """Finds documents by the source key of their row, whatever their tenant. Only sees what is refreshed.
+
+    Both methods raise `RetryLater` also where only some shards answered: a copy that is missed is a leak.
+    """
+
+    async def refresh(self) -> None:
+        """Let `places` see everything that was acknowledged before this call.
+
+        Raises `Halt` with reason `forbidden` without the privilege `maintenance`.
+        """
+
+    async def places(self, keys: Sequence[str]) -> Mapping[str, frozenset[Place]]:
+        """Return where there are documents of these rows, tombstones apart, however many; a row without any is missing.
+
+        Needs the privilege `read`.
+        """
+
+
+class Tombstones(Protocol):
+    """The tombstones behind the write alias, for those who remove old ones."""
+
+    async def count(self, before_ms: int) -> int:
+        """Return how many were written before this time. Sees what is refreshed."""
+
+    def found(self, before_ms: int, size: int) -> AsyncIterator[Sequence[OldTombstone]]:
+        """Yield them, at most `size` at a time, as they were when this was called."""
+
+    async def remove(self, tombstones: Sequence[OldTombstone]) -> Sequence[tuple[Removal, str]]:
+        """Delete each that is still the same write; return what became of each and, if it failed, why, in order."""
+
+
+class LetterTooLargeError(Exception):
+    """The dead-letter topic takes no record of this size: less of it must be sent."""
+
+
 class DeadLetters(Protocol):
     """Where records go that can never be indexed."""
 
     async def send(self, record: Record, headers: Mapping[str, str]) -> None:
-        """Send the record, untouched but for added headers; return when it is durable."""
+        """Send the record, untouched but for added headers; return when it is durable.
+
+        At least one of key and value is not None. Raises `Halt` when the topic cannot be written to, and
+        `LetterTooLargeError`.
+        """
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+class DeadLetterLog(Protocol):
+    """The dead-letter topic, for those who look into it. Belongs to no group, commits nothing, changes nothing."""
+
+    def read(self, since_ms: int | None = None) -> AsyncIterator[Record]:
+        """Yield every record, partition by partition or mixed, up to the end that each had when this was called.
+
+        Starts at the first record, or at the first that is not older than `since_ms`. Only a fetch of them is held in
+        memory at a time. Raises `OperatorError` if the topic or a broker cannot be read.
+        """
+
+    async def record_at(self, partition: int, offset: int) -> Record | None:
+        """Return one record; None if there is none at that place, or not any more."""
 
     async def close(self) -> None:
         """Close the connection."""
@@ -190,6 +266,39 @@ class IndexAdmin(Protocol):
 
     async def add_aliases(self, index: str, aliases: Mapping[str, Json]) -> None:
         """Add aliases to an index, all or none."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class ServerInspector(Protocol):
+    """What Elasticsearch says of itself and of this credential; None for what it does not tell."""
+
+    async def version(self) -> str | None:
+        """Return the server's version, such as `9.1.4`; None where the credential may not see it."""
+
+    async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
+        """Return which of these index privileges the credential has on a name; None where security is off."""
+
+
+class TopicReader(Protocol):
+    """Reads topics from the side: in no consumer group, and without a trace on the broker.
+
+    For commands, where a person waits. Raises `OperatorError` if the broker refuses or cannot be reached.
+    """
+
+    async def topics(self) -> Mapping[str, int]:
+        """Return every topic that may be seen, with the number of its partitions."""
+
+    async def extents(self, topics: Collection[str]) -> Mapping[TopicPartition, Extent]:
+        """Return which offsets each partition of these topics holds. The topics must exist."""
+
+    async def read(self, spans: Sequence[Span], max_bytes: int, seconds: float) -> Sequence[Record]:
+        """Return the records at these offsets, in order per partition; of each partition, spans in rising order.
+
+        Offsets may hold nothing (compaction, marks of transactions). Stops when records of `max_bytes` or more are
+        there, or after `seconds`, with what there is by then.
+        """
 
     async def close(self) -> None:
         """Close the connections."""

@@ -8,13 +8,11 @@ Bytes and counts are plain integers, times are milliseconds since the epoch wher
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from worker.errors import RejectReason, SkipReason
 
 _OBJECT_BYTES: Final = 4096
-_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class TopicPartition(NamedTuple):
@@ -89,14 +87,16 @@ class ColumnType:
     items: "ColumnType | None" = None
 
 
-class RowChange(NamedTuple):
-    """One decoded event, still in terms of the database: columns, not document fields.
+@dataclass(slots=True)
+class RowChange:
+    """One decoded event, still in terms of the database: columns, not document fields. Nobody alters it; see `Change`.
 
     `key` holds the columns of the Kafka key, `before` only columns that may be believed (all of them where the
     source is declared REPLICA IDENTITY FULL, none otherwise: Debezium fills absent NOT NULL columns with type
     defaults). `version` is None for an event without a source position. `columns` tells what the row's values are
     where the event carried its schema, None where it did not. `former_key` holds the key columns that the row had
-    before its key changed, where a header tells them.
+    before its key changed, where a header tells them. `tells_moves` is True where a row cannot change its tenant
+    unseen: `before` holds the old row if there was one, or whoever wrote the event says a move in another way.
     """
 
     operation: Operation
@@ -106,7 +106,8 @@ class RowChange(NamedTuple):
     version: int | None
     source_ts_ms: int | None
     columns: Mapping[str, ColumnType] | None = None
-    former_key: Mapping[str, object] = _NOTHING
+    former_key: Mapping[str, object] = field(default_factory=dict)
+    tells_moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +119,14 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A record that can never be indexed as it is: why, in a bounded code and in a sentence for a person."""
+    """A record that can never be indexed as it is: why, in a bounded code and in a sentence for a person.
+
+    `place` is where its document would have been, where that was known before the fault was found.
+    """
 
     reason: RejectReason
     message: str
+    place: "Place | None" = field(default=None, compare=False)
 
 
 Decoded = RowChange | Skip | Rejection
@@ -146,7 +151,12 @@ class Change:
     key: values may be taken from there, but nothing is written, the other half of the key change does that.
     `positioned` is False where `version` is only the partition's watermark; such a change is written with
     `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
-    change's version: if something newer than it is stored, that counts.
+    change's version: if something newer than it is stored, that counts. `hides` is the highest version of the
+    positioned changes that an unpositioned one hides.
+
+    `locates` is True where only the index knows all places of the row; those that it knows become part of `left`.
+    `graves` belong to the row's key alone, whatever its tenant: a delete that does not know the tenant has its `place`
+    there, and a change of any tenant gives way to a newer tombstone there.
     """
 
     record: Record
@@ -163,11 +173,9 @@ class Change:
     former: frozenset[Place] = frozenset()
     nulled: frozenset[str] = frozenset()
     inherited: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def needs_stored_values(self) -> bool:
-        """Whether the stored document may hold values that belong to this change."""
-        return bool(self.absent or self.inherited)
+    hides: int = 0
+    locates: bool = False
+    graves: frozenset[Place] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +190,20 @@ class Unit:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Every place to look up: the newest change's own, then those that it left, then those of a former key."""
+        """Every place to look up, each once: the newest change's own, those it left, those of a former key, graves."""
         change = self.change
-        if not change.left and not change.former:
+        if not (change.left or change.former or change.graves):
             return (change.place,)
-        left = change.left - {change.place}
-        return (change.place, *sorted(left), *sorted(change.former - left - {change.place}))
+        rest = (*sorted(change.left), *sorted(change.former), *sorted(change.graves))
+        return tuple(dict.fromkeys((change.place, *rest)))
+
+    @property
+    def whole_places(self) -> tuple[Place, ...]:
+        """The places whose whole document is needed: for values that the event left out, or to be compared with it."""
+        change = self.change
+        if change.absent or change.inherited:
+            return self.places
+        return () if change.positioned else (change.place,)
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -207,6 +223,28 @@ class Stored:
     body: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class OldTombstone:
+    """One tombstone as a search found it: `sequence` and `term` name this very write of it, and no later one."""
+
+    index: str
+    document_id: str
+    routing: str
+    sequence: int
+    term: int
+    deleted_at_ms: int
+
+
+class Removal(StrEnum):
+    """What became of a tombstone that was to be removed."""
+
+    REMOVED = "removed"
+    CHANGED = "changed"
+    """It is not the one that was found: its row is there again, or was deleted again."""
+    GONE = "gone"
+    FAILED = "failed"
+
+
 class VersionType(StrEnum):
     """How Elasticsearch compares the given version with the stored one: `>` or `>=`."""
 
@@ -223,6 +261,8 @@ class DocumentWrite:
     version_type: VersionType
     body: bytes
     tombstone: bool
+    hard: bool = False
+    """A delete in earnest, without a body, in place of a tombstone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,27 +3,27 @@
     python -m tests.benchmarks.decode
 
 Prints microseconds an event and the ratio for a 1 KB update, with and without its schema, as the envelope, flattened,
-and as a plain change event. The goal for the envelope is below 4. Each number is the best of several runs: what else
-the machine does can only make a run slower.
+and as a plain change event. The goal for the envelope is below 4. `all` is the call that the worker makes. The three
+are timed in turns of a millisecond, so that a round meets the machine in one mood. Times and ratios are medians over
+the rounds; in brackets are the quartiles of the ratio.
 """
 
+import statistics
 import time
 import timeit
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from tests.builders import record, rules
-from worker.records import Change, Record, RowChange
-from worker.runtime.sources import DECODERS
-from worker.stages.mapping import RowMapper
-from worker.stages.rules import SourceRules
+from worker.records import Change, Record
+from worker.runtime.sources import DECODERS, SourceReader
 
 GOAL: Final = 4.0
-RUNS: Final = 200
-CALLS: Final = 100
+ROUNDS: Final = 400
+CALLS: Final = 50
 
 RULES: Final = rules(
     tenant_column="tenant_id",
@@ -106,39 +106,32 @@ def records() -> dict[str, tuple[str, Record]]:
     return cases
 
 
-def reader(source_format: str, one: Record, given: SourceRules = RULES) -> Callable[[], Change]:
+def reader(source_format: str, one: Record) -> Callable[[], object]:
     """Return what is timed; it fails where the record would not be indexed."""
-    decode, mapper = DECODERS[source_format], RowMapper(given)
-
-    def read() -> Change:
-        decoded = decode(one, given)
-        assert isinstance(decoded, RowChange), decoded
-        change = mapper.map(one, decoded, 0)
-        assert isinstance(change, Change), change
-        return change
-
-    return read
+    source = SourceReader(frozenset(), None, DECODERS[source_format], RULES)
+    change, _ = source.read(one, 0)
+    assert isinstance(change, Change), change
+    return partial(source.read, one, 0)
 
 
-def best(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Microseconds a call of each; they take turns, so that all of them meet the machine in the same moods."""
-    timers = {name: timeit.Timer(call, timer=time.process_time) for name, call in calls.items()}
-    runs = [{name: timer.timeit(CALLS) for name, timer in timers.items()} for _ in range(RUNS)]
-    return {name: min(run[name] for run in runs) / CALLS * 1e6 for name in calls}
+def rounds(calls: Sequence[Callable[[], object]]) -> list[tuple[float, ...]]:
+    """Microseconds a call of each, round by round."""
+    timers = [timeit.Timer(call, timer=time.process_time) for call in calls]
+    return [tuple(timer.timeit(CALLS) / CALLS * 1e6 for timer in timers) for _ in range(ROUNDS)]
 
 
 def main() -> None:
     """Print a table."""
-    lines = [f"{'event':<24}{'bytes':>7}{'loads us':>10}{'decode us':>11}{'all us':>9}{'ratio':>8}"]
+    heads = f"{'loads us':>10}{'decode us':>11}{'all us':>9}{'ratio':>8}"
+    lines = [f"{'event':<24}{'bytes':>7}{heads}"]
     for name, (source_format, one) in records().items():
         data = one.value or b""
-        calls: dict[str, Callable[[], object]] = {
-            "loads": partial(orjson.loads, data),
-            "decode": partial(DECODERS[source_format], one, RULES),
-            "all": reader(source_format, one),
-        }
-        loads, decode, whole = best(calls).values()
-        lines.append(f"{name:<24}{len(data):>7}{loads:>10.2f}{decode:>11.2f}{whole:>9.2f}{whole / loads:>8.2f}")
+        calls = (partial(orjson.loads, data), partial(DECODERS[source_format], one, RULES), reader(source_format, one))
+        measured = rounds(calls)
+        loads, decode, whole = map(statistics.median, zip(*measured, strict=True))
+        low, ratio, high = statistics.quantiles((whole / loads for loads, _, whole in measured), n=4)
+        figures = f"{loads:>10.2f}{decode:>11.2f}{whole:>9.2f}{ratio:>8.2f}  ({low:.2f} to {high:.2f})"
+        lines.append(f"{name:<24}{len(data):>7}{figures}")
     print("\n".join(lines), f"the goal for the envelope is below {GOAL:g}", sep="\n")  # noqa: T201
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as ClientPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from typing_extensions import override
 
 from tests.fakes.source import FakeSource, Log
@@ -16,7 +16,7 @@ from worker.adapters.kafka_source import KafkaSource
 from worker.ports import AssignmentListener, Commit, Source
 from worker.records import TopicPartition
 from worker.settings import KafkaSettings
-from worker.settings.kafka import OffsetPolicy
+from worker.stages.start_offsets import OffsetPolicy
 
 PARTITIONS = 4
 PATIENCE = 30.0
@@ -78,6 +78,9 @@ class Bench(Protocol):
     async def commit(self, partition: int, offset: int) -> None:
         """Commit as another tool would, while nobody is in the group."""
 
+    async def add_partition(self) -> int:
+        """Add one partition to the topic and return its number."""
+
 
 class FakeBench(Bench):
     def __init__(self) -> None:
@@ -108,6 +111,10 @@ class FakeBench(Bench):
     @override
     async def commit(self, partition: int, offset: int) -> None:
         self._log.commits["syncline", TopicPartition(self.topic, partition)] = Commit(offset, "")
+
+    @override
+    async def add_partition(self) -> int:
+        return self._log.add_partition(self.topic).partition
 
 
 class SimulatedBench(Bench):
@@ -140,6 +147,10 @@ class SimulatedBench(Bench):
     async def commit(self, partition: int, offset: int) -> None:
         self._broker.commits[TopicPartition(self.topic, partition)] = Commit(offset, "")
 
+    @override
+    async def add_partition(self) -> int:
+        return self._broker.add_partition().partition
+
 
 class KafkaBench(Bench):
     def __init__(self, bootstrap: str) -> None:
@@ -148,6 +159,7 @@ class KafkaBench(Bench):
         self._group = f"group-{secrets.token_hex(6)}"
         self.admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
         self.producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+        self._more_topics: list[str] = []
 
     async def __aenter__(self) -> Self:
         await self.producer.start()
@@ -160,7 +172,7 @@ class KafkaBench(Bench):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.admin.delete_topics([self.topic])
+        await self.admin.delete_topics([self.topic, *self._more_topics])
         await self.producer.stop()
         await self.admin.close()
 
@@ -168,15 +180,20 @@ class KafkaBench(Bench):
     def source(
         self, *, topic: str = "", on_lost: OffsetPolicy = OffsetPolicy.FAIL, start: OffsetPolicy = OffsetPolicy.EARLIEST
     ) -> Source:
-        settings = KafkaSettings(
+        return KafkaSource(self._settings(on_lost_offsets=on_lost, start_from=start), [topic or self.topic])
+
+    def source_of_pattern(self, pattern: str, *, start: OffsetPolicy) -> Source:
+        return KafkaSource(self._settings(start_from=start), [], pattern)
+
+    def _settings(self, **chosen: OffsetPolicy) -> KafkaSettings:
+        return KafkaSettings(
             bootstrap_servers=[self._bootstrap],
             group_id=self._group,
             session_timeout=10,
             rebalance_timeout=10,
-            on_lost_offsets=on_lost,
-            start_from=start,
+            metadata_max_age=1,
+            **chosen,
         )
-        return KafkaSource(settings, [topic or self.topic])
 
     @override
     async def produce(self, partition: int, values: Sequence[bytes | None]) -> None:
@@ -203,3 +220,32 @@ class KafkaBench(Bench):
             await consumer.commit({theirs: offset})
         finally:
             await consumer.stop()
+
+    @override
+    async def add_partition(self) -> int:
+        await self.admin.create_partitions({self.topic: NewPartitions(PARTITIONS + 1)})
+        async with asyncio.timeout(PATIENCE):
+            while len((await self.admin.describe_topics([self.topic]))[0]["partitions"]) == PARTITIONS:  # noqa: ASYNC110 - a broker has no event to wait for
+                await asyncio.sleep(0.05)
+        await self.producer.client.force_metadata_update()
+        return PARTITIONS
+
+    async def add_topic(self, suffix: str, values: Sequence[bytes]) -> str:
+        """Add a topic of one partition, with records."""
+        topic = self.topic + suffix
+        self._more_topics.append(topic)
+        await self.admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
+        for value in values:
+            await self.producer.send_and_wait(topic, value, partition=0)
+        return topic
+
+    async def produce_in_transaction(self, partition: int, values: Sequence[bytes], *, commit: bool) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, transactional_id=secrets.token_hex(6))
+        await producer.start()
+        try:
+            await producer.begin_transaction()
+            for value in values:
+                await producer.send_and_wait(self.topic, value, partition=partition)
+            await (producer.commit_transaction() if commit else producer.abort_transaction())
+        finally:
+            await producer.stop()

@@ -12,7 +12,7 @@ from tests.servers.addresses import Kind
 from worker.errors import Halt, HaltReason, OperatorError
 from worker.ports import Commit, CommitRefusedError, Source
 from worker.records import Record, TopicPartition
-from worker.settings.kafka import OffsetPolicy
+from worker.stages.start_offsets import OffsetPolicy
 
 
 @pytest.fixture(params=["fake", "simulated", "real"])
@@ -113,7 +113,10 @@ async def test_a_restart_goes_on_behind_the_commit_and_brings_its_metadata_back(
     await listener.until(PARTITIONS)
     assert set(listener.metadata.values()) == {""}
     await fetched(source, 4)
-    await source.commit({zero: Commit(2, "watermark=7")})
+    await source.commit(
+        {TopicPartition(bench.topic, one): Commit(2 if one == 0 else 0, "") for one in range(PARTITIONS)}
+        | {zero: Commit(2, "watermark=7")}
+    )
     await source.close()
     again = bench.source()
     second = await started(again)
@@ -325,3 +328,67 @@ async def test_a_cancelled_fetch_loses_nothing_that_was_not_committed(bench: Ben
     await bench.produce(0, [b"%d" % number for number in range(3)])
     seen = offsets(await fetched(source, 3))
     assert list(itertools.chain(*seen.values())) == [0, 1, 2]
+
+
+async def test_positions_are_where_reading_goes_on(bench: Bench, started: Started) -> None:
+    await bench.produce(0, [b"0", b"1"])
+    source = bench.source()
+    await started(source)
+    await fetched(source, 2)
+    assert source.positions() == {TopicPartition(bench.topic, one): 2 if one == 0 else 0 for one in range(PARTITIONS)}
+
+
+async def test_the_ends_of_the_log_are_seen_while_nothing_is_fetched(bench: Bench, started: Started) -> None:
+    source = bench.source()
+    await started(source)
+    source.pause()
+    await bench.produce(0, [b"0", b"1"])
+    assert (await source.ends())[TopicPartition(bench.topic, 0)] == 2
+    assert source.lag()[TopicPartition(bench.topic, 0)] == 2
+
+
+@pytest.mark.usefixtures("not_embedded")
+async def test_positions_pass_what_transactions_leave_in_the_log(bench: Bench, started: Started) -> None:
+    """Else the commit stays short of the end for ever, and whoever scales by lag never comes to rest."""
+    if not isinstance(bench, KafkaBench):
+        pytest.skip("the log in memory has no transactions")
+    await bench.produce_in_transaction(0, [b"0"], commit=True)
+    await bench.produce_in_transaction(0, [b"never"], commit=False)
+    source = bench.source()
+    await started(source)
+    assert [record.value for record in await fetched(source, 1)] == [b"0"]
+    assert await source.fetch() == []
+    assert source.positions()[TopicPartition(bench.topic, 0)] == 4
+    assert (await source.ends())[TopicPartition(bench.topic, 0)] == 4
+
+
+@pytest.mark.usefixtures("not_embedded")
+@pytest.mark.parametrize("policy", list(OffsetPolicy))
+async def test_an_added_partition_is_read_from_its_begin_once_the_older_ones_are_read(
+    bench: Bench, started: Started, policy: OffsetPolicy
+) -> None:
+    await bench.produce(0, [b"0"])
+    for partition in range(PARTITIONS):
+        await bench.commit(partition, 0)
+    added = TopicPartition(bench.topic, await bench.add_partition())
+    await bench.produce(added.partition, [b"later"])
+    source = bench.source(start=policy)
+    await started(source, PARTITIONS + 1)
+    assert offsets(await fetched(source, 1)) == {0: [0]}
+    assert await source.fetch() == []
+    assert added not in source.positions(), "what waits must not get a commit, or it would not wait after a restart"
+    await source.commit({TopicPartition(bench.topic, 0): Commit(1, "")})
+    assert offsets(await fetched(source, 1)) == {added.partition: [0]}
+    assert source.positions()[added] == 1
+
+
+@pytest.mark.usefixtures("not_embedded")
+async def test_a_topic_that_appears_later_is_read_from_its_begin(bench: Bench, started: Started) -> None:
+    if not isinstance(bench, KafkaBench):
+        pytest.skip("the log in memory has no patterns")
+    source = bench.source_of_pattern(f"{bench.topic}.*", start=OffsetPolicy.LATEST)
+    await started(source)
+    later = await bench.add_topic("-later", values=[b"0"])
+    async with asyncio.timeout(PATIENCE):
+        records = await fetched(source, 1)
+    assert [(record.position.topic, record.position.offset) for record in records] == [(later, 0)]

@@ -15,8 +15,8 @@ Place = tuple[str, str]
 """Document id and routing."""
 
 
-def place(tenant: str, id_: int) -> Place:
-    return f"{tenant}/{id_}", tenant
+def place(table: Table, tenant: str, id_: int) -> Place:
+    return f"{tenant}/{table.name}/{id_}", tenant
 
 
 def histories(events: Iterable[Event], table: Table) -> dict[Place, list[Event]]:
@@ -27,7 +27,7 @@ def histories(events: Iterable[Event], table: Table) -> dict[Place, list[Event]]
             continue
         after, before = event.value["after"] or {}, (event.value["before"] or {}) if table.full else {}
         rows = (after, before) if table.full else (after or event.key,)
-        for where in {place(row["tenant"], row["id"]) for row in rows if row}:
+        for where in {place(table, row["tenant"], row["id"]) for row in rows if row}:
             by_place.setdefault(where, []).append(event)
     return by_place
 
@@ -57,7 +57,7 @@ def check_index(scene: Scene) -> None:
     rows: dict[Place, Mapping[str, Any]] = {}
     for table in scene.tables:
         history |= histories(kafka_log.events(scene.servers.kafka, table.topic(scene.name)), table)
-        rows |= {place(*key): row for key, row in scene.rows(table).items()}
+        rows |= {place(table, *key): row for key, row in scene.rows(table).items()}
     wanted = {where: max(map(version, events)) for where, events in history.items()}
     assert documents.keys() == wanted.keys(), "places that no event names, or that nothing was written to"
     # A tombstone may be newer than the last event about its place: it has the version of the unit that wrote it.

@@ -44,7 +44,7 @@ class Nursery:
 def serve() -> None:
     import sentence_transformers  # noqa: F401, PLC0415 - loaded here, once, for all children
 
-    import worker.app  # noqa: F401, PLC0415
+    import worker.app.worker  # noqa: F401, PLC0415
 
     # Nobody waits for the children; the kernel collects them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

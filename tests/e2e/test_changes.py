@@ -57,9 +57,9 @@ def test_a_row_whose_id_changes_is_found_under_the_new_one_only(articles: Scene)
     articles.settle()
     articles.execute("UPDATE {table} SET id = 7 WHERE tenant = 'renumbered'")
     articles.settle()
-    assert live(articles, "renumbered") == {"renumbered/7": "A row"}
-    check_tombstone(articles.index.at("renumbered/1"))
-    assert articles.index.at("renumbered/1").version == articles.index.at("renumbered/7").version
+    assert live(articles, "renumbered") == {"renumbered/articles/7": "A row"}
+    check_tombstone(articles.index.at("renumbered/articles/1"))
+    assert articles.index.at("renumbered/articles/1").version == articles.index.at("renumbered/articles/7").version
 
 
 def test_a_row_whose_key_moves_to_another_tenant_leaves_no_copy_behind(articles: Scene) -> None:
@@ -68,8 +68,8 @@ def test_a_row_whose_key_moves_to_another_tenant_leaves_no_copy_behind(articles:
     articles.execute("UPDATE {table} SET tenant = 'joined' WHERE tenant = 'left'")
     articles.settle()
     assert live(articles, "left") == {}
-    assert live(articles, "joined") == {"joined/1": "A row that moves"}
-    tombstone = articles.index.at("left/1")
+    assert live(articles, "joined") == {"joined/articles/1": "A row that moves"}
+    tombstone = articles.index.at("left/articles/1")
     check_tombstone(tombstone)
     assert tombstone.routing == "left"
 
@@ -81,7 +81,7 @@ def test_a_row_deleted_and_inserted_again_in_one_transaction_is_there(articles: 
         articles.execute("DELETE FROM {table} WHERE tenant = 'again'")
         articles.insert("again", 1, "After")
     articles.settle()
-    assert live(articles, "again") == {"again/1": "After"}
+    assert live(articles, "again") == {"again/articles/1": "After"}
 
 
 def test_of_several_updates_in_one_transaction_the_last_one_counts(articles: Scene) -> None:
@@ -90,19 +90,19 @@ def test_of_several_updates_in_one_transaction_the_last_one_counts(articles: Sce
         for number in range(1, 6):
             articles.execute("UPDATE {table} SET title = %s WHERE tenant = 'often'", f"Version {number}")
     articles.settle()
-    assert live(articles, "often") == {"often/1": "Version 5"}
+    assert live(articles, "often") == {"often/articles/1": "Version 5"}
 
 
 def test_a_large_value_that_an_update_did_not_touch_survives_it(articles: Scene) -> None:
     content = text(20_000)
     articles.insert("large", 1, "Before", content)
     articles.settle()
-    before = articles.index.at("large/1")
+    before = articles.index.at("large/articles/1")
     articles.execute("UPDATE {table} SET title = 'After' WHERE tenant = 'large'")
     articles.settle()
     left_out = [event for event in events(articles) if UNAVAILABLE in str(event["after"])]
     assert len(left_out) == 1, "the event was to come without the large value"
-    after = articles.index.at("large/1")
+    after = articles.index.at("large/articles/1")
     assert after.version > before.version
     assert after.body["title"] == "After"
     assert after.body["content"] == content
@@ -116,10 +116,10 @@ def test_an_update_of_the_tenant_column_alone_leaves_no_copy_behind(articles: Sc
     articles.execute("UPDATE {table} SET tenant = 'is' WHERE id = 10", table=notes)
     articles.settle()
     assert live(articles, "was") == {}
-    assert live(articles, "is") == {"is/10": "A note that moves"}
-    tombstone = articles.index.at("was/10")
+    assert live(articles, "is") == {"is/notes/10": "A note that moves"}
+    tombstone = articles.index.at("was/notes/10")
     check_tombstone(tombstone)
-    assert (tombstone.routing, tombstone.version) == ("was", articles.index.at("is/10").version)
+    assert (tombstone.routing, tombstone.version) == ("was", articles.index.at("is/notes/10").version)
 
 
 def test_a_row_that_moves_there_and_back_is_where_it_was(articles: Scene) -> None:
@@ -130,7 +130,7 @@ def test_a_row_that_moves_there_and_back_is_where_it_was(articles: Scene) -> Non
     articles.execute("UPDATE {table} SET tenant = 'home' WHERE id = 11", table=notes)
     articles.settle()
     assert live(articles, "away") == {}
-    assert live(articles, "home") == {"home/11": "A note that travels"}
+    assert live(articles, "home") == {"home/notes/11": "A note that travels"}
 
 
 def test_a_delete_finds_the_tenant_that_is_in_no_key(articles: Scene) -> None:
@@ -140,7 +140,7 @@ def test_a_delete_finds_the_tenant_that_is_in_no_key(articles: Scene) -> None:
     articles.settle()
     articles.execute("DELETE FROM {table} WHERE id = 12", table=notes)
     articles.settle()
-    assert live(articles, "owner") == {"owner/13": "A note that stays"}
-    tombstone = articles.index.at("owner/12")
+    assert live(articles, "owner") == {"owner/notes/13": "A note that stays"}
+    tombstone = articles.index.at("owner/notes/12")
     check_tombstone(tombstone)
     assert tombstone.routing == "owner"

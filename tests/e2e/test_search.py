@@ -40,9 +40,9 @@ def test_rows_are_found_changed_and_gone_and_in_their_own_tenant_only(
         articles.connect()
         articles.worker.start()
         articles.settle()
-        assert found(articles, "oak", "acme") == ["acme/3"]
-        assert found(articles, "hose", "acme") == ["acme/2"]
-        assert found(articles, "coffee", "globex") == ["globex/1"]
+        assert found(articles, "oak", "acme") == ["acme/articles/3"]
+        assert found(articles, "hose", "acme") == ["acme/articles/2"]
+        assert found(articles, "coffee", "globex") == ["globex/articles/1"]
         assert found(articles, "coffee", "acme") == []
 
         articles.insert("acme", 4, "Mountain tent", "A shelter for two on a hike.")
@@ -52,16 +52,16 @@ def test_rows_are_found_changed_and_gone_and_in_their_own_tenant_only(
         )
         articles.execute("DELETE FROM {table} WHERE tenant = 'acme' AND id = 2")
         articles.settle()
-        assert found(articles, "tent", "acme") == ["acme/4"]
+        assert found(articles, "tent", "acme") == ["acme/articles/4"]
         assert found(articles, "oak", "acme") == []
         assert found(articles, "hose", "acme") == []
         answers = found_in_every_mode(articles, "yacht masts", ("acme", "globex"))
-        assert answers["acme", "words"] == ["acme/3"]
+        assert answers["acme", "words"] == ["acme/articles/3"]
         assert answers["globex", "words"] == []
         for mode in ("meaning", "hybrid"):
-            assert answers["acme", mode][0] == "acme/3"
-            assert set(answers["acme", mode]) == {"acme/1", "acme/3", "acme/4"}
-            assert answers["globex", mode] == ["globex/1"]
+            assert answers["acme", mode][0] == "acme/articles/3"
+            assert set(answers["acme", mode]) == {"acme/articles/1", "acme/articles/3", "acme/articles/4"}
+            assert answers["globex", mode] == ["globex/articles/1"]
 
         check_what_a_delete_leaves(articles)
         check_versions_and_vectors(articles, Path(real_model["path"]))
@@ -76,7 +76,7 @@ def check_what_a_delete_leaves(articles: Scene) -> None:
     assert articles.index.count() == 4
     (delete,) = [event for event in log(articles) if event.value is not None and event.value["op"] == "d"]
     assert delete.value is not None
-    tombstone = articles.index.at("acme/2")
+    tombstone = articles.index.at("acme/articles/2")
     check_tombstone(tombstone)
     assert tombstone.routing == "acme"
     assert tombstone.version == delete.value["source"]["lsn"]
@@ -88,7 +88,7 @@ def check_versions_and_vectors(articles: Scene, model: Path) -> None:
     documents = articles.index.visible()
     texts = []
     for document in documents:
-        event = latest[document.routing, int(document.id.partition("/")[2])]
+        event = latest[document.routing, int(document.id.rpartition("/")[2])]
         assert document.version == document.body["sync"]["version"] == event["source"]["lsn"]
         texts.append(f"{event['after']['title']} {event['after']['content']}")
     for document, vector in zip(documents, programs.encoded(model, texts), strict=True):

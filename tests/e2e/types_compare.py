@@ -174,10 +174,8 @@ _CLOCK: Final = r"\d\d:\d\d:\d\d(\.\d{6})?"
 
 def _found_time(value: object, modes: Modes) -> object:
     assert isinstance(value, str)
-    # Without a schema nobody knows that Debezium's `Z` stands for no zone.
-    text = value if modes.schemas else value.removesuffix("Z")
-    assert re.fullmatch(_CLOCK, text), value
-    return _micros(text, modes)
+    assert re.fullmatch(_CLOCK, value), value
+    return _micros(value, modes)
 
 
 def _time_utc(value: object, _: Modes) -> object:
@@ -197,9 +195,8 @@ def _local(value: object, modes: Modes) -> object:
 
 def _found_local(value: object, modes: Modes) -> object:
     assert isinstance(value, str)
-    text = value if modes.schemas else value.removesuffix("Z")
-    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\dT{_CLOCK}", text), value
-    return _micros(text, modes)
+    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\dT{_CLOCK}", value), value
+    return _micros(value, modes)
 
 
 def _moment(value: object, _: Modes) -> object:

@@ -6,9 +6,9 @@ from typing import Any, Final
 from tests.e2e.types_columns import As, Column, TypesTable
 from tests.e2e.types_compare import Modes
 
-_MILLIS: Final = ("epoch_millis", "time_millis")
-_MICROS: Final = ("epoch_micros", "time_micros")
-_NANOS: Final = ("epoch_nanos", "time_nanos")
+_MILLIS: Final = ("local_millis", "time_millis")
+_MICROS: Final = ("local_micros", "time_micros")
+_NANOS: Final = ("local_nanos", "time_nanos")
 _ONLY_MILLIS: Final = {"t0", "t3", "ts0", "ts3"}
 """Columns with at most three digits behind the second: the `adaptive` modes write them in milliseconds."""
 
@@ -38,9 +38,9 @@ def declared(column: Column, modes: Modes) -> dict[str, Any]:
         case As.DATE:
             return {"type": "date" if is_iso else "epoch_days"}
         case As.TIME:
-            return {"type": "time" if is_iso else _unit(column, modes)[1]}
+            return {"type": "local_time" if is_iso else _unit(column, modes)[1]}
         case As.LOCAL:
-            return {"type": "timestamp" if is_iso else _unit(column, modes)[0]}
+            return {"type": "local_timestamp" if is_iso else _unit(column, modes)[0]}
         case As.TIME_UTC:
             return {"type": "time"}
         case As.MOMENT:

@@ -25,10 +25,12 @@ from tests.e2e.types_compare import Modes, rows_query
 from tests.servers.jvm.connect import PostgresConnector
 from tests.servers.start import Servers
 from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_locate import ElasticLocator
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
 from worker.adapters.kafka_source import KafkaSource
-from worker.app import apply_index, source_readers, subscription
+from worker.app.index import apply_index
+from worker.app.sources import source_readers, subscription
 from worker.metrics import Metrics
 from worker.ports import Embedder, Vectors
 from worker.resources import schemas_folder
@@ -251,7 +253,14 @@ async def run_worker(chosen: Settings, within_s: float = 60) -> None:
     ):
         source = KafkaSource(chosen.kafka, topics, pattern)
         writer = chosen.index.writer_alias
-        ports = Ports(source, ElasticStore(client, writer), _OneVectorPerText(), ElasticSink(client, writer), None)
+        ports = Ports(
+            source,
+            ElasticStore(client, writer),
+            ElasticLocator(client, writer),
+            _OneVectorPerText(),
+            ElasticSink(client, writer),
+            None,
+        )
         pipeline = Pipeline(ports, source_readers(chosen.sources), chosen.batch, chosen.delivery, metrics)
         running = asyncio.create_task(pipeline.run())
         try:
@@ -279,7 +288,7 @@ def documents(servers: Servers, case: Case) -> dict[int, Mapping[str, Any]]:
     alias = f"{servers.elasticsearch}/{case.name}"
     _call("POST", f"{alias}/_refresh")
     found = _call("POST", f"{alias}/_search", {"query": {"match_all": {}}, "size": 1000})
-    return {int(hit["_id"].partition("/")[2]): hit["_source"] for hit in found["hits"]["hits"]}
+    return {int(hit["_id"].rpartition("/")[2]): hit["_source"] for hit in found["hits"]["hits"]}
 
 
 def rows(database: psycopg.Connection[Any]) -> dict[int, tuple[int, dict[str, object]]]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from typing_extensions import override
 
-from worker.errors import Halt, HaltReason, OperatorError
+from worker.errors import Halt, OperatorError
 from worker.ports import AssignmentListener, Commit, CommitRefusedError, Source
 from worker.records import Position, Record, TopicPartition
-from worker.settings.kafka import OffsetPolicy
+from worker.stages.start_offsets import OffsetPolicy, PartitionLog, after_loss, has_passed, older_partitions, start_of
 
 _WAIT_SECONDS = 0.5
 
@@ -40,6 +40,13 @@ class Log:
         for group in self._groups.values():
             group.wake()
         return offset
+
+    def add_partition(self, topic: str) -> TopicPartition:
+        """Add a partition to a topic; the groups notice at their next rebalance."""
+        added = TopicPartition(topic, 1 + max(one.partition for one in self.records if one.topic == topic))
+        self.records[added] = []
+        self.first[added] = 0
+        return added
 
     def delete_before(self, partition: TopicPartition, offset: int) -> None:
         """Do what retention does."""
@@ -76,6 +83,10 @@ class Group:
                 if shares:
                     shares[number % len(shares)].append(partition)
             await asyncio.gather(*map(_take_up, self.members, shares))
+
+    def offsets(self) -> Mapping[TopicPartition, int]:
+        """What the group has committed."""
+        return {one: commit.offset for (group, one), commit in self.log.commits.items() if group == self.id}
 
     @property
     def caught_up(self) -> bool:
@@ -123,6 +134,7 @@ class FakeSource(Source):
         self._generation = -1
         self._rebalancing = True
         self._next: dict[TopicPartition, int] = {}
+        self._waits_for: dict[TopicPartition, Mapping[TopicPartition, int]] = {}
         self._listener: AssignmentListener | None = None
         self._fault: Exception | None = None
         self._joining: asyncio.Task[None] | None = None
@@ -157,7 +169,7 @@ class FakeSource(Source):
         if self.paused or self._rebalancing:
             return []
         taken: list[Record] = []
-        for partition in list(self._next):
+        for partition in self.positions():
             if self._next[partition] < self._log.first[partition]:
                 self._next[partition] = self._lost(partition, self._next[partition])
             start = self._next.pop(partition)
@@ -186,6 +198,16 @@ class FakeSource(Source):
             self._log.commits[self.group.id, partition] = commit
         for listener in self.on_commit:
             listener(commits)
+
+    @override
+    def positions(self) -> Mapping[TopicPartition, int]:
+        commits = self.group.offsets()
+        self._waits_for = {one: ends for one, ends in self._waits_for.items() if not has_passed(commits, ends)}
+        return {one: offset for one, offset in self._next.items() if one not in self._waits_for}
+
+    @override
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        return {partition: self._log.end(partition) for partition in self._next}
 
     @override
     def lag(self) -> Mapping[TopicPartition, int]:
@@ -226,7 +248,8 @@ class FakeSource(Source):
         self._generation = self.group.generation
         try:
             commits = {partition: self._log.commits.get((self.group.id, partition)) for partition in partitions}
-            self._next = {partition: self._start(partition, commit) for partition, commit in commits.items()}
+            self._waits_for = {}
+            self._next = {partition: self._start(partition) for partition in partitions}
             metadata = {one: "" if commit is None else commit.metadata for one, commit in commits.items()}
             await self._listener.assigned(self.epoch, metadata)
         except Halt as fault:
@@ -234,19 +257,24 @@ class FakeSource(Source):
         self._rebalancing = False
         self.wake.set()
 
-    def _start(self, partition: TopicPartition, commit: Commit | None) -> int:
-        if commit is not None:
-            in_log = self._log.first[partition] <= commit.offset <= self._log.end(partition)
-            return commit.offset if in_log else self._lost(partition, commit.offset)
-        if self._start_from is OffsetPolicy.FAIL:
-            raise Halt(HaltReason.NO_COMMITTED_OFFSET, f"no committed offset for {partition}: see kafka.start_from")
-        return self._log.first[partition] if self._start_from is OffsetPolicy.EARLIEST else self._log.end(partition)
+    def _start(self, partition: TopicPartition) -> int:
+        commit = self._log.commits.get((self.group.id, partition))
+        older = older_partitions(partition, self.group.offsets())
+        if older:
+            self._waits_for[partition] = {one: self._log.end(one) for one in older}
+        return start_of(
+            partition,
+            PartitionLog(
+                self._log.first[partition], self._log.end(partition), None if commit is None else commit.offset
+            ),
+            added=bool(older),
+            start_from=self._start_from,
+            on_lost=self._on_lost_offsets,
+        ).offset
 
     def _lost(self, partition: TopicPartition, offset: int) -> int:
-        if self._on_lost_offsets is OffsetPolicy.FAIL:
-            raise Halt(HaltReason.OFFSETS_LOST, f"offset {offset} of {partition} is lost: see kafka.on_lost_offsets")
-        earliest = self._on_lost_offsets is OffsetPolicy.EARLIEST
-        return self._log.first[partition] if earliest else self._log.end(partition)
+        log = PartitionLog(self._log.first[partition], self._log.end(partition))
+        return after_loss(partition, log, offset, self._on_lost_offsets)
 
 
 def _content(record: Record) -> tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...], int]:

@@ -13,11 +13,11 @@ from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.embedder import FakeEmbedder
 from tests.fakes.source import FakeSource, Log
-from worker.errors import SynclineError
+from worker.errors import HaltReason
 from worker.metrics import Metrics
 from worker.records import Place, TopicPartition
-from worker.runtime.daemon import first_cause
 from worker.runtime.pipeline import Pipeline, Ports
+from worker.runtime.rejoining import RestartableSource
 from worker.runtime.sources import SourceReader, SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
 from worker.stages.decode import debezium
@@ -50,12 +50,15 @@ class World:
         self.index: FakeElasticsearch = FakeElasticsearch() if like is None else like.index
         self.embedder: FakeEmbedder = FakeEmbedder() if like is None else like.embedder
         self.dead_letters: FakeDeadLetters = FakeDeadLetters() if like is None else like.dead_letters
-        self.source = FakeSource(self.log, [TOPIC], group_id=GROUP, fetch_max_records=fetch_max_records)
+        self._max_records = fetch_max_records
+        self.source = self._new_source()
+        self._sources = 0
         self.metrics = Metrics()
         self.pipeline = Pipeline(
             Ports(
-                source=self.source,
+                source=RestartableSource(self._next_source),
                 store=self.index,
+                locator=self.index,
                 embedder=self.embedder,
                 sink=self.index,
                 dead_letters=self.dead_letters if with_dead_letters else None,
@@ -65,6 +68,16 @@ class World:
             delivery or DeliverySettings(),
             self.metrics,
         )
+
+    def _new_source(self) -> FakeSource:
+        return FakeSource(self.log, [TOPIC], group_id=GROUP, fetch_max_records=self._max_records)
+
+    def _next_source(self) -> FakeSource:
+        """What the worker starts: first the source that the test has had in hand, then new ones."""
+        if self._sources:
+            self.source = self._new_source()
+        self._sources += 1
+        return self.source
 
     def upsert(
         self, row_id: int, title: str, lsn: int, *, tenant: str = "acme", partition: int = 0, **columns: object
@@ -108,18 +121,11 @@ class World:
         async with self.running():
             await self.settle()
 
-    async def fault(self) -> SynclineError:
-        """Run until the worker ends by itself, and return why."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self.pipeline.run()
-        except BaseExceptionGroup as group:
-            if (cause := first_cause(group)) is not None:
-                return cause
-            raise
-        finally:
-            await self.source.close()
-        raise AssertionError("the worker has stopped without a fault")
+    async def until_halted(self) -> dict[HaltReason, str]:
+        """Wait until the worker is halted; return why."""
+        halting = self.pipeline.retrying.halting
+        await self.until(lambda: halting.halted)
+        return dict(halting.reasons)
 
     def committed(self, partition: int = 0) -> int | None:
         """The offset that the group has committed."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from tests.builders import change, deletion
 from worker.records import Change, Operation
 from worker.stages.coalesce import coalesce
+from worker.stages.ordering import is_refused
 
 tenants = st.sampled_from(["a", "b", "c"])
 NAMES = ("title", "content")
@@ -28,14 +29,42 @@ sequences = st.lists(changes(), min_size=1, max_size=8)
 
 
 def rising(given_changes: list[Change]) -> list[Change]:
-    return sorted(given_changes, key=lambda one: one.version)
+    """A log whose versions rise, without what would be refused."""
+    log: list[Change] = []
+    for one in sorted(given_changes, key=lambda one: one.version):
+        if not log or not is_refused(one, log[-1].version):
+            log.append(one)
+    return log
 
 
 @given(sequences)
-def test_the_newest_by_version_wins_and_of_equals_the_later(given_changes: list[Change]) -> None:
+def test_of_the_newest_by_version_the_last_unpositioned_one_wins_or_else_the_first(given_changes: list[Change]) -> None:
     found = reduce(coalesce, given_changes)
-    newest = max(enumerate(given_changes), key=lambda item: (item[1].version, item[0]))[1]
-    assert found.record is newest.record
+    highest = max(one.version for one in given_changes)
+    newest = [one for one in given_changes if one.version == highest]
+    unpositioned = [one for one in newest if not one.positioned]
+    newest_one = unpositioned[-1] if unpositioned else newest[0]
+    assert found.record is newest_one.record
+    check_values(found, newest_one)
+
+
+@given(sequences, st.data())
+def test_a_store_ends_up_with_the_same_change_however_they_fall_into_batches(
+    given_changes: list[Change], data: st.DataObject
+) -> None:
+    """The rule by which changes meet while they wait is the one by which they meet what is stored."""
+    stored: Change | None = None
+    rest = given_changes
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        batch, rest = reduce(coalesce, rest[:size]), rest[size:]
+        if stored is None or not is_refused(batch, stored.version):
+            stored = batch
+    assert stored is not None
+    assert stored.record is reduce(coalesce, given_changes).record
+
+
+def check_values(found: Change, newest: Change) -> None:
     assert (found.version, found.operation, found.place) == (newest.version, newest.operation, newest.place)
     assert (found.positioned, found.key, found.source_ts_ms) == (newest.positioned, newest.key, newest.source_ts_ms)
 
@@ -84,7 +113,14 @@ def test_winner_and_places_do_not_depend_on_what_is_joined_first(one: Change, tw
     assert left.record is right.record
 
 
-@given(st.lists(changes().filter(lambda one: one.operation is Operation.UPSERT), min_size=3, max_size=3))
+@given(
+    st.lists(
+        changes().filter(lambda one: one.operation is Operation.UPSERT),
+        min_size=3,
+        max_size=3,
+        unique_by=lambda one: one.version,
+    )
+)
 def test_nor_do_the_values_where_versions_rise_and_no_delete_lies_between(given_changes: list[Change]) -> None:
     one, two, three = rising(given_changes)
     assert coalesce(coalesce(one, two), three) == coalesce(one, coalesce(two, three))

@@ -7,18 +7,19 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.stages.identity import MAX_ID_BYTES, document_id, key_part, source_key, tenant_alias
+from worker.stages.identity import MAX_ID_BYTES, joined, joined_id, key_part, source_key, tenant_alias
 from worker.stages.rules import IdScope
 
 # Few letters, so that two keys often differ by nothing but an escape; the rest are what ids have broken on before.
 nasty = st.text(alphabet=[*'aA1/%~#2F .-e+"[]\n\x00\u00a0\u202e\u200dא👩'], max_size=6)
-texts = (nasty | st.text(max_size=600) | st.sampled_from(["true", "null", "1", "1.0", "%2F", "[1]"])).filter(bool)
+texts = (nasty | st.text(max_size=600) | st.sampled_from(["true", "null", "1", "1.0", "%2F", "[1]"])).filter(str.strip)
 # What JSON is read as: an integer of more than 64 bits becomes a float, which `key_part` refuses for that reason.
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(-(2.0**63), 2.0**64, exclude_max=True)
 columns = texts | numbers | st.sampled_from([1, 1.0, True, False, "1", "1.0", "true"])
 nested = st.lists(columns, max_size=3) | st.dictionaries(nasty, columns, max_size=3)
 keys = st.lists(columns | nested, min_size=1, max_size=3)
-tenants = texts.filter(str.strip)
+tenants = texts
+sources = st.from_regex(r"[a1][a1_-]{0,1}", fullmatch=True)
 
 
 def written(key: list[Any]) -> str:
@@ -39,26 +40,27 @@ def read(part: str) -> object:
     return unquote(part)
 
 
-def identified(tenant: str, key: list[Any]) -> str:
-    return document_id(IdScope.TENANT_SCOPED, tenant, [key_part(column) for column in key])
+def identified(tenant: str, key: list[Any], source: str = "articles") -> str:
+    return joined_id(IdScope.TENANT_SCOPED, key_part(tenant), joined(source, map(key_part, key)))
 
 
 @given(tenants, keys)
-def test_tenant_and_key_can_be_read_back_from_an_id_so_no_two_share_one(tenant: str, key: list[Any]) -> None:
+def test_tenant_source_and_key_can_be_read_back_from_an_id_so_no_two_share_one(tenant: str, key: list[Any]) -> None:
     found = identified(tenant, key)
     if found.startswith("#"):
         return
-    first, *rest = (read(part) for part in found.split("/"))
-    assert first == tenant
-    assert written(rest) == written(key)
+    first, source, *rest = found.split("/")
+    assert read(first) == tenant
+    assert source == "articles"
+    assert written([read(part) for part in rest]) == written(key)
 
 
-@given(tenants, keys, tenants, keys)
-def test_two_different_pairs_of_tenant_and_key_never_share_an_id(
-    tenant: str, key: list[Any], other_tenant: str, other_key: list[Any]
+@given(tenants, sources, keys, tenants, sources, keys)
+def test_two_rows_that_differ_in_tenant_source_or_key_never_share_an_id(
+    tenant: str, source: str, key: list[Any], other_tenant: str, other_source: str, other_key: list[Any]
 ) -> None:
-    same = tenant == other_tenant and written(key) == written(other_key)
-    assert (identified(tenant, key) == identified(other_tenant, other_key)) is same
+    same = (tenant, source, written(key)) == (other_tenant, other_source, written(other_key))
+    assert (identified(tenant, key, source) == identified(other_tenant, other_key, other_source)) is same
 
 
 @given(texts, texts)

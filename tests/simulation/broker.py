@@ -13,14 +13,16 @@ from typing import Final
 
 from typing_extensions import override
 
-from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
+from worker.errors import Halt, OperatorError, RetryLater, RetryReason
 from worker.ports import AssignmentListener, Commit, CommitRefusedError, Source
 from worker.records import Position, Record, TopicPartition
-from worker.settings.kafka import OffsetPolicy
+from worker.stages.start_offsets import OffsetPolicy, PartitionLog, after_loss, has_passed, older_partitions, start_of
 
 SESSION_SECONDS: Final = 10.0
 REBALANCE_SECONDS: Final = 30.0
 _FETCH_WAIT_SECONDS: Final = 2.0
+_METADATA_SECONDS: Final = 3.0
+"""After which the members notice that a topic has a partition more."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -73,6 +75,15 @@ class Broker:
         """Take an offset for what no consumer sees."""
         self.partitions[partition].records.append(None)
         self._wake()
+
+    def add_partition(self) -> TopicPartition:
+        """Add a partition; records may stand in it before anybody in the group knows it."""
+        last = max(self.partitions)
+        added = last._replace(partition=last.partition + 1)
+        self.partitions[added] = Partition()
+        if self._members:
+            asyncio.get_running_loop().call_later(_METADATA_SECONDS, self.rebalance)
+        return added
 
     def delete_before(self, partition: TopicPartition, offset: int) -> None:
         """Do what retention does."""
@@ -192,6 +203,7 @@ class Client(Source):
         self._generation = -1
         self._epoch = 0
         self._next: dict[TopicPartition, int] = {}
+        self._waits_for: dict[TopicPartition, Mapping[TopicPartition, int]] = {}
         self._giving_back = False
         self._paused = False
 
@@ -232,6 +244,7 @@ class Client(Source):
         self._generation = generation
         commits = self._broker.commits
         try:
+            self._waits_for = {}
             starts = {one: self._start(one, commits.get(one)) for one in partitions}
             self._next = {one: offset for one, (offset, _) in starts.items()}
             await self._listener.assigned(self._epoch, {one: text for one, (_, text) in starts.items()})
@@ -241,21 +254,27 @@ class Client(Source):
         self.wake.set()
 
     def _start(self, partition: TopicPartition, commit: Commit | None) -> tuple[int, str]:
+        older = older_partitions(partition, {one: held.offset for one, held in self._broker.commits.items()})
+        if older:
+            self._waits_for[partition] = {one: self._broker.partitions[one].end for one in older}
+        log = self._log(partition, commit)
+        if log.committed is not None and not log.first <= log.committed <= log.end:
+            self._note_loss()
+        start = start_of(partition, log, added=bool(older), start_from=self._start_from, on_lost=self._on_lost)
+        return start.offset, start.metadata
+
+    def _log(self, partition: TopicPartition, commit: Commit | None = None) -> PartitionLog:
         held = self._broker.partitions[partition]
         if commit is None:
-            if self._start_from is OffsetPolicy.FAIL:
-                raise Halt(HaltReason.NO_COMMITTED_OFFSET, f"{partition} has no commit: see kafka.start_from")
-            return (held.first if self._start_from is OffsetPolicy.EARLIEST else held.end), ""
-        if held.first <= commit.offset <= held.end:
-            return commit.offset, commit.metadata
-        return self._lost(partition, commit.offset), ""
+            return PartitionLog(held.first, held.end)
+        return PartitionLog(held.first, held.end, commit.offset, commit.metadata)
 
     def _lost(self, partition: TopicPartition, offset: int) -> int:
+        self._note_loss()
+        return after_loss(partition, self._log(partition), offset, self._on_lost)
+
+    def _note_loss(self) -> None:
         self.lost_as_owner |= self._broker.is_member(self) and self._generation == self._broker.generation
-        if self._on_lost is OffsetPolicy.FAIL:
-            raise Halt(HaltReason.OFFSETS_LOST, f"offset {offset} of {partition} is lost: see kafka.on_lost_offsets")
-        held = self._broker.partitions[partition]
-        return held.first if self._on_lost is OffsetPolicy.EARLIEST else held.end
 
     @override
     async def fetch(self) -> Sequence[Record]:
@@ -278,7 +297,7 @@ class Client(Source):
         if self._paused or self._giving_back:
             return []
         taken: list[Record] = []
-        for partition in list(self._next):
+        for partition in self.positions():
             held = self._broker.partitions[partition]
             offset = self._next.pop(partition)
             if offset < held.first:
@@ -321,6 +340,17 @@ class Client(Source):
     def _refuse_the_dead(self) -> None:
         if self.cut:
             raise asyncio.CancelledError
+
+    @override
+    def positions(self) -> Mapping[TopicPartition, int]:
+        commits = {one: held.offset for one, held in self._broker.commits.items()}
+        self._waits_for = {one: ends for one, ends in self._waits_for.items() if not has_passed(commits, ends)}
+        return {one: offset for one, offset in self._next.items() if one not in self._waits_for}
+
+    @override
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        self._refuse_the_dead()
+        return {partition: self._broker.partitions[partition].end for partition in self._next}
 
     @override
     def lag(self) -> Mapping[TopicPartition, int]:

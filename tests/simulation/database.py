@@ -16,10 +16,11 @@ import orjson
 from tests import builders
 from tests.simulation.broker import Broker, Headers
 from worker.records import Place, TopicPartition
-from worker.stages.identity import document_id, key_part
+from worker.stages.identity import grave_id, joined, joined_id, key_part
 from worker.stages.rules import IdScope
 
 UNCHANGED: Final = "__debezium_unavailable_value"
+SOURCE: Final = "articles"
 
 
 class Identity(StrEnum):
@@ -30,7 +31,7 @@ class Identity(StrEnum):
     FULL = "full"
     """Primary key (id), REPLICA IDENTITY FULL."""
     DEFAULT = "default"
-    """Primary key (id), default replica identity: a delete does not tell its tenant."""
+    """Primary key (id), default replica identity: a delete does not tell its tenant, nor an update a move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class Database:
         self.serial_of: dict[int, int] = {}
         """By position."""
         self.drifted = False
+        self.tenants: set[str] = set()
+        """All that any row ever had."""
         self._broker = broker
         self._rows: dict[Key, Row] = {}
         self._committed: dict[Key, Row] = {}
@@ -222,6 +225,11 @@ class Database:
         self._broker.append_marker(partition)
         self._note(partition, NOTHING)
 
+    def add_partition(self) -> None:
+        """Give the topic a partition more: from now on some keys go there."""
+        added = self._broker.add_partition()
+        self.said[added], self.watermarks[added] = [], []
+
     # What the index should be.
 
     def folded(self) -> dict[tuple[str, str], Row]:
@@ -229,9 +237,17 @@ class Database:
         return {self._place(row): row for row in self._committed.values()}
 
     def _place(self, row: Row) -> Place:
+        return self.place(row.id, str(row.tenant))
+
+    def place(self, row_id: object, tenant: str) -> Place:
+        """Where a row's document is."""
         scope = IdScope.GLOBAL if self.schema.global_ids else IdScope.TENANT_SCOPED
-        tenant = str(row.tenant)
-        return Place(document_id(scope, tenant, [key_part(row.id)]), tenant)
+        return Place(joined_id(scope, key_part(tenant), joined(SOURCE, [key_part(row_id)])), tenant)
+
+    def grave(self, place: Place) -> Place:
+        """Where the tombstone of a row is whose deletes do not tell their tenant; `place` is one of the row's."""
+        grave = grave_id(joined(SOURCE, [place.document_id.rpartition("/")[2]]))
+        return Place(grave, grave)
 
     def _key(self, row_id: int, tenant: object) -> Key:
         return (tenant, row_id) if self.schema.identity is Identity.TENANT_IN_KEY else (row_id,)
@@ -267,6 +283,7 @@ class Database:
             self._rows.pop(key, None)
         else:
             self._rows[key] = after
+            self.tenants.add(str(after.tenant))
         self.states[self._serial] = after
         self.serial_of[self._lsn] = self._serial
         if more:  # the halves of a key change share one position

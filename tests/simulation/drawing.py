@@ -19,9 +19,10 @@ class Allowed:
 
     toast_with_key_changes: bool = False
     toast_with_rejections: bool = False
+    toast_with_more_partitions: bool = False
+    unseen_moves_with_more_partitions: bool = False
     snapshots_with_transactions: bool = False
     global_ids_with_moves: bool = False
-    tenant_outside_key: bool = False
 
 
 NOTHING_MORE: Final = Allowed()
@@ -98,8 +99,7 @@ class _Workload:
 
     def __init__(self, chance: random.Random, schema: Schema, allowed: Allowed) -> None:
         key_changes = not schema.toast or allowed.toast_with_key_changes
-        tells_tenant = schema.identity is not Identity.DEFAULT or allowed.tenant_outside_key
-        tenants_change = tells_tenant and (not schema.global_ids or allowed.global_ids_with_moves)
+        tenants_change = not schema.global_ids or allowed.global_ids_with_moves
         self._snapshots = chance.random() < 0.5
         self._transactions = not self._snapshots or allowed.snapshots_with_transactions
         self._moves = tenants_change and (schema.identity is not Identity.TENANT_IN_KEY or key_changes)
@@ -109,6 +109,12 @@ class _Workload:
         self._rejections = not schema.toast or allowed.toast_with_rejections
         # Without the records that were deleted and without a commit, a watermark is too low to mend what has drifted.
         self._retention = not self._snapshots
+        # A partition that was added has no watermark yet: it is too low to mend what has drifted.
+        self._partitions = (
+            not self._drifts
+            and (not schema.toast or allowed.toast_with_more_partitions)
+            and (schema.identity is not Identity.DEFAULT or allowed.unseen_moves_with_more_partitions)
+        )
         self._on_row = functools.partial(_on_row, settled=not tenants_change)
 
     def makers(self) -> list[tuple[int, Maker]]:
@@ -133,6 +139,7 @@ class _Workload:
                 (self._transactions, (4, lambda chance: Step("commit", txn=chance.randrange(2)))),
                 (self._snapshots, (3, lambda _: Step("snapshot_begin")), (4, lambda _: Step("snapshot_end"))),
                 (self._drifts, (2, on_row("drift"))),
+                (self._partitions, (1, lambda _: Step("add_partition"))),
             )
             if wanted
             for maker in makers

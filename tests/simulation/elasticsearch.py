@@ -15,7 +15,7 @@ import orjson
 from typing_extensions import override
 
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
-from worker.ports import DocumentStore, RequestTooLargeError, Sink
+from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink
 from worker.records import ItemResponse, Place, Stored
 
 REQUEST_SECONDS: Final = 5.0
@@ -167,8 +167,18 @@ class Server:
         found = self._searchable[self.shard_of(tenant)].values()
         return [one for one in found if one.body is not None and one.body.get("tenant") == tenant]
 
+    def places(self, keys: Collection[str]) -> dict[str, frozenset[Place]]:
+        """Return what a search for source keys finds on all shards, tombstones apart."""
+        self._refresh_until(math.floor(_now()))
+        found: dict[str, frozenset[Place]] = {}
+        for shard in self._searchable:
+            for document_id, held in shard.items():
+                if held.body is not None and not held.tombstone and (key := held.body["sync"]["key"]) in keys:
+                    found[key] = found.get(key, frozenset()) | {Place(document_id, held.routing)}
+        return found
 
-class Connection(Sink, DocumentStore):
+
+class Connection(Sink, DocumentStore, Locator):
     """One worker's client of the server."""
 
     def __init__(
@@ -181,7 +191,7 @@ class Connection(Sink, DocumentStore):
         choose: Callable[[int], int] = lambda _count: 0,
     ) -> None:
         """`delay` gives seconds for each step of a request, `faults` what goes wrong with the next bulk request,
-        `lookup_faults` whether the next lookup fails; `choose` draws a number below its argument.
+        `lookup_faults` whether the next lookup, refresh or search fails; `choose` draws a number below its argument.
         """
         self.cut = False
         self._server = server
@@ -194,6 +204,11 @@ class Connection(Sink, DocumentStore):
     @override
     def target(self) -> str:
         return self._server.alias
+
+    @property
+    @override
+    def packs_vectors(self) -> bool:
+        return False
 
     @override
     async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
@@ -270,17 +285,36 @@ class Connection(Sink, DocumentStore):
 
     @override
     async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
-        self._refuse_the_dead()
-        await _pause(self._delay("lookup"))
-        self._refuse_the_dead()
-        if self._server.down or self._lookup_faults():
-            raise RetryLater(RetryReason.CONNECTION, "connection reset")
-        if places and not self._server.alias_exists:
-            raise Halt(HaltReason.TARGET_MISSING, f"no such index [{self._server.alias}]")
+        await self._arrive("lookup", asked=bool(places))
         found = [_stored(self._server.get(place), whole=place in whole) for place in places]
         await _pause(self._delay("reply"))
         self._refuse_the_dead()
         return found
+
+    @override
+    async def refresh(self) -> None:
+        await self._arrive("refresh")
+        self._server.refresh()
+        await _pause(self._delay("reply"))
+        self._refuse_the_dead()
+
+    @override
+    async def places(self, keys: Sequence[str]) -> Mapping[str, frozenset[Place]]:
+        await self._arrive("locate")
+        found = self._server.places(keys)
+        await _pause(self._delay("reply"))
+        self._refuse_the_dead()
+        return found
+
+    async def _arrive(self, what: str, *, asked: bool = True) -> None:
+        """Let a request that reads reach the server, or fail on its way."""
+        self._refuse_the_dead()
+        await _pause(self._delay(what))
+        self._refuse_the_dead()
+        if self._server.down or self._lookup_faults():
+            raise RetryLater(RetryReason.CONNECTION, "connection reset")
+        if asked and not self._server.alias_exists:
+            raise Halt(HaltReason.TARGET_MISSING, f"no such index [{self._server.alias}]")
 
     def _refuse_the_dead(self) -> None:
         if self.cut:

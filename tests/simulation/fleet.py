@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.simulation.invariants import Violation
 from tests.simulation.workers import DRAIN_SECONDS, Worker, World
-from worker.errors import Halt, HaltReason
+from worker.errors import HaltReason
 
 if TYPE_CHECKING:
     from tests.simulation.story import Surroundings
@@ -15,7 +15,7 @@ MOST_WORKERS: Final = 3
 RESTART_SECONDS: Final = 3.0
 _STOP_SECONDS: Final = DRAIN_SECONDS + 11.0
 """A drain, two commits of at most five seconds each, and a little."""
-_HALTS: Final = frozenset({HaltReason.WRITE_BLOCKED, HaltReason.DEAD_LETTERS_UNAVAILABLE})
+_HALTS: Final = frozenset({HaltReason.WRITE_BLOCKED.value, HaltReason.DEAD_LETTERS_UNAVAILABLE.value})
 """What the stories give a reason for."""
 
 
@@ -63,7 +63,9 @@ class Fleet:
             asyncio.get_running_loop().call_later(RESTART_SECONDS, self._restart)
 
     def _judge(self, worker: Worker) -> None:
-        """A worker ends when it is killed or stopped, or by a halt that it has a reason for; nothing else ends it."""
+        """A worker ends when it is killed or stopped, and halts for a reason; nothing else ends it."""
+        if unfounded := worker.halts - _reasons(worker):
+            self._found(Violation("unexpected", f"{worker.name} was halted by {', '.join(sorted(unfounded))}"))
         if worker.process.dead:
             return
         cause = worker.ended_with
@@ -71,10 +73,11 @@ class Fleet:
             seconds = asyncio.get_running_loop().time() - max(worker.stopped_at, worker.process.thawed_at)
             if seconds > _STOP_SECONDS:
                 self._found(Violation("I9 drain", f"{worker.name} took {seconds:.0f} s to stop"))
-        elif not isinstance(cause, Halt) or not _has_reason(worker, cause):
+        else:
             self._found(Violation("unexpected", f"{worker.name} has ended by itself: {cause!r}"))
 
 
-def _has_reason(worker: Worker, halt: Halt) -> bool:
+def _reasons(worker: Worker) -> frozenset[str]:
     """Retention deletes only what is committed: nobody but a worker that was thrown out may still want to read it."""
-    return halt.reason in _HALTS or (halt.reason is HaltReason.OFFSETS_LOST and not worker.client.lost_as_owner)
+    lost = any(client.lost_as_owner for client in worker.clients)
+    return _HALTS if lost else _HALTS | {HaltReason.OFFSETS_LOST.value}

@@ -63,6 +63,7 @@ _STATEMENTS: Final[Mapping[str, _Statement]] = {
     "commit": lambda table, step, *_: table.commit(step.txn or 0),
     "snapshot_begin": lambda table, *_: table.snapshot_begin(),
     "snapshot_end": lambda table, *_: table.snapshot_end(),
+    "add_partition": lambda table, *_: table.add_partition(),
     "restart_connector": lambda table, step, *_: table.restart_connector(step.count),
     "garbage": lambda table, step, *_: table.garbage(step.row),
     "marker": lambda table, step, *_: table.marker(step.row),
@@ -307,8 +308,6 @@ class _Performance:
         reasons = {one.what for one in self._story.steps}
         named = {"garbage": {"invalid_json"}, "poison": {"document_refused"}}
         found = {reason for what, names in named.items() if what in reasons for reason in names}
-        if self._story.surroundings.schema.identity is Identity.DEFAULT:
-            found.add("tenant_unknown")  # a delete does not tell its tenant
         if "poison" in reasons and self._story.surroundings.schema.toast:
             found.add("unchanged_value_lost")  # the value was in what was refused
         return found

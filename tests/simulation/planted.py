@@ -13,7 +13,7 @@ from unittest import mock
 import orjson
 
 from tests.simulation.elasticsearch import Connection
-from worker.errors import SkipReason
+from worker.errors import Halt, RetryLater, SkipReason
 from worker.records import (
     Change,
     DocumentWrite,
@@ -35,7 +35,7 @@ from worker.runtime.ledger import Ledger
 from worker.runtime.sending import Item, Sender
 from worker.runtime.sources import SourceReader
 from worker.stages import coalesce, mapping, planning
-from worker.stages.bulk import Again, Done, Judgement, item_bytes, judge
+from worker.stages.bulk import Done, Judgement, item_bytes, judge
 from worker.stages.conversion.unavailable import UnavailableForms
 from worker.stages.documents import tombstone
 from worker.stages.offsets import Committable, PartitionProgress
@@ -90,9 +90,16 @@ def _ignore_epochs() -> Iterator[None]:
         yield
 
 
-async def _resolve_before_the_dead_letter(self: Finishing, record: Record, rejection: Rejection, stage: str) -> None:
-    self._ledger.resolve(record.position, Verdict.DEAD_LETTERED, rejection.reason.value)
-    await _reject(self, record, rejection, stage)
+async def _resolve_before_the_dead_letter(
+    self: Finishing,
+    record: Record,
+    rejection: Rejection,
+    stage: str,
+    **rest: Any,  # noqa: ANN401 - as it was
+) -> None:
+    if self._ledger.watermark_before(record.position) is not None:
+        self._ledger.resolve(record.position, Verdict.DEAD_LETTERED, rejection.reason.value)
+    await _reject(self, record, rejection, stage, **rest)
 
 
 _reject: Final = Finishing.reject
@@ -162,13 +169,14 @@ def _delete_for_real() -> Iterator[None]:
         yield
 
 
-async def _once_more_without_versions(self: Sender, items: Sequence[Item]) -> list[tuple[Item, Again]]:
-    again = await _once(self, items)
-    if not again:
-        return []
+async def _once_more_without_versions(
+    self: Sender, items: Sequence[Item]
+) -> tuple[list[Item], RetryLater | Halt | None]:
+    left, fault = await _once(self, items)
+    if not left:
+        return left, fault
     target = self._sink.target
-    unversioned = (replace(one, data=_item(one.write, target, version=None, version_type=None)) for one in items)
-    return [(item, again[0][1]) for item in unversioned]
+    return [replace(one, data=_item(one.write, target, version=None, version_type=None)) for one in items], fault
 
 
 _once: Final = Sender._once
@@ -195,7 +203,7 @@ def _believe_before(self: SourceReader, record: Record, watermark: int) -> Read:
     return mapping.RowMapper(trusting).map(record, decoded, watermark), decoded.version
 
 
-def _only_the_winners(winner: Change, _loser: Change) -> frozenset[Place]:
+def _only_the_winners(winner: Change, _loser: Change, _graves: frozenset[Place]) -> frozenset[Place]:
     return winner.left
 
 

@@ -5,6 +5,7 @@ story (`drawing.Allowed`).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -15,6 +16,7 @@ from tests.simulation.story import Step, Story, Surroundings
 
 FULL: Final = Schema(Identity.FULL)
 GLOBAL: Final = Schema(Identity.FULL, global_ids=True)
+DEFAULT: Final = Schema(Identity.DEFAULT)
 TOAST: Final = Schema(Identity.DEFAULT, toast=True)
 TOAST_IN_KEY: Final = Schema(Identity.TENANT_IN_KEY, toast=True)
 A_SECOND: Final = Step("marker", row=5, pause=1)
@@ -105,7 +107,24 @@ def test_a_replay_of_moves_writes_nothing() -> None:
     assert outcome.replay_writes == 0
 
 
-@known("a row of a snapshot is written again as it is")
+@known("with one partition more keys move between the old ones, too, and of those none waits for another")
+def test_a_value_that_is_left_out_in_another_partition_than_before() -> None:
+    outcome = told(
+        replace(TOAST, partitions=2),
+        Step("retitle", pause=2.0, row=1),
+        Step("add_partition"),
+        Step("touch", row=1, tenant=1),  # in partition 0, which had no record of this row before
+    )
+    assert outcome.violation is None, "the change is a dead letter, or holds the value from before"
+
+
+@known("two workers look for one row at once, because its changes stand in two partitions, and neither finds it")
+def test_a_move_that_no_event_tells_in_another_partition_than_before() -> None:
+    schema = replace(DEFAULT, partitions=3)
+    steps = (Step("upsert", tenant=2), Step("move", to=1, txn=1), Step("add_partition"))
+    assert perform(Story(2394, Surroundings(schema, workers=3), steps)).violation is None, "the row is shown twice"
+
+
 def test_a_replay_of_a_snapshot_writes_nothing() -> None:
     outcome = told(FULL, Step("upsert"), Step("snapshot_begin"), Step("snapshot_end"))
     assert outcome.replay_writes == 0
@@ -117,7 +136,6 @@ def test_a_document_counts_as_indexed_though_the_reply_was_lost() -> None:
     assert outcome.verdicts == {"indexed": 1}
 
 
-@known("a delete that does not tell its tenant is a dead letter until the row is looked for in the index")
 def test_a_delete_without_its_tenant() -> None:
-    outcome = told(Schema(Identity.DEFAULT), Step("upsert"), Step("delete", pause=0.5))
+    outcome = told(DEFAULT, Step("upsert"), Step("delete", pause=0.5))
     assert outcome.verdicts["dead_lettered"] == 0

@@ -23,6 +23,7 @@ from worker.records import Record
 from worker.runtime.clock import Clock
 from worker.runtime.daemon import first_cause
 from worker.runtime.pipeline import Pipeline, Ports
+from worker.runtime.rejoining import RestartableSource
 from worker.runtime.sources import SourceReader, SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
 from worker.settings.types import Bytes
@@ -176,13 +177,11 @@ class Worker:
         self.stopped_at: float | None = None
         self.ended_with: BaseException | None = None
         self.metrics = Metrics()
-        self.client = Client(
-            world.broker,
-            builders.TOPIC,
-            name=name,
-            fetch_max_records=surroundings.fetch_max_records,
-            delay=self._delay,
-        )
+        self._fetch_max_records = surroundings.fetch_max_records
+        self.clients = [self._connected(world)]
+        """One at a time: after a loss of offsets the worker leaves the group, and joins with another one."""
+        self._unused = list(self.clients)
+        self._source = RestartableSource(self._new_client)
         self._connection = Connection(
             world.server,
             delay=chances.seconds,
@@ -194,8 +193,9 @@ class Worker:
         self._world = world
         self.pipeline = Pipeline(
             Ports(
-                source=self.client,
+                source=self._source,
                 store=self._connection,
+                locator=self._connection,
                 embedder=world.model,
                 sink=self._connection,
                 dead_letters=self._dead_letters,
@@ -207,6 +207,27 @@ class Worker:
             VirtualClock(),
         )
         self.pipeline.retrying._chance = chances.of(f"jitter {name}")
+        self.pipeline.retrying.halting._chance = chances.of(f"probes {name}")
+
+    def _new_client(self) -> Client:
+        if self._unused:
+            return self._unused.pop()
+        self.clients.append(self._connected(self._world))
+        return self.client
+
+    def _connected(self, world: World) -> Client:
+        return Client(
+            world.broker,
+            builders.TOPIC,
+            name=self.name,
+            fetch_max_records=self._fetch_max_records,
+            delay=self._delay,
+        )
+
+    @property
+    def client(self) -> Client:
+        """The present client, or the last one."""
+        return self.clients[-1]
 
     async def _delay(self, what: str) -> None:
         if seconds := self._world.chances.seconds(what):
@@ -222,7 +243,7 @@ class Worker:
             self.ended_with = first_cause(group) or group
         except Exception as error:  # noqa: BLE001 - whatever ends a worker is the story's to judge
             self.ended_with = error
-        await self.client.close()
+        await self._source.close()
 
     @property
     def stopping(self) -> bool:
@@ -268,6 +289,12 @@ class Worker:
     def consumed(self) -> int:
         (family,) = self.metrics.consumed.collect()
         return int(sum(sample.value for sample in family.samples if sample.name.endswith("_total")))
+
+    @property
+    def halts(self) -> set[str]:
+        """For what reasons it has been halted."""
+        (family,) = self.metrics.halts.collect()
+        return {one.labels["reason"] for one in family.samples if one.name.endswith("_total") and one.value}
 
 
 def reader(schema: Schema) -> SourceReader:

@@ -18,7 +18,7 @@ from tests.unit.bad_inputs_parts import (
     written,
 )
 from worker.errors import RejectReason, SkipReason
-from worker.stages.rules import KeyMissing, TombstoneMeaning
+from worker.stages.rules import KeyMissing, Locate, TombstoneMeaning
 
 TOMBSTONES_DELETE = replace(RULES, tombstone=TombstoneMeaning.DELETE)
 WITH_TENANT = {"id": 1, "tenant": "acme"}
@@ -26,6 +26,7 @@ HEARTBEAT = {"ts_ms": 1_795_298_575_833}
 TRANSACTION = {"status": "BEGIN", "id": "779", "event_count": None, "data_collections": None, "ts_ms": 1}
 SCHEMA_CHANGE = {"source": {}, "ts_ms": 1, "databaseName": "app", "schemaName": "", "ddl": "ALTER", "tableChanges": []}
 TEN_MEGABYTES = 10 * 2**20
+DEEP = b"[" * 201 + b"]" * 201
 
 
 def change_event(**changed: object) -> dict[str, object]:
@@ -49,7 +50,7 @@ EVENTS = (
         "null key",
         "The key is taken from the row; rejected with `key_missing: reject`, and where no row has it",
         (
-            written(record(event(), None), document_id="acme/1"),
+            written(record(event(), None), document_id="acme/articles/1"),
             rejected(
                 record(event(), None),
                 RejectReason.KEY_MISSING,
@@ -119,10 +120,19 @@ EVENTS = (
     BadInput(
         9,
         "depth over 20, recursion bomb",
-        "Up to 200 levels a value like any other, which Elasticsearch may refuse; rejected beyond",
+        "Up to 200 levels a value like any other, which Elasticsearch may refuse. Beyond, rejected in mapped columns "
+        "and keys, ignored elsewhere; what has more than 1024 levels cannot be read",
         (
             written(record(b'{"id":1,"tenant":"acme","title":%b,"content":""}' % (b"[" * 150 + b"]" * 150))),
-            rejected(record(b"[" * 201 + b"]" * 201), RejectReason.INVALID_JSON, "200 levels"),
+            written(record(b'{"id":1,"tenant":"acme","title":"","content":"","x":%b}' % DEEP)),
+            rejected(
+                record(b'{"id":1,"tenant":"acme","title":%b,"content":""}' % DEEP),
+                RejectReason.FIELD_INVALID,
+                "'title'",
+                "200 levels",
+            ),
+            rejected(upsert(key=b'{"id":%b}' % DEEP), RejectReason.KEY_MISSING, "'id'", "200 levels"),
+            rejected(record(DEEP), RejectReason.NOT_AN_EVENT),
             rejected(record(b"[" * 100_000), RejectReason.INVALID_JSON, "not JSON"),
             rejected(record(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), RejectReason.INVALID_JSON, "not JSON"),
         ),
@@ -191,21 +201,29 @@ EVENTS = (
     BadInput(
         17,
         "delete with only the key columns",
-        "Deleted; rejected where neither the key nor, with `replica_identity: full`, the old row tells the tenant",
+        "Deleted; where neither the key nor, with `replica_identity: full`, the old row tells the tenant, the index is "
+        "searched for the row, or with `locate: never` the record is rejected",
         (
-            deleted(record(event("d", before={"id": 1, "tenant": ""}), WITH_TENANT), document_id="acme/1"),
-            deleted(record(event("d", before=row())), document_id="acme/1", rules=TRUSTING),
+            deleted(record(event("d", before={"id": 1, "tenant": ""}), WITH_TENANT), document_id="acme/articles/1"),
+            deleted(record(event("d", before=row())), document_id="acme/articles/1", rules=TRUSTING),
             rejected(
                 record(event("d", before={"id": 1, "tenant": "", "title": ""})),
                 RejectReason.TENANT_UNKNOWN,
                 "'tenant'",
                 "REPLICA IDENTITY FULL",
+                "locate: auto",
+                rules=replace(RULES, locate=Locate.NEVER),
             ),
+            deleted(record(event("d", before={"id": 1, "tenant": ""})), document_id="/articles/1"),
             history(
                 at(upsert(), 0),
                 at(record(event("d", before={"id": 1, "tenant": ""}, lsn=101)), 1),
                 live={},
-                not_yet="the index is not searched for the tenant",
+            ),
+            history(
+                at(record(event("d", before={"id": 1, "tenant": ""}, lsn=101)), 0),
+                at(upsert(row(title="overtaken")), 1),
+                live={},
             ),
         ),
     ),
@@ -257,10 +275,9 @@ EVENTS = (
             history(
                 at(upsert(row(title="first")), 0),
                 at(upsert(row(title="second")), 1),
-                live={"acme/1": "first"},
-                not_yet="of changes that wait together the last one counts",
+                live={"acme/articles/1": "first"},
             ),
-            history(at(upsert(), 0), at(upsert(), 1), live={"acme/1": "Title"}),
+            history(at(upsert(), 0), at(upsert(), 1), live={"acme/articles/1": "Title"}),
         ),
     ),
     BadInput(
@@ -268,11 +285,13 @@ EVENTS = (
         "envelope with schema, without, and flattened rows (`__deleted`)",
         "All are read; each record tells which it is",
         (
-            written(record({"schema": {}, "payload": event()}), document_id="acme/1", positioned=True),
-            written(record(event()), document_id="acme/1", positioned=True),
-            written(record(row()), document_id="acme/1", positioned=False),
-            written(record(row(__lsn=5, __deleted="false")), document_id="acme/1", positioned=True),
-            deleted(record(row(__lsn=5, __deleted="true")), document_id="acme/1", rules=TRUSTING, positioned=True),
+            written(record({"schema": {}, "payload": event()}), document_id="acme/articles/1", positioned=True),
+            written(record(event()), document_id="acme/articles/1", positioned=True),
+            written(record(row()), document_id="acme/articles/1", positioned=False),
+            written(record(row(__lsn=5, __deleted="false")), document_id="acme/articles/1", positioned=True),
+            deleted(
+                record(row(__lsn=5, __deleted="true")), document_id="acme/articles/1", rules=TRUSTING, positioned=True
+            ),
         ),
     ),
     BadInput(

@@ -45,8 +45,8 @@ ROWS = (
             ),
             history(
                 upsert(row(title=UNAVAILABLE)),
-                live={"acme/1": "kept"},
-                stored={"acme/1": stored(5, body={"title": "kept"})},
+                live={"acme/articles/1": "kept"},
+                stored={"acme/articles/1": stored(5, body={"title": "kept"})},
             ),
             history(upsert(row(title=UNAVAILABLE)), live={}, rejections=(RejectReason.UNCHANGED_VALUE_LOST,)),
         ),
@@ -82,7 +82,7 @@ ROWS = (
         34,
         "lone surrogates, NUL, zero-width, right-to-left marks, floods of combining marks",
         "Lone surrogates: rejected, no UTF-8 holds them. The others are kept; where embedded, control characters are "
-        "spaces, invisible ones are left out, and of marks in disorder 30 stay",
+        "spaces, invisible ones are left out, and of marks after one letter 30 stay",
         (
             rejected(record(b'{"id":1,"title":"\\ud800"}'), RejectReason.INVALID_JSON, "surrogate"),
             written(
@@ -90,6 +90,10 @@ ROWS = (
             ),
             written(
                 upsert(row(title="q" + "\u0301\u0323" * 5000, content="")), text="q" + "\u0323" * 15 + "\u0301" * 15
+            ),
+            *(
+                written(upsert(row(title="q" + mark * 5000, content="")), text="q" + mark * 30)
+                for mark in ("\u0301", "\u0334", "\u20dd", "\u0e34")
             ),
         ),
     ),
@@ -102,7 +106,8 @@ ROWS = (
     BadInput(
         36,
         "numbers: NaN, Infinity, 1e400, 2^63, decimals as bytes",
-        "Not finite: rejected, or null with `on_bad_field: null`. Others keep every digit",
+        "Not finite: rejected, or null with `on_bad_field: null`; as a bare number, which cannot be read, it "
+        "rejects the record whatever the column. Others keep every digit",
         (
             *(
                 rejected(record(b'{"id":1,"tenant":"acme","n":%b}' % text), RejectReason.INVALID_JSON)
@@ -128,6 +133,7 @@ ROWS = (
         "Years 1 to 9999 are written; others are rejected, or null with `on_bad_field: null`",
         (
             value_is(-1, "1969-12-31", DATE),
+            value_is(-1, "1969-12-31T23:59:59.999999", FieldType.LOCAL_MICROS),
             value_is(-1, "1969-12-31T23:59:59.999999Z", MICROS),
             value_is(1_795_298_512_584_000, "2026-11-21T22:01:52.584000Z", MICROS),
             value_is(1_795_298_512_584_000_001, "2026-11-21T22:01:52.584000001Z", NANOS),
@@ -238,12 +244,12 @@ ROWS = (
     BadInput(
         52,
         "columns with names of Elasticsearch's metadata (`_id`, `_routing`)",
-        "Columns like any other: they change neither id nor routing",
+        "Columns like any other: they change neither id nor routing. Settings refuse to call a document's field so",
         (
             written(
                 upsert(row(_id="x", _routing="y", _index="z")),
                 fields={"title": "Title", "content": "Content"},
-                document_id="acme/1",
+                document_id="acme/articles/1",
             ),
         ),
     ),

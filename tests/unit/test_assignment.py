@@ -12,9 +12,15 @@ from worker.records import TopicPartition, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
 from worker.runtime.committer import Committer
+from worker.runtime.draining import Draining
+from worker.runtime.finishing import Finishing
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
+from worker.runtime.rejecting import Rejecting
+from worker.runtime.retrying import Retrying
+from worker.runtime.sources import SourceReaders
 from worker.settings import DeliverySettings
+from worker.stages.breaker import NEVER
 
 pytestmark = pytest.mark.virtual_time
 ZERO = TopicPartition(TOPIC, 0)
@@ -37,7 +43,11 @@ class Parts:
 async def parts() -> Parts:
     metrics, settings, log = Metrics(), DeliverySettings(drain_timeout=7), Log({TOPIC: 1})
     ledger, intake, source = Ledger(metrics, Clock()), Intake(), FakeSource(log, [TOPIC])
-    assignment = Assignment(ledger, intake, Committer(source, ledger, settings, metrics), settings, metrics)
+    retrying = Retrying(settings, metrics)
+    finishing = Finishing(ledger, intake, None, SourceReaders([]), metrics, Clock())
+    rejecting = Rejecting(finishing, intake, ledger, retrying, NEVER)
+    draining = Draining(intake, rejecting, retrying.halting, settings.drain_timeout)
+    assignment = Assignment(ledger, intake, Committer(source, ledger, settings, metrics), draining, metrics)
     await source.start(assignment)
     await asyncio.sleep(0.001)  # the group is joined in a task of the source's own
     assert ledger.has_assignment

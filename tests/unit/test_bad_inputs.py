@@ -20,6 +20,7 @@ from worker.stages.coalesce import coalesce
 from worker.stages.documents import document
 from worker.stages.embedding_text import embedding_text
 from worker.stages.identity import MAX_ALIAS_BYTES, MAX_ID_BYTES, tenant_alias
+from worker.stages.locate import must_be_located, with_located
 from worker.stages.offsets import PartitionProgress
 from worker.stages.planning import NeedsVector, plan, with_vector
 from worker.stages.rules import SourceRules
@@ -94,9 +95,19 @@ class Index:
                 return
         self.held[write.place] = Stored(write.version, write.tombstone, body=orjson.loads(write.body))
 
+    def places_of(self, key: str) -> set[Place]:
+        """Where a search finds documents of a row."""
+        return {place for place, held in self.held.items() if held.body.get("tenant") and key == _key_of(held)}
+
     @property
     def live(self) -> dict[str, Any]:
         return {place.document_id: held.body["title"] for place, held in self.held.items() if not held.deleted}
+
+
+def _key_of(held: Stored) -> object:
+    sync = held.body["sync"]
+    assert isinstance(sync, Mapping)
+    return sync["key"]
 
 
 def changes_of(case: History) -> Iterator[Change]:
@@ -132,6 +143,8 @@ def test_each_history_ends_as_the_table_says_however_it_is_batched(case: History
         index, rejections = Index(case.stored), []
         for change in batches:
             unit = Unit(change)
+            if must_be_located(unit, {place: index.held.get(place) for place in unit.places}):
+                unit = with_located(unit, index.places_of(change.key))
             step = plan(unit, {place: index.held.get(place) for place in unit.places}, case.rules.embed, "model", 0)
             if isinstance(step, NeedsVector):
                 step = with_vector(step, np.ones(8, dtype=np.float32), "model")

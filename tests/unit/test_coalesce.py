@@ -1,6 +1,9 @@
+from dataclasses import replace
+from functools import reduce
+
 import pytest
 
-from tests.builders import change, deletion, place
+from tests.builders import change, deletion, grave, located, place, untold_deletion
 from worker.records import Change
 from worker.stages.coalesce import coalesce
 
@@ -11,10 +14,49 @@ def test_the_newer_version_wins_whichever_came_first() -> None:
     assert coalesce(new, old) == new
 
 
-def test_of_equal_versions_the_later_wins() -> None:
+def test_of_two_changes_with_one_position_the_first_stays() -> None:
+    """As it does where the first is stored already: Elasticsearch refuses an equal external version."""
+    first, second = change(5), change(5, tenant="globex", fields={"title": "second"})
+    assert coalesce(first, second) == replace(first, left=frozenset({place("globex")}))
+
+
+def test_a_change_without_a_position_wins_over_an_equal_one_before_it() -> None:
     """A snapshot's row takes the watermark, which may be the version of the change before it."""
     streamed, snapshot = change(5), change(5, positioned=False, fields={"title": "snapshot"})
-    assert coalesce(streamed, snapshot) == snapshot
+    again = change(5, positioned=False, fields={"title": "again"})
+    assert coalesce(streamed, snapshot) == replace(snapshot, hides=5)
+    assert coalesce(snapshot, again) == again
+    assert coalesce(snapshot, streamed) == replace(snapshot, hides=5)
+
+
+def test_a_change_without_a_position_remembers_the_newest_positioned_one_that_it_hides() -> None:
+    changes = [change(3), change(7), change(9, positioned=False), change(8), change(9, positioned=False)]
+    assert reduce(coalesce, changes).hides == 8
+    assert reduce(coalesce, [*changes, change(10)]).hides == 0
+
+
+# --- rows whose places no event tells
+
+
+def test_whatever_is_hidden_the_row_is_located_if_one_of_its_changes_wants_it() -> None:
+    told, untold = change(2), located(change(1))
+    for found in (coalesce(told, untold), coalesce(untold, told)):
+        assert found.locates
+        assert found.graves == {grave()}
+
+
+def test_a_delete_that_knows_no_tenant_leaves_the_places_that_it_hides_and_its_grave() -> None:
+    found = coalesce(located(change(1)), untold_deletion(2))
+    assert found.place == grave()
+    assert found.left == {place()}
+
+
+def test_a_row_that_is_there_again_has_not_left_its_grave() -> None:
+    """A tombstone of its own version there would hide the row from itself, if it is all that gets written."""
+    found = coalesce(untold_deletion(1), located(change(2)))
+    assert (found.place, found.left) == (place(), frozenset())
+    found = coalesce(coalesce(untold_deletion(1), located(change(2))), located(change(3, tenant="globex")))
+    assert found.left == {place()}
 
 
 def test_a_delete_hides_the_rows_last_state_and_a_later_insert_hides_the_delete() -> None:

@@ -60,14 +60,29 @@ async def test_handlers_are_restored() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-async def test_the_first_fault_of_any_task_ends_the_worker_with_its_cause() -> None:
+async def test_the_first_of_this_projects_faults_ends_the_worker_as_its_cause() -> None:
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(60))
+            raise OperatorError("no such topic")
+
+    with pytest.raises(OperatorError, match="no such topic") as fault:
+        await supervise(run, lambda: None)
+    assert isinstance(fault.value.__cause__, BaseExceptionGroup)
+
+
+async def test_a_signal_while_the_worker_is_halted_ends_it_at_once_and_well() -> None:
     world = World()
     world.index.alias_exists = False
     world.upsert(1, "a", lsn=1)
-    with pytest.raises(Halt) as halt:
-        await supervise(world.pipeline.run, world.pipeline.stop)
-    assert halt.value.reason is HaltReason.TARGET_MISSING
-    assert isinstance(halt.value.__cause__, BaseExceptionGroup)
+    daemon = asyncio.ensure_future(supervise(world.pipeline.run, world.pipeline.stop))
+    await world.until_halted()
+    await asyncio.sleep(500)
+    started = asyncio.get_running_loop().time()
+    await kill(signal.SIGTERM)
+    await daemon
+    assert asyncio.get_running_loop().time() - started < 2
+    assert world.committed() is None
 
 
 async def test_a_fault_that_is_nobodys_intention_is_not_hidden() -> None:

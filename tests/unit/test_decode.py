@@ -119,6 +119,10 @@ def test_the_halves_of_a_changed_key_are_a_delete_and_an_upsert_of_one_version()
             {"source": {}, "ts_ms": 1, "databaseName": "app", "schemaName": "public", "ddl": "x", "tableChanges": []},
             id="schema change",
         ),
+        pytest.param(
+            {"source": {}, "databaseName": "app", "ddl": "x", "tableChanges": []},
+            id="schema change without any more",
+        ),
         pytest.param(event("m", message={"prefix": "outbox", "content": "aGk="}), id="logical message"),
     ],
 )
@@ -186,17 +190,33 @@ def nest(levels: int) -> bytes:
     return b"[" * levels + b"]" * levels
 
 
-@pytest.mark.parametrize("levels", [201, 400, 1000, 1024, 5000])
+@pytest.mark.parametrize("levels", [201, 400, 1000, 1020])
 @pytest.mark.parametrize(
-    "shape",
-    [b'{"op":%b}', b'{"op":"c","source":{"connector":%b}}', b'{"op":"c","after":{"x":%b}}', b"%b"],
-    ids=["op", "connector", "column", "bare"],
+    ("shape", "reason"),
+    [
+        (b'{"op":%b,"after":{}}', RejectReason.UNKNOWN_OPERATION),
+        (b'{"op":"c","after":{},"source":{"connector":%b}}', RejectReason.POSITION_INVALID),
+        (b'{"op":"c","after":{},"source":{"connector":"postgresql","lsn":%b}}', RejectReason.POSITION_INVALID),
+        (b"%b", RejectReason.NOT_AN_EVENT),
+    ],
+    ids=["op", "connector", "lsn", "bare"],
 )
-def test_json_nested_too_deep_to_be_written_again_is_rejected(shape: bytes, levels: int) -> None:
-    """orjson reads 1024 levels and writes 254; Python's repr gives up in between."""
+def test_a_message_about_what_is_nested_deep_is_short(shape: bytes, reason: RejectReason, levels: int) -> None:
+    """orjson reads 1024 levels; Python's repr gives up before that."""
     found = rejection(shape % nest(levels))
-    assert found.reason is RejectReason.INVALID_JSON
-    assert rejection(event(), b'{"id":%b}' % nest(levels)).reason is RejectReason.INVALID_JSON
+    assert found.reason is reason
+    assert len(found.message) < 300
+
+
+def test_a_column_nested_deep_is_for_those_to_refuse_who_use_it() -> None:
+    deep = b'{"op":"c","after":{"x":%b},"source":{"connector":"postgresql","lsn":5}}' % nest(1020)
+    assert row_change(deep).row.keys() == {"x"}
+
+
+@pytest.mark.parametrize("shape", [b'{"op":%b}', b'{"op":"c","after":{"x":%b}}', b"%b"])
+def test_json_nested_deeper_than_it_can_be_read_is_rejected(shape: bytes) -> None:
+    assert rejection(shape % nest(1025)).reason is RejectReason.INVALID_JSON
+    assert rejection(event(), b'{"id":%b}' % nest(1025)).reason is RejectReason.INVALID_JSON
 
 
 def test_many_values_side_by_side_are_not_deep() -> None:
@@ -242,7 +262,7 @@ def test_an_upsert_without_after_at_all_is_rejected() -> None:
 
 @pytest.mark.parametrize("source", [None, "postgresql", [], 5])
 def test_an_event_without_a_source_block_is_rejected(source: object) -> None:
-    for value in (event() | {"source": source}, {"op": "c", "after": row()}):
+    for value in (event() | {"source": source}, {"op": "c", "after": row()}, {"op": "d", "before": row()}):
         found = rejection(value)
         assert found.reason is RejectReason.POSITION_INVALID
         assert "no 'source' block" in found.message

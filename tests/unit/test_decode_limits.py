@@ -5,7 +5,7 @@ import pytest
 from tests.builders import event, record, row, rules
 from worker.errors import RejectReason
 from worker.records import Rejection, RowChange
-from worker.runtime.sources import DECODERS
+from worker.runtime.sources import DECODERS, SourceReader
 from worker.stages.decode.debezium import decode
 
 SIZE = 10 * 2**20
@@ -26,14 +26,17 @@ def test_a_message_about_ten_megabytes_is_short() -> None:
 
 
 @pytest.mark.parametrize("source_format", DECODERS)
-@pytest.mark.parametrize("levels", [201, 1000, 1025, 100_000])
+@pytest.mark.parametrize("levels", [201, 500, 1000, 1025, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")])
 def test_a_bomb_of_brackets_is_rejected(source_format: str, levels: int, opening: bytes, closing: bytes) -> None:
     bomb = opening * levels + b"1" + closing * levels
-    for value in (bomb, b'{"op":"upsert","key":{"id":1},"row":{"x":%b}}' % bomb, b'{"schema":{},"payload":%b}' % bomb):
-        outcome = DECODERS[source_format](record(value), rules())
+    event, columns = b'{"op":"upsert","key":{"id":1},"tenant":%b}', b'{"id":1,"tenant":"acme","title":%b,"content":""}'
+    for value in (bomb, event % bomb, columns % bomb, b'{"schema":{},"payload":%b}' % bomb):
+        reader = SourceReader(frozenset(), None, DECODERS[source_format], rules())
+        outcome, _ = reader.read(record(value), 0)
         assert isinstance(outcome, Rejection)
-        assert outcome.reason is RejectReason.INVALID_JSON
+        assert (outcome.reason is RejectReason.INVALID_JSON) is (levels * len(opening.strip(b'"a:')) > 1024)
+        assert len(outcome.message) < 400
 
 
 def test_a_deep_schema_costs_nothing_because_nothing_of_it_is_written() -> None:

@@ -5,6 +5,7 @@ import aiohttp
 import pytest
 
 from tests.builders import TOPIC, record
+from tests.fakes.source import FakeSource, Log
 from worker.errors import OperatorError
 from worker.metrics import Metrics
 from worker.records import TopicPartition
@@ -13,6 +14,7 @@ from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
 from worker.runtime.ledger import Ledger
 from worker.runtime.retrying import Retrying
+from worker.runtime.watchdog import Watchdog
 from worker.settings import DeliverySettings, ServerSettings
 
 
@@ -30,7 +32,8 @@ class Served:
     def watch(self) -> Ledger:
         ledger = Ledger(self.metrics, Clock())
         # Any wait at all is too long here: no test waits.
-        self.endpoints.watch(Health(ledger, Retrying(DeliverySettings(), self.metrics), -1, Clock()))
+        watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), ledger, Clock())
+        self.endpoints.watch(Health(ledger, Retrying(DeliverySettings(), self.metrics), watchdog, -1, Clock()))
         return ledger
 
 

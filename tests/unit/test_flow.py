@@ -4,11 +4,14 @@ import pytest
 
 from tests.builders import TOPIC, record
 from tests.fakes.source import FakeSource, Log
+from worker.errors import Halt, HaltReason
 from worker.metrics import Metrics
 from worker.records import Record, TopicPartition, Verdict
 from worker.runtime.clock import Clock
 from worker.runtime.flow import Flow
+from worker.runtime.halting import Halting
 from worker.runtime.ledger import Ledger
+from worker.settings import DeliverySettings
 
 pytestmark = pytest.mark.virtual_time
 COST = record(offset=0).cost
@@ -19,17 +22,20 @@ class Parts:
         self.source = FakeSource(Log({TOPIC: 1}), [TOPIC])
         self.ledger = Ledger(Metrics(), Clock())
         self.ledger.begin(0, {TopicPartition(TOPIC, 0): ""})
-        self.flow = Flow(self.source, self.ledger, 10 * COST, Metrics())
+        self.halting = Halting(DeliverySettings(), Metrics())
+        self.flow = Flow(self.source, self.ledger, self.halting, 10 * COST, Metrics())
+        self._offset = 0
         self._open: list[Record] = []
 
     def in_flight(self, records: int) -> bool:
         """Bring the records in flight to so many; tell whether fetching is paused then."""
         while len(self._open) < records:
-            one = record(offset=len(self._open))
+            one = record(offset=self._offset)
+            self._offset += 1
             self.ledger.admit(one)
             self._open.append(one)
         while len(self._open) > records:
-            self.ledger.resolve(self._open.pop().position, Verdict.INDEXED)
+            self.ledger.resolve(self._open.pop(0).position, Verdict.INDEXED)
         self.flow.adjust()
         return self.source.paused
 
@@ -39,6 +45,31 @@ async def test_fetching_pauses_above_the_mark_and_resumes_at_half_of_it() -> Non
     assert [parts.in_flight(records) for records in (10, 11, 9, 6)] == [False, True, True, True]
     assert not parts.in_flight(5)
     assert not parts.in_flight(10)
+
+
+async def test_what_is_resolved_behind_a_stuck_record_counts_a_little() -> None:
+    parts = Parts()
+    records = [record(offset=offset) for offset in range(10 * COST)]
+    for one in records:
+        parts.ledger.admit(one)
+    for one in records[1:]:
+        parts.ledger.resolve(one.position, Verdict.INDEXED)
+    parts.flow.adjust()
+    assert parts.source.paused
+    parts.ledger.resolve(records[0].position, Verdict.INDEXED)
+    parts.flow.adjust()
+    assert not parts.source.paused
+
+
+async def test_while_halted_nothing_is_fetched_however_little_is_in_flight() -> None:
+    parts = Parts()
+    parts.halting.on_change = parts.flow.adjust
+    parts.halting.declare("bulk", Halt(HaltReason.FORBIDDEN, "no"))
+    assert parts.source.paused
+    assert parts.in_flight(11)
+    parts.halting.lift("bulk")
+    assert parts.source.paused, "there is too much in flight besides"
+    assert not parts.in_flight(5)
 
 
 async def test_a_new_assignment_starts_with_nothing_in_flight() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.golden import types_files, types_scenario
 from tests.unit.test_golden_types import FOLDER, record_of
-from worker.app import source_readers
+from worker.app.sources import source_readers
 from worker.records import Change, Operation, Rejection, Skip
 from worker.settings.sources import SourceSettings
 
@@ -122,10 +122,10 @@ def documents(name: str, table: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "flat-drop"])
 def test_in_every_shape_that_tells_deletes_the_documents_are_the_rows(name: str) -> None:
-    assert documents(name, "with_key") == {"acme/1": "One again", "globex/33": "Three, changed"}
+    assert documents(name, "with_key") == {"acme/with_key/1": "One again", "globex/with_key/33": "Three, changed"}
 
 
-FULL_ROWS: Final = {"acme/1": "One", "globex/33": "Three, changed"}
+FULL_ROWS: Final = {"acme/full_row/1": "One", "globex/full_row/33": "Three, changed"}
 
 
 @pytest.mark.parametrize("name", ["envelope", "envelope-schema"])
@@ -136,12 +136,12 @@ def test_with_the_old_row_in_the_event_a_tenant_outside_the_key_may_change(name:
 @pytest.mark.parametrize("name", ["flat-rewrite", "flat-rewrite-with-tombstone", "flat-rewrite-schema"])
 def test_a_flattened_row_does_not_tell_its_old_tenant_so_its_old_document_stays(name: str) -> None:
     # Known: see docs/change-events.md. The tenant belongs into the key where rows come flattened.
-    assert documents(name, "full_row") == FULL_ROWS | {"acme/3": "Three, changed"}
+    assert documents(name, "full_row") == FULL_ROWS | {"acme/full_row/3": "Three, changed"}
 
 
 @pytest.mark.parametrize("name", ["envelope", "envelope-schema", "flat-rewrite", "flat-rewrite-with-tombstone"])
 def test_a_table_without_a_key_takes_it_from_its_rows(name: str) -> None:
-    assert documents(name, "without_key") == {"acme/2": "Two, changed"}
+    assert documents(name, "without_key") == {"acme/without_key/2": "Two, changed"}
 
 
 def test_what_an_update_did_not_touch_is_absent_and_what_debezium_lost_of_it_is_null() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.builders import record
-from worker.app import source_readers
+from worker.app.sources import source_readers
 from worker.records import Change, Record, Rejection, Skip, TopicPartition
 from worker.settings.sources import ReplicaIdentity, SourceSettings
 from worker.stages.offsets import PartitionProgress
@@ -88,10 +88,11 @@ def summary(outcome: Change | Skip | Rejection) -> dict[str, Any]:
             return {
                 outcome.operation.value: outcome.key,
                 "id": outcome.place.document_id,
-                "tenant": outcome.place.tenant,
+                "tenant": None if outcome.place in outcome.graves else outcome.place.tenant,
                 "version": outcome.version,
                 "positioned": outcome.positioned,
                 "source_ts": outcome.source_ts_ms,
+                **({"locates": True} if outcome.locates else {}),
                 **({"left": [list(place) for place in sorted(outcome.left)]} if outcome.left else {}),
                 **(fields if outcome.fields or outcome.absent else {}),
             }
@@ -131,6 +132,6 @@ def test_heartbeats_transactions_and_messages_are_not_rows_and_nothing_else_is_n
 
 def test_no_default_that_debezium_made_up_and_no_placeholder_reaches_a_document(read: list[dict[str, Any]]) -> None:
     changes = [outcome for outcome in read if "tenant" in outcome]
-    assert {change["tenant"] for change in changes} == {"t0", "t1", "t2", "t9", "acme", "initech", "globex"}
+    assert {change["tenant"] for change in changes} == {"t0", "t1", "t2", "t9", "acme", "initech", "globex", None}
     assert "__debezium_unavailable_value" not in json.dumps(read)
     assert [change["absent"] for change in changes if change.get("absent")] == [["body"]]

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tests.golden import types_files
 from tests.unit.test_golden_types import record_of
-from worker.app import source_readers
+from worker.app.sources import source_readers
 from worker.records import Change, Operation, Rejection, Skip
 from worker.settings.sources import SourceSettings
 
@@ -47,20 +47,20 @@ def test_versions_rise_from_event_to_event_from_row_to_row_and_from_file_to_file
     changes = [outcome for outcome in outcomes("products") if isinstance(outcome, Change)]
     said = [(change.operation.value, change.place.document_id, change.fields.get("title")) for change in changes]
     assert said == [
-        ("upsert", "acme/1", "One"),
-        ("upsert", "acme/2", "Nulls"),
-        ("upsert", "acme/11", "One"),
-        ("upsert", "acme/12", "Nulls"),
-        ("upsert", "acme/11", "Changed"),
-        ("delete", "acme/11", None),
-        ("upsert", "acme/13", "Changed"),
-        ("delete", "acme/12", None),
-        ("upsert", "acme/1", "a"),
-        ("upsert", "acme/1", "b"),
-        ("upsert", "acme/1", "multi"),
-        ("upsert", "acme/2", "multi"),
-        ("upsert", "acme/13", "multi"),
-        ("upsert", "acme/1", "after flush"),
+        ("upsert", "acme/products/1", "One"),
+        ("upsert", "acme/products/2", "Nulls"),
+        ("upsert", "acme/products/11", "One"),
+        ("upsert", "acme/products/12", "Nulls"),
+        ("upsert", "acme/products/11", "Changed"),
+        ("delete", "acme/products/11", None),
+        ("upsert", "acme/products/13", "Changed"),
+        ("delete", "acme/products/12", None),
+        ("upsert", "acme/products/1", "a"),
+        ("upsert", "acme/products/1", "b"),
+        ("upsert", "acme/products/1", "multi"),
+        ("upsert", "acme/products/2", "multi"),
+        ("upsert", "acme/products/13", "multi"),
+        ("upsert", "acme/products/1", "after flush"),
     ]
     versions = [change.version for change in changes]
     assert versions == sorted(versions)
@@ -105,7 +105,7 @@ def test_the_types_of_mysql() -> None:
 def test_a_changed_key_names_the_former_one() -> None:
     change = outcomes("products")[7]
     assert isinstance(change, Change)
-    assert {place.document_id for place in change.former} == {"acme/11"}
+    assert {place.document_id for place in change.former} == {"acme/products/11"}
 
 
 def test_schema_changes_are_no_rows_and_a_truncate_is_refused() -> None:

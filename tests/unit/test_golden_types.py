@@ -19,7 +19,7 @@ from tests.e2e import types_rules
 from tests.e2e.types_columns import TABLES, TypesTable
 from tests.e2e.types_compare import EXEMPT, Exemption, Modes, differences, fields_of
 from tests.golden import types_files
-from worker.app import source_readers
+from worker.app.sources import source_readers
 from worker.records import Change, Record
 from worker.runtime.sources import SourceReaders
 from worker.settings.sources import SourceSettings
@@ -70,7 +70,7 @@ def changes(name: str, *, schemas: bool) -> list[tuple[TypesTable, int, Change]]
     for said in types_files.read(FOLDER / f"{name}.jsonl", schemas=schemas):
         outcome, _ = read.of_topic(said["topic"]).read(record_of(said), 0)
         assert isinstance(outcome, Change), f"{said['topic']} {said['offset']}: {outcome}"
-        row_id = int(outcome.place.document_id.partition("/")[2])
+        row_id = int(outcome.place.document_id.rpartition("/")[2])
         mapped.append((tables[said["topic"].rpartition(".")[2]], row_id, outcome))
     return mapped
 

@@ -3,14 +3,16 @@ import asyncio
 import pytest
 
 from tests.builders import TOPIC, record
+from tests.fakes.source import FakeSource, Log
 from tests.fakes.world import Gate, World
-from worker.errors import RetryLater, RetryReason
+from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.records import TopicPartition, Verdict
 from worker.runtime.clock import Clock
 from worker.runtime.health import Health
 from worker.runtime.ledger import Ledger
 from worker.runtime.retrying import Retrying
+from worker.runtime.watchdog import Watchdog
 from worker.settings import DeliverySettings
 
 pytestmark = pytest.mark.virtual_time
@@ -21,7 +23,8 @@ class Parts:
     def __init__(self) -> None:
         self.ledger = Ledger(Metrics(), Clock())
         self.retrying = Retrying(DeliverySettings(), Metrics())
-        self.health = Health(self.ledger, self.retrying, LIMIT, Clock())
+        self.watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), self.ledger, Clock())
+        self.health = Health(self.ledger, self.retrying, self.watchdog, LIMIT, Clock())
 
     def admit(self, offset: int) -> None:
         self.ledger.admit(record(offset=offset))
@@ -67,13 +70,35 @@ async def test_any_progress_counts() -> None:
     assert not parts.health.live().ok
 
 
-async def test_a_declared_backoff_is_no_reason_for_a_restart() -> None:
+class Broken:
+    """A call that fails until it is mended."""
+
+    def __init__(self, parts: Parts, operation: str, fault: Exception) -> None:
+        self.mended = False
+        self._fault = fault
+        self.call = asyncio.ensure_future(parts.retrying.call(operation, self._try))
+
+    async def _try(self) -> None:
+        if not self.mended:
+            raise self._fault
+
+    async def mend(self) -> None:
+        self.mended = True
+        await self.call
+
+
+@pytest.mark.parametrize(
+    "fault", [RetryLater(RetryReason.CONNECTION, "refused"), Halt(HaltReason.WRITE_BLOCKED, "blocked")]
+)
+async def test_a_declared_backoff_or_halt_is_no_reason_for_a_restart(fault: Exception) -> None:
     parts = joined()
     parts.admit(0)
-    await parts.retrying.wait("bulk", 1, "connection", "refused")
+    broken = Broken(parts, "bulk", fault)
     await asyncio.sleep(10 * LIMIT)
     assert parts.health.live().ok
-    parts.retrying.recovered("bulk")
+    await broken.mend()
+    assert parts.health.live().ok, "from its end on, there is as much time as ever"
+    await asyncio.sleep(LIMIT + 1)
     assert not parts.health.live().ok
 
 
@@ -82,15 +107,19 @@ async def test_ready_says_what_is_missing() -> None:
     assert parts.health.ready().reason == "the consumer group is not joined yet"
     parts.ledger.begin(0, {})
     assert parts.health.ready().ok
-    await parts.retrying.wait("lookup", 1, "timeout", "slow")
-    await parts.retrying.wait("bulk", 1, "timeout", "slow")
-    answer = parts.health.ready()
-    assert not answer.ok
-    assert answer.reason == "backing off from Elasticsearch: bulk, lookup"
+    slow = [Broken(parts, operation, RetryLater(RetryReason.TIMEOUT, "slow")) for operation in ("lookup", "bulk")]
+    await asyncio.sleep(0.01)
+    assert parts.health.ready().reason == "backing off: bulk, lookup"
+    blocked = Broken(parts, "bulk", Halt(HaltReason.WRITE_BLOCKED, "index write (api)"))
+    await asyncio.sleep(0.01)
+    assert parts.health.ready().reason == "halted: write_blocked: index write (api)"
+    for broken in (*slow, blocked):
+        await broken.mend()
+    assert parts.health.ready().ok
 
 
 def health_of(world: World) -> Health:
-    return Health(world.pipeline.ledger, world.pipeline.retrying, LIMIT, Clock())
+    return Health(world.pipeline.ledger, world.pipeline.retrying, world.pipeline.watchdog, LIMIT, Clock())
 
 
 async def test_a_worker_whose_request_hangs_is_not_alive() -> None:
@@ -120,3 +149,19 @@ async def test_a_worker_that_waits_for_elasticsearch_is_alive_and_not_ready() ->
         world.index.heal()
         await world.settle()
         assert health.ready().ok
+
+
+async def test_a_consumer_that_is_stuck_is_not_alive() -> None:
+    """Records wait in the log, the brokers answer, and the client brings nothing: only a restart helps."""
+    world = World()
+    world.upsert(1, "a", lsn=1)
+    health = health_of(world)
+    async with world.running():
+        world.source.pause()
+        await asyncio.sleep(LIMIT + 60)
+        answer = health.live()
+        world.source.resume()
+        await asyncio.sleep(60)
+        assert health.live().ok
+    assert not answer.ok
+    assert "records wait in Kafka" in answer.reason

@@ -1,9 +1,13 @@
 import pytest
 
-from worker.stages.identity import MAX_ID_BYTES, document_id, key_part, shortened, source_key, tenant_alias
+from worker.stages.identity import MAX_ID_BYTES, joined, joined_id, key_part, shortened, source_key, tenant_alias
 from worker.stages.rules import IdScope
 
 SCOPED, GLOBAL = IdScope.TENANT_SCOPED, IdScope.GLOBAL
+
+
+def document_id(scope: IdScope, tenant: str, *parts: str) -> str:
+    return joined_id(scope, key_part(tenant), joined("articles", parts))
 
 
 @pytest.mark.parametrize(
@@ -23,8 +27,8 @@ SCOPED, GLOBAL = IdScope.TENANT_SCOPED, IdScope.GLOBAL
         ("a%2Fb", "a%252Fb"),
         ("~1", "%7E1"),
         ("#", "%23"),
-        (" ", "%20"),
-        ("\u00a0", "%C2%A0"),
+        ("a b ", "a%20b%20"),
+        ("\u00a0a", "%C2%A0a"),
         ("a\nb\x00", "a%0Ab%00"),
         ("Ä👩\u200d💻", "Ä👩\u200d💻"),
         ("٣", "~٣"),
@@ -45,30 +49,36 @@ def test_the_order_of_names_in_an_object_is_of_no_consequence() -> None:
     assert key_part({"b": 1, "a": 2}) == key_part({"a": 2, "b": 1})
 
 
-@pytest.mark.parametrize("value", [None, ""])
-def test_null_and_empty_identify_nothing(value: object) -> None:
-    with pytest.raises(ValueError, match="is null or empty"):
+@pytest.mark.parametrize("value", [None, "", " ", "\n\t", "\u00a0"])
+def test_null_and_blank_identify_nothing(value: object) -> None:
+    with pytest.raises(ValueError, match="is null or blank"):
         key_part(value)
 
 
 def test_how_ids_and_source_keys_are_written() -> None:
-    assert document_id(SCOPED, "acme", ["1", "2"]) == "acme/1/2"
-    assert document_id(SCOPED, "7", ["1"]) == "~7/1"
-    assert document_id(GLOBAL, "acme", ["1", "2"]) == "1/2"
-    assert source_key("articles", ["1"]) == "articles/1"
+    assert document_id(SCOPED, "acme", "1", "2") == "acme/articles/1/2"
+    assert document_id(SCOPED, "7", "1") == "~7/articles/1"
+    assert document_id(GLOBAL, "acme", "1", "2") == "articles/1/2"
+    assert source_key("articles", ["1", "2"]) == "articles/1/2"
 
 
 def test_an_id_of_512_bytes_is_written_and_one_of_513_is_hashed() -> None:
-    longest = "é" * 255  # two bytes each, and two for the tenant and the slash
-    assert document_id(SCOPED, "t", [longest]) == f"t/{longest}"
-    assert document_id(SCOPED, "tt", [longest]) == "#95da676d1b7b7c1811c6cbdbb4fd95f914f44aeffd6048203b0870f6e0a14d79"
-    assert len(document_id(SCOPED, "t", [longest]).encode()) == MAX_ID_BYTES
+    longest = "é" * 250  # two bytes each; twelve for tenant, source and slashes
+    assert document_id(SCOPED, "tt", longest) == f"tt/articles/{longest}"
+    assert document_id(SCOPED, "ttt", longest) == "#936ad4817d42bde8ec2ae1912585cc64702222da7ec1648f154dd1e878320d68"
+    assert len(document_id(SCOPED, "tt", longest).encode()) == MAX_ID_BYTES
+
+
+def test_an_id_is_hashed_once_also_where_its_source_key_alone_is_too_long() -> None:
+    long = "k" * 600
+    assert document_id(SCOPED, "t", long) == shortened(f"t/articles/{long}")
+    assert document_id(GLOBAL, "t", long) == source_key("articles", [long]) == shortened(f"articles/{long}")
 
 
 def test_what_looks_like_a_hash_cannot_be_mistaken_for_one() -> None:
     hashed = shortened("x" * 600)
     assert hashed.startswith("#")
-    assert document_id(GLOBAL, "acme", [key_part(hashed)]) != hashed
+    assert document_id(GLOBAL, "acme", key_part(hashed)) != hashed
 
 
 @pytest.mark.parametrize("value", [2.0**64, -(2.0**64), 1e300, [2.0**64], {"a": [-1e20]}])

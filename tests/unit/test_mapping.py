@@ -2,16 +2,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from tests.builders import TENANT, place, record, row, rules
+from tests.builders import TENANT, grave, place, record, row, rules
 from worker.errors import RejectReason
 from worker.records import Change, ColumnType, Operation, Place, Rejection, RowChange
-from worker.stages.conversion import UNAVAILABLE
-from worker.stages.mapping import RowMapper, TenantPlace, map_change, tenant_known, undeclared_columns
-from worker.stages.rules import FieldRule, FieldType, IdScope, KeyMissing, OnBadField, SourceRules
+from worker.stages.conversion import UNAVAILABLE, convert, is_unavailable
+from worker.stages.documents import document
+from worker.stages.mapping import RowMapper, TenantPlace, tenant_known, undeclared_columns
+from worker.stages.rules import (
+    FieldRule,
+    FieldType,
+    IdScope,
+    KeyMissing,
+    Locate,
+    OnBadField,
+    SourceRules,
+    TombstoneMeaning,
+)
 
 RECORD = record(offset=42)
 COMPOSITE = {"tenant": "acme", "id": 1}
@@ -44,13 +55,13 @@ def field(name: str, field_type: FieldType = FieldType.AS_IS, **others: Any) -> 
 
 
 def mapped(change: RowChange, given: SourceRules | None = None, watermark: int = 0) -> Change:
-    outcome = map_change(RECORD, change, given or rules(), watermark)
+    outcome = RowMapper(given or rules()).map(RECORD, change, watermark)
     assert isinstance(outcome, Change), outcome
     return outcome
 
 
 def rejected(change: RowChange, given: SourceRules | None = None) -> Rejection:
-    outcome = map_change(RECORD, change, given or rules(), 0)
+    outcome = RowMapper(given or rules()).map(RECORD, change, 0)
     assert isinstance(outcome, Rejection), outcome
     assert len(outcome.message) < 500
     return outcome
@@ -62,11 +73,13 @@ def test_a_row_becomes_a_document_in_its_tenant() -> None:
         source="articles",
         key="articles/1",
         operation=Operation.UPSERT,
-        place=Place("acme/1", "acme"),
+        place=Place("acme/articles/1", "acme"),
         version=7,
         positioned=True,
         source_ts_ms=5,
         fields={"title": "Title", "content": "Content"},
+        locates=True,
+        graves=frozenset({grave()}),
     )
 
 
@@ -95,11 +108,60 @@ def test_the_tenant_is_looked_for_in_the_row_then_the_key_then_before(
     assert mapped(row_change(after, key=key, before=before)).place.tenant == tenant
 
 
-def test_a_delete_that_does_not_carry_its_tenant_is_rejected_with_the_remedy() -> None:
-    found = rejected(row_change(None))
+def test_a_delete_that_does_not_carry_its_tenant_is_located_and_lies_where_its_key_does() -> None:
+    found = mapped(row_change(None))
+    assert (found.place, found.graves, found.locates) == (grave(), frozenset({grave()}), True)
+    assert found.key == mapped(row_change(row())).key
+
+
+def test_or_it_is_rejected_with_the_remedies_where_nothing_may_be_located() -> None:
+    found = rejected(row_change(None), replace(rules(), locate=Locate.NEVER))
     assert found.reason is RejectReason.TENANT_UNKNOWN
     assert "'tenant'" in found.message
     assert "REPLICA IDENTITY FULL" in found.message
+    assert "locate: auto" in found.message
+
+
+@pytest.mark.parametrize("key", [{"id": 1, "tenant": UNAVAILABLE}, {"id": 1, "tenant": None}])
+def test_a_key_that_should_tell_the_tenant_and_does_not_is_rejected(key: dict[str, object]) -> None:
+    assert rejected(row_change(None, key=key)).reason in {RejectReason.TENANT_UNKNOWN, RejectReason.TENANT_MISSING}
+
+
+FULL = rules(trusts_before=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "given", "locates", "has_grave"),
+    [
+        (row_change(row()), rules(), True, True),
+        (row_change(row(), key={"id": 1, "tenant": "acme"}), rules(), False, False),
+        (row_change(None, key={"id": 1, "tenant": "acme"}), rules(), False, False),
+        (row_change(row()), replace(rules(), locate=Locate.NEVER), False, False),
+        (replace(row_change(row()), tells_moves=True), FULL, False, False),
+        (row_change(None, before=row()), FULL, False, False),
+        (row_change(row()), FULL, True, True),
+        (replace(row_change(row()), tells_moves=True), rules(), False, True),
+        (row_change(None, before=row()), rules(), False, True),
+        (replace(row_change(row()), tells_moves=True), replace(FULL, tombstone=TombstoneMeaning.DELETE), False, True),
+    ],
+    ids=[
+        "default identity",
+        "tenant in the key",
+        "delete with the tenant in the key",
+        "never",
+        "full identity",
+        "delete under full identity",
+        "flattened under full identity",
+        "who writes the event tells moves, but perhaps no tenant of a delete",
+        "and here he does",
+        "a bare tombstone may follow",
+    ],
+)
+def test_only_rows_whose_places_no_event_tells_are_located(
+    *, change: RowChange, given: SourceRules, locates: bool, has_grave: bool
+) -> None:
+    found = mapped(change, given)
+    assert (found.locates, found.graves) == (locates, {grave()} if has_grave else frozenset())
 
 
 def test_an_unchanged_value_that_is_left_out_is_no_tenant() -> None:
@@ -113,6 +175,30 @@ def test_a_tenant_that_is_null_blank_too_long_or_no_text_is_rejected(tenant: obj
     found = rejected(row_change(row(tenant=tenant)))
     assert found.reason is RejectReason.TENANT_MISSING
     assert "'tenant'" in found.message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (row_change(row(tenant=None)), "tenant column 'tenant' is null: a tenant is a text or an integer"),
+        (row_change(row(tenant=" ")), "tenant column 'tenant' is blank: a tenant is a text or an integer"),
+        (
+            row_change(row(tenant="é" * 257)),
+            "tenant column 'tenant' has 514 bytes, more than the 512 allowed: a tenant is a text or an integer",
+        ),
+        (row_change(row(tenant=["acme"])), "tenant column 'tenant' is of type list: a tenant is a text or an integer"),
+        (
+            row_change(None),
+            (
+                "the event does not carry tenant column 'tenant': "
+                "make it part of the primary key, or set REPLICA IDENTITY FULL and replica_identity: full"
+            ),
+        ),
+    ],
+    ids=["null", "blank", "long", "list", "nowhere"],
+)
+def test_why_there_is_no_tenant_is_told(change: RowChange, message: str) -> None:
+    assert rejected(change).message == message
 
 
 def test_a_missing_tenant_in_the_row_is_not_made_up_from_the_key() -> None:
@@ -129,6 +215,12 @@ def test_a_tenant_of_512_bytes_is_taken_and_kept_as_it_is() -> None:
     assert mapped(row_change(row(tenant=" Acme "))).place.tenant == " Acme "
 
 
+def test_tenants_that_differ_only_in_blanks_share_no_id() -> None:
+    places = [mapped(row_change(row(tenant=tenant))).place for tenant in ("acme", " acme", "acme ", "acme\u00a0")]
+    assert len({found.document_id for found in places}) == len(places)
+    assert [found.tenant for found in places] == ["acme", " acme", "acme ", "acme\u00a0"]
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
@@ -143,6 +235,15 @@ def test_a_tenant_of_512_bytes_is_taken_and_kept_as_it_is() -> None:
 )
 def test_where_the_tenant_is_known_from_is_a_value(change: RowChange, where: TenantPlace) -> None:
     assert tenant_known(change, rules()).where is where
+
+
+def test_a_placeholder_of_ones_own_is_no_tenant_and_debeziums_is_then_a_text() -> None:
+    given = replace(rules(), unavailable_placeholder="gone")
+    assert mapped(row_change(row(tenant="gone"), key=COMPOSITE), given).place == place("acme")
+    assert tenant_known(row_change(row(tenant="gone"), key=COMPOSITE), given) == (TenantPlace.KEY, "acme")
+    assert tenant_known(row_change(row(tenant=UNAVAILABLE)), given) == (TenantPlace.ROW, UNAVAILABLE)
+    assert mapped(row_change(row(), before=row(tenant="gone")), given).left == frozenset()
+    assert mapped(row_change(row(), before=row(tenant=UNAVAILABLE)), given).left == {place(UNAVAILABLE)}
 
 
 def test_a_tenant_that_the_row_leaves_out_as_unchanged_is_taken_from_the_key() -> None:
@@ -171,8 +272,8 @@ def test_a_delete_is_of_the_place_where_the_row_was() -> None:
 
 def test_with_ids_unique_over_tenants_a_move_keeps_the_id_and_changes_the_routing() -> None:
     moved = mapped(row_change(row(tenant="globex"), before=row()), rules(id_scope=IdScope.GLOBAL))
-    assert moved.place == Place("1", "globex")
-    assert moved.left == {Place("1", "acme")}
+    assert moved.place == Place("articles/1", "globex")
+    assert moved.left == {Place("articles/1", "acme")}
 
 
 # --- the key
@@ -196,9 +297,9 @@ def test_rows_of_two_tenants_with_one_key_are_two_rows_where_the_tenant_is_part_
 @pytest.mark.parametrize(
     ("key", "after", "before", "document_id"),
     [
-        ({"id": 5}, row(6), row(7), "acme/5"),
-        ({}, row(6), row(7), "acme/6"),
-        ({"tenant": TENANT}, None, row(7), "acme/7"),
+        ({"id": 5}, row(6), row(7), "acme/articles/5"),
+        ({}, row(6), row(7), "acme/articles/6"),
+        ({"tenant": TENANT}, None, row(7), "acme/articles/7"),
     ],
     ids=["key", "row", "before"],
 )
@@ -213,14 +314,14 @@ def test_key_columns_are_looked_for_in_the_key_then_the_row_then_before(
 
 def test_several_key_columns_are_joined_in_the_declared_order() -> None:
     given = rules(id_columns=("part", "id"))
-    assert mapped(row_change(row(), key={"id": 1, "part": "a/b"}), given).place.document_id == "acme/a%2Fb/1"
+    assert mapped(row_change(row(), key={"id": 1, "part": "a/b"}), given).place.document_id == "acme/articles/a%2Fb/1"
 
 
 @pytest.mark.parametrize("value", [None, "", UNAVAILABLE])
 def test_a_key_column_that_identifies_nothing_is_rejected_by_name(value: object) -> None:
     found = rejected(row_change(row(), key={"id": value}))
     assert found.reason is RejectReason.KEY_MISSING
-    assert "key column 'id' is null or empty" in found.message
+    assert "key column 'id' is null or blank" in found.message
     assert "message.key.columns" in found.message
 
 
@@ -241,8 +342,10 @@ def test_a_key_that_must_not_come_from_the_row_is_rejected_with_the_remedy() -> 
     strict = replace(rules(), key_missing=KeyMissing.REJECT)
     found = rejected(row_change(row(), key={}), strict)
     assert found.reason is RejectReason.KEY_MISSING
-    assert "'id' is not in the record's key" in found.message
-    assert "key_missing: row" in found.message
+    assert found.message == (
+        "key column 'id' is not in the record's key: give the table a primary key, set message.key.columns, "
+        "or set key_missing: row to take it from the row"
+    )
     assert mapped(row_change(row(), key={"id": 1}), strict).place == place()
 
 
@@ -263,7 +366,7 @@ def test_a_tenant_in_the_former_key_is_where_the_row_was() -> None:
 def test_a_column_that_the_former_key_lacks_is_as_it_is_now() -> None:
     given = rules(id_columns=("part", "id"))
     here = mapped(row_change(row(), key={"part": "b", "id": 1}, former_key={"part": "a"}), given)
-    assert here.former == {Place("acme/a/1", "acme")}
+    assert here.former == {Place("acme/articles/a/1", "acme")}
 
 
 @pytest.mark.parametrize("former_key", [{}, {"id": 1}, {"id": None}, {"id": ""}, {"tenant": "", "id": 2}])
@@ -303,7 +406,8 @@ def test_a_column_that_the_row_lacks_is_rejected_with_those_it_has() -> None:
     columns = {f"column{number:04}": 1 for number in range(2000)}
     found = rejected(row_change({"id": 1, "tenant": TENANT, **columns}))
     assert found.reason is RejectReason.FIELD_INVALID
-    assert "no column 'title' for field 'title'; it has: column0000, column0001" in found.message
+    known = ", ".join(columns)[:200]
+    assert found.message == f"the row has no column 'title' for field 'title'; it has: {known}"
 
 
 def test_of_a_delete_no_field_is_wanted() -> None:
@@ -319,6 +423,12 @@ def test_the_events_schema_says_what_a_column_is() -> None:
     }
     found = mapped(row_change(row(at=1767323045678, price="AJY=", note="as it is"), columns=columns), given)
     assert found.fields == {"at": "2026-01-02T03:04:05.678000", "price": "1.50", "note": "as it is"}
+
+
+@pytest.mark.parametrize("columns", [None, {}, {"price": ColumnType("bytes")}])
+def test_a_declared_scale_counts_where_no_schema_tells_one(columns: Mapping[str, ColumnType] | None) -> None:
+    given = replace(rules(), fields=(field("price", FieldType.DECIMAL, scale=2),))
+    assert mapped(row_change(row(price="AJY="), columns=columns), given).fields == {"price": "1.50"}
 
 
 def test_a_value_that_is_not_what_the_schema_says_is_rejected_with_the_schemas_type() -> None:
@@ -341,6 +451,46 @@ def test_a_bad_value_is_null_where_the_operator_said_so_and_is_told_of() -> None
     assert found.fields == {"at": None, "n": None}
     assert found.nulled == {"at"}
     assert found.absent == frozenset()
+
+
+def nest(levels: int, *, objects: bool) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": value, "b": 2} if objects else [0, value]
+    return value
+
+
+@pytest.mark.parametrize("objects", [False, True])
+@pytest.mark.parametrize("levels", [201, 255, 1020])
+@pytest.mark.parametrize("columns", [None, {}, {"title": ColumnType("array", items=ColumnType("array"))}])
+@pytest.mark.parametrize("field_type", [FieldType.AS_IS, FieldType.TEXT, FieldType.INTEGER])
+def test_a_value_nested_too_deep_to_be_written_is_rejected_in_a_mapped_column_only(
+    field_type: FieldType, columns: Mapping[str, ColumnType] | None, levels: int, *, objects: bool
+) -> None:
+    deep = nest(levels, objects=objects)
+    given = replace(rules(), fields=(field("title", field_type),))
+    found = rejected(row_change(row(title=deep), columns=columns), given)
+    assert found.reason is RejectReason.FIELD_INVALID
+    assert "nested deeper than 200 levels" in found.message
+    assert mapped(row_change(row(title=None, other=deep), columns=columns), given).fields == {"title": None}
+    lenient = replace(given, fields=(field("title", field_type, on_bad=OnBadField.NULL),))
+    assert mapped(row_change(row(title=deep), columns=columns), lenient).nulled == {"title"}
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_a_value_of_200_levels_is_taken_and_can_be_written(*, objects: bool) -> None:
+    deep = nest(200, objects=objects)
+    change = mapped(row_change(row(title=deep)))
+    assert change.fields["title"] == deep
+    assert orjson.loads(document(change, change.fields, None, "model", None).body)["title"] == deep
+
+
+@pytest.mark.parametrize("key", [{"id": nest(201, objects=False)}, {"id": nest(1020, objects=True)}])
+def test_a_key_nested_too_deep_to_be_written_is_rejected(key: Mapping[str, object]) -> None:
+    found = rejected(row_change(row(), key=key))
+    assert found.reason is RejectReason.KEY_MISSING
+    assert "nested deeper than 200 levels" in found.message
+    assert mapped(row_change(row(), former_key=key)).former == frozenset()
 
 
 def test_a_column_that_the_row_lacks_has_its_default_and_one_that_is_null_stays_null() -> None:
@@ -371,6 +521,19 @@ anything: st.SearchStrategy[Any] = st.recursive(
 rows = st.dictionaries(st.sampled_from(["id", "tenant", "title", "content", "x"]), anything, max_size=5)
 
 
+@for_all(anything.filter(lambda value: not is_unavailable(value)), st.sampled_from(FieldType))
+def test_without_a_schema_a_field_is_what_its_declared_type_makes_of_the_value(
+    value: object, field_type: FieldType
+) -> None:
+    given = replace(rules(), fields=(field("x", field_type),))
+    try:
+        expected = convert(value, field_type)
+    except ValueError:
+        assert rejected(row_change(row(x=value)), given).reason is RejectReason.FIELD_INVALID
+    else:
+        assert mapped(row_change(row(x=value)), given).fields == {"x": expected}
+
+
 @for_all(
     st.sampled_from(Operation),
     rows,
@@ -391,7 +554,7 @@ def test_whatever_a_row_holds_it_becomes_a_change_or_a_rejection_the_same_every_
 ) -> None:
     given = rules(fields={"title": ("title", field_type), "content": "content"})
     change = RowChange(operation, key, after, before, 7, None, columns, former_key)
-    found = map_change(RECORD, change, given, 0)
+    found = RowMapper(given).map(RECORD, change, 0)
     assert isinstance(found, (Change, Rejection))
     assert RowMapper(given).map(RECORD, change, 0) == found
     if isinstance(found, Change):

@@ -103,3 +103,24 @@ def test_a_watermark_survives_as_text(watermark: int) -> None:
 )
 def test_metadata_that_is_no_watermark_is_0_which_errs_to_the_safe_side(metadata: str) -> None:
     assert parse_watermark(metadata) == 0
+
+
+def test_where_reading_goes_on_counts_only_when_nothing_is_open() -> None:
+    progress = PartitionProgress()
+    progress.passed(4)
+    assert progress.committable == Committable(4, 0), "a partition without records gets a commit as well"
+    progress.fetched(4, 1, 0.0)
+    progress.passed(7)
+    assert progress.committable == Committable(4, 0), "the record is open"
+    progress.resolve(4)
+    assert progress.committable == Committable(5, 0)
+    progress.passed(7)
+    assert progress.committable == Committable(7, 0)
+
+
+def test_reading_may_go_on_further_back() -> None:
+    """A topic that was created anew: by policy it is read from its begin."""
+    progress = PartitionProgress()
+    progress.passed(100)
+    progress.passed(0)
+    assert progress.committable == Committable(0, 0)

@@ -137,7 +137,7 @@ async def test_stages_overlap() -> None:
         world.upsert(2, "two", lsn=2)
         await world.until(lambda: embedding.waiting)
         world.upsert(3, "three", lsn=3)
-        await world.until(lambda: [THREE] in world.index.lookups)
+        await world.until(lambda: any(THREE in lookup for lookup in world.index.lookups))
         assert (bulk.waiting, embedding.waiting) == (1, 1)
         assert world.index.documents == {}
         embedding.open()

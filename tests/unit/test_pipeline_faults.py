@@ -6,12 +6,13 @@ import dataclasses
 import pytest
 
 from tests import builders
-from tests.fakes.elasticsearch import FLOOD_STAGE, REJECTED, UNAVAILABLE, UNPARSABLE
-from tests.fakes.world import RULES, Gate, World
-from worker.errors import Halt, HaltReason, RetryLater, RetryReason
-from worker.records import ItemResponse
+from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE
+from tests.fakes.world import RULES, TOPIC, Gate, World
+from worker.errors import HaltReason, RetryLater, RetryReason
+from worker.records import ItemResponse, TopicPartition
 from worker.settings import BatchSettings, DeliverySettings
-from worker.stages.rules import FieldRule, FieldType, OnBadField
+from worker.stages.dead_letters import letter_of
+from worker.stages.rules import FieldRule, FieldType, OnBadField, TombstoneMeaning
 
 pytestmark = pytest.mark.virtual_time
 ONE, TWO, THREE = (builders.place(row_id=number) for number in (1, 2, 3))
@@ -72,73 +73,6 @@ async def test_a_request_that_is_too_large_is_split_down_to_the_document_that_ne
     assert world.committed() == 6
 
 
-@pytest.mark.parametrize(
-    ("response", "reason"),
-    [
-        (ItemResponse(404, "index_not_found_exception", "no such index"), HaltReason.TARGET_MISSING),
-        (ItemResponse(403, "cluster_block_exception", "index write (api)"), HaltReason.WRITE_BLOCKED),
-        (FLOOD_STAGE, HaltReason.DISK_FLOOD_STAGE),
-        (ItemResponse(401, "security_exception", "expired"), HaltReason.UNAUTHENTICATED),
-    ],
-)
-async def test_a_fault_of_the_target_halts_and_commits_only_what_is_resolved(
-    response: ItemResponse, reason: HaltReason
-) -> None:
-    world = World(batch=BatchSettings(bulk_documents=1, bulk_concurrency=1))
-    for number in (1, 2, 3):
-        world.upsert(number, "a", lsn=number)
-    world.index.fail_item(TWO.document_id, response)
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is reason
-    assert world.committed() == 1
-    assert world.titles.keys() == {ONE}
-
-
-async def test_after_a_halt_the_next_run_does_what_was_left() -> None:
-    world = three_rows()
-    world.index.alias_exists = False
-    await world.fault()
-    assert world.committed() is None
-    world.index.alias_exists = True
-    again = World(like=world)
-    await again.run_to_the_end()
-    assert len(again.titles) == 3
-    assert again.committed() == 3
-
-
-async def test_a_broken_model_halts() -> None:
-    world = three_rows()
-    world.embedder.fail_with = Halt(HaltReason.EMBEDDER_FAILED, "out of memory")
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is HaltReason.EMBEDDER_FAILED
-    assert world.committed() is None
-
-
-async def test_without_a_dead_letter_topic_a_rejection_halts_with_record_field_and_reason() -> None:
-    rules = builders.rules(fields={"title": "title", "url": "no_such_column"}, embed=("title",))
-    world = World(rules=rules, with_dead_letters=False)
-    world.upsert(1, "a", lsn=1)
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is HaltReason.RECORD_REJECTED
-    for part in ("cms.public.articles[0] offset 0", "'no_such_column'", "'url'", "kafka.dead_letter_topic"):
-        assert part in str(fault)
-    assert world.committed() is None
-
-
-async def test_without_a_dead_letter_topic_a_refused_document_halts_with_elasticsearchs_reason() -> None:
-    world = three_rows(with_dead_letters=False)
-    world.index.fail_item(TWO.document_id, UNPARSABLE)
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is HaltReason.RECORD_REJECTED
-    assert "offset 1" in str(fault)
-    assert "failed to parse field [published]" in str(fault)
-    assert (world.committed() or 0) <= 1
-
-
 async def test_a_rejected_record_is_put_aside_and_the_others_go_on() -> None:
     world = World()
     world.append(b"not json", 1)
@@ -151,6 +85,76 @@ async def test_a_rejected_record_is_put_aside_and_the_others_go_on() -> None:
     assert (headers["syncline-stage"], headers["syncline-offset"]) == (b"decode", b"0")
     assert world.verdicts == {"invalid_json": 1, "indexed": 1}
     assert world.committed() == 2
+
+
+async def test_a_dead_letter_says_all_that_a_replay_needs() -> None:
+    url = FieldRule("url", "url", FieldType.INTEGER)
+    world = World(rules=dataclasses.replace(RULES, fields=(*RULES.fields[:2], url)))
+    world.upsert(2, "b", lsn=7, url=5)
+    world.upsert(1, "a", lsn=9, url="no number")
+    world.append(builders.event("r", builders.row(3, url="none"), lsn=None), 3)
+    world.index.fail_item(TWO.document_id, UNPARSABLE)
+    await world.run_to_the_end()
+    letters = {letter.record.position.offset: letter for letter in map(letter_of, world.dead_letters.sent) if letter}
+    assert [(letters[offset].stage, letters[offset].place) for offset in (0, 1, 2)] == [
+        ("bulk", TWO),
+        ("decode", ONE),
+        ("decode", THREE),
+    ]
+    assert [(letters[offset].version, letters[offset].watermark) for offset in (0, 1, 2)] == [(7, 0), (9, 7), (None, 9)]
+    assert {(letter.source, letter.version_epoch, letter.attempts) for letter in letters.values()} == {
+        ("articles", 0, 1)
+    }
+
+
+async def test_a_record_with_neither_key_nor_value_can_be_put_aside() -> None:
+    world = World(rules=dataclasses.replace(RULES, tombstone=TombstoneMeaning.DELETE))
+    world.log.append(TopicPartition(TOPIC, 0), None, None)
+    await world.run_to_the_end()
+    (stored,) = world.dead_letters.sent
+    letter = letter_of(stored)
+    assert letter is not None
+    assert (letter.record.key, letter.record.value) == (None, None)
+    assert world.committed() == 1
+
+
+@pytest.mark.parametrize(("max_bytes", "omitted"), [(1500, b"value"), (750, b"record")])
+async def test_a_record_that_is_too_large_for_the_topic_is_put_aside_without_what_is_too_large(
+    max_bytes: int, omitted: bytes
+) -> None:
+    world = World()
+    world.dead_letters.max_bytes = max_bytes
+    world.log.append(TopicPartition(TOPIC, 0), b"k" * 600, b"x" * 3000)
+    await world.run_to_the_end()
+    assert dict(world.dead_letters.sent[0].headers)["syncline-omitted"] == omitted
+    assert world.verdicts == {"invalid_json": 1}
+    assert world.committed() == 1
+
+
+async def test_a_topic_that_takes_not_even_the_headers_halts() -> None:
+    world = World()
+    world.dead_letters.max_bytes = 10
+    world.append(b"not json", 1)
+    async with world.running():
+        told = await world.until_halted()
+        assert "max.message.bytes" in told[HaltReason.DEAD_LETTERS_UNAVAILABLE]
+        assert world.committed() is None
+
+
+async def test_a_rejected_record_of_a_lost_assignment_is_not_put_aside() -> None:
+    """Whoever has its partition now does that."""
+    world = three_rows()
+    world.index.fail_item(TWO.document_id, UNPARSABLE)
+    world.index.before_bulk = gate = Gate()
+    async with world.running():
+        await world.until(lambda: gate.waiting)
+        rebalance = asyncio.create_task(world.source.rebalance())
+        await asyncio.sleep(25)  # longer than the drain may take
+        await rebalance
+        gate.open()
+        await world.settle()
+    assert not world.dead_letters.sent
+    assert len(world.titles) == 3
 
 
 async def test_a_value_made_null_by_choice_is_counted_and_its_row_written() -> None:
@@ -187,16 +191,6 @@ async def test_a_rejected_record_is_durable_before_its_offset_is_committed() -> 
         await world.settle()
         await asyncio.sleep(1.5)
         assert world.committed() == 1
-
-
-async def test_a_dead_letter_topic_that_cannot_be_written_to_halts() -> None:
-    world = three_rows()
-    world.append(b"not json", 4)
-    world.dead_letters.fail_with = Halt(HaltReason.DEAD_LETTERS_UNAVAILABLE, "no such topic")
-    fault = await world.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is HaltReason.DEAD_LETTERS_UNAVAILABLE
-    assert (world.committed() or 0) <= 3
 
 
 async def test_the_row_of_a_rejected_change_is_free_again() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from tests import builders
 from tests.fakes.world import TOPIC, Gate, World
-from worker.errors import Halt, HaltReason
 from worker.ports import Commit
 from worker.records import TopicPartition
 from worker.settings import BatchSettings, DeliverySettings
@@ -167,18 +166,6 @@ async def test_a_member_that_was_thrown_out_drops_its_commit_and_goes_on() -> No
         await world.settle()
     assert world.committed() == 1
     assert world.verdicts.total() == world.consumed == 2
-
-
-async def test_a_policy_that_says_stop_ends_the_worker() -> None:
-    world = World()
-    world.upsert(1, "a", lsn=1)
-    await world.run_to_the_end()
-    again = World(like=world)
-    again.log.commits["syncline", ZERO] = Commit(100, "")
-    fault = await again.fault()
-    assert isinstance(fault, Halt)
-    assert fault.reason is HaltReason.OFFSETS_LOST
-    assert again.committed() == 100
 
 
 async def test_a_revocation_during_the_final_drain_starts_nothing_new() -> None:

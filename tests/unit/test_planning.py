@@ -6,11 +6,12 @@ import numpy as np
 import orjson
 import pytest
 
-from tests.builders import change, deletion, place, stored, unit
+from tests.builders import TEXT, change, deletion, grave, located, place, stored, unit, untold_deletion
 from worker.errors import RejectReason
 from worker.records import Change, DocumentWrite, Place, Rejection, Stored, VersionType
 from worker.stages.coalesce import coalesce
 from worker.stages.embedding_text import text_hash
+from worker.stages.locate import must_be_located, with_located
 from worker.stages.planning import NeedsVector, Plan, Ready, Superseded, plan, with_vector
 
 MODEL = "model@1"
@@ -254,3 +255,144 @@ def test_tombstones_go_along_with_a_document_that_waits_for_its_vector() -> None
     document, *rest = with_vector(needed, np.array([1], dtype=np.float32), MODEL).writes
     assert document.place == place("globex")
     assert tombstoned(rest) == [place("acme")]
+
+
+# --- unpositioned changes that would write what is stored
+
+
+def as_stored(version: int, **body: object) -> Stored:
+    """The document of `change()` as it would be stored."""
+    sync: dict[str, object] = {"source": "articles", "key": "articles/1", "version": version}
+    return replace(embedded(version), body={**TEXT, "tenant": "acme", "sync": sync, **body})
+
+
+def snapshot(version: int = 5, **fields: object) -> Change:
+    return change(version, positioned=False, fields={**TEXT, **fields})
+
+
+@pytest.mark.parametrize("version", [1, 5])
+def test_a_snapshot_of_what_is_stored_is_superseded(version: int) -> None:
+    assert decided(snapshot(), {place(): as_stored(version)}) == Superseded()
+    assert decided(snapshot(url=None), {place(): as_stored(version)}) == Superseded()  # null is not written
+    empty = replace(stored(version), body={"tenant": "acme", "sync": as_stored(version).body["sync"]})
+    assert decided(change(5, positioned=False, fields={}), {place(): empty}) == Superseded()
+
+
+@pytest.mark.parametrize(
+    ("newest", "there"),
+    [
+        (snapshot(title="Other"), as_stored(4)),
+        (snapshot(url="u"), as_stored(4)),
+        (snapshot(), as_stored(4, url="u")),
+        (snapshot(), as_stored(4, tenant="globex")),
+        (snapshot(flag=True), as_stored(4, flag=1)),
+        (snapshot(), as_stored(4, sync={"source": "articles", "key": "another/1"})),
+        (snapshot(), replace(as_stored(4), model="model@2")),
+        (snapshot(), replace(as_stored(4), vector=None)),
+        (snapshot(), replace(as_stored(4), deleted=True)),
+        (change(5, positioned=False, fields={}), as_stored(4)),
+    ],
+    ids=["text", "more", "less", "tenant", "type", "key", "model", "no vector", "deleted", "vector without text"],
+)
+def test_a_snapshot_of_anything_else_is_written(newest: Change, there: Stored) -> None:
+    assert isinstance(decided(newest, {place(): there}), (Ready, NeedsVector))
+
+
+def test_a_snapshot_that_hides_a_newer_change_is_written_or_a_zombie_could_still_write_that_one() -> None:
+    newest = coalesce(change(7, fields={"title": "between"}), snapshot(9))
+    assert isinstance(decided(newest, {place(): as_stored(6)}), Ready)
+    assert decided(newest, {place(): as_stored(7)}) == Superseded()
+
+
+def test_a_deletion_without_a_position_writes_no_second_tombstone_unless_it_must_stop_a_zombie() -> None:
+    gone_again = deletion(9, positioned=False, left=["globex"])
+    both = {place("acme"): gone(6), place("globex"): gone(5)}
+    assert decided(gone_again, both) == Superseded()
+    ready = decided(coalesce(change(6, tenant="initech"), gone_again), both)
+    assert isinstance(ready, Ready)
+    assert tombstoned(ready.writes) == [place("globex"), place("initech")]
+
+
+# --- rows whose places no event tells
+
+
+def looked_up(newest: Change, known: Mapping[Place, Stored], *found: Place) -> Plan:
+    """The plan after the row's places were located."""
+    return decided(with_located(unit(newest), found).change, known)
+
+
+def test_where_a_deleted_row_is_found_a_tombstone_is_left_and_one_for_its_key() -> None:
+    ready = looked_up(untold_deletion(5), {place("acme"): embedded(4)}, place("acme"))
+    assert isinstance(ready, Ready)
+    assert tombstoned(ready.writes) == [grave(), place("acme")]
+    assert {body(write)["sync"]["key"] for write in ready.writes} == {"articles/1"}
+
+
+def test_a_deleted_row_that_is_nowhere_still_leaves_a_tombstone_for_its_key() -> None:
+    ready = looked_up(untold_deletion(5), {})
+    assert isinstance(ready, Ready)
+    assert tombstoned(ready.writes) == [grave()]
+
+
+@pytest.mark.parametrize("newest", [located(change(5)), located(change(5, tenant="globex", left=["acme"]))])
+def test_a_row_that_was_deleted_later_is_not_written_whatever_its_tenant(newest: Change) -> None:
+    found = decided(newest, {grave(): gone(6), place("acme"): gone(6)})
+    assert found == Superseded()
+    assert isinstance(decided(newest, {grave(): gone(4)}), NeedsVector)
+
+
+def test_a_row_that_has_moved_is_gone_from_where_it_is_found_and_takes_its_vector_along() -> None:
+    ready = looked_up(located(change(5, tenant="globex")), {place("acme"): embedded(4)}, place("acme"))
+    assert isinstance(ready, Ready)
+    assert ready.reused
+    assert [(write.place, write.tombstone) for write in ready.writes] == [(place("globex"), False), (place(), True)]
+
+
+def test_a_row_that_is_found_newer_elsewhere_is_superseded_and_its_older_copies_are_cleared() -> None:
+    known = {place("globex"): embedded(6), place("initech"): embedded(4)}
+    ready = looked_up(located(change(5)), known, *known)
+    assert isinstance(ready, Ready)
+    assert tombstoned(ready.writes) == [place("initech")]
+    assert looked_up(located(change(5)), {place("globex"): embedded(6)}, place("globex")) == Superseded()
+
+
+def test_a_newer_tombstone_elsewhere_does_not_hide_a_row() -> None:
+    """It may have been left by the move that brought the row here: only a grave speaks for all tenants."""
+    assert isinstance(looked_up(located(change(5)), {place("globex"): gone(6)}, place("globex")), NeedsVector)
+
+
+def test_unchanged_values_are_taken_from_the_newest_document_that_is_found() -> None:
+    newest = located(change(5, tenant="globex", fields={"title": "new"}, absent=["content"]))
+    known = {place("acme"): embedded(2, content="old"), place("initech"): embedded(4, content="kept")}
+    needed = looked_up(newest, known, *known)
+    assert isinstance(needed, NeedsVector)
+    assert needed.fields == {"title": "new", "content": "kept"}
+
+
+@pytest.mark.parametrize(
+    ("newest", "known", "expected"),
+    [
+        (change(5), {}, False),
+        (located(change(5)), {}, True),
+        (located(change(5)), {place(): stored(4)}, True),
+        # It may have been cut off before its tombstones were written.
+        (located(change(5)), {place(): stored(5)}, True),
+        (located(change(5)), {place(): stored(6)}, False),
+        (located(change(5)), {place(): gone(6)}, False),
+        (located(change(5)), {grave(): gone(6)}, False),
+        (located(change(5)), {grave(): gone(4)}, True),
+        (untold_deletion(5), {grave(): gone(5)}, True),
+        (untold_deletion(5), {grave(): gone(6)}, False),
+    ],
+)
+def test_a_row_is_located_unless_a_newer_change_of_it_has_been(
+    *, newest: Change, known: dict[Place, Stored], expected: bool
+) -> None:
+    one = unit(newest)
+    assert must_be_located(one, {place: known.get(place) for place in one.places}) is expected
+
+
+def test_only_what_is_to_be_compared_or_completed_is_read_whole() -> None:
+    assert unit(located(change(5, left=["b"]))).whole_places == ()
+    assert unit(change(5, positioned=False, left=["b"])).whole_places == (place(),)
+    assert unit(change(5, absent=["content"], left=["b"])).whole_places == (place(), place("b"))

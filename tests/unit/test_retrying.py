@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.errors import RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.runtime.retrying import Retrying
 from worker.settings import DeliverySettings
@@ -64,8 +64,28 @@ async def test_between_failure_and_success_the_operation_is_failing() -> None:
     assert one.failing == frozenset()
 
 
-async def test_what_no_other_try_mends_is_the_callers() -> None:
-    function = Failing(1, Halt(HaltReason.FORBIDDEN, "no"))
-    with pytest.raises(Halt):
+async def test_one_callers_success_does_not_hide_that_another_is_failing() -> None:
+    one = retrying()
+    call = asyncio.ensure_future(one.call("bulk", Failing(30)))
+    await asyncio.sleep(0.01)
+    assert await one.call("bulk", Failing(0)) == "done"
+    assert await one.call("bulk", Failing(1)) == "done"
+    assert one.failing == {"bulk"}
+    await call
+    assert one.failing == frozenset()
+
+
+async def test_a_call_that_is_given_up_fails_no_more() -> None:
+    one = retrying()
+    call = asyncio.ensure_future(one.call("bulk", Failing(30)))
+    await asyncio.sleep(0.01)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert one.failing == frozenset()
+
+
+async def test_what_is_nobodys_intention_is_the_callers() -> None:
+    function = Failing(1, ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
         await retrying().call("lookup", function)
     assert len(function.calls) == 1

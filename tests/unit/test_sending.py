@@ -1,8 +1,10 @@
+import asyncio
+
 import pytest
 
 from tests.builders import change, unit
 from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE, FakeElasticsearch
-from worker.errors import Halt, HaltReason, RejectReason, RetryLater, RetryReason
+from worker.errors import RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.records import ItemResponse, Verdict
 from worker.runtime.clock import Clock
@@ -81,14 +83,46 @@ async def test_all_items_of_a_request_with_an_unknown_end_are_sent_again() -> No
         assert metrics.registry.get_sample_value("syncline_retries_total", labels) == 1
 
 
-async def test_a_fault_of_the_target_halts_but_the_answers_of_the_others_stand() -> None:
-    index, works = FakeElasticsearch(), [work(1), work(2), work(3)]
+async def test_after_a_halt_only_what_has_no_answer_is_sent_again() -> None:
+    index, works, metrics = FakeElasticsearch(), [work(1), work(2), work(3), work(4)], Metrics()
     blocked = ItemResponse(403, "cluster_block_exception", "index write (api)")
     index.fail_item(works[1].unit.change.place.document_id, blocked)
-    with pytest.raises(Halt) as halt:
-        await send(index, *works)
-    assert halt.value.reason is HaltReason.WRITE_BLOCKED
-    assert [one.verdicts for one in works] == [[Verdict.INDEXED], [], [Verdict.INDEXED]]
+    index.fail_item(works[2].unit.change.place.document_id, REJECTED)
+    await send(index, *works, metrics=metrics)
+    sent = items(index, works)
+    assert index.requests == [[one.data for one in sent], [sent[1].data, sent[2].data]]
+    assert [one.verdicts for one in works] == [[Verdict.INDEXED]] * 4
+    assert metrics.registry.get_sample_value("syncline_halts_total", {"reason": "write_blocked"}) == 1
+
+
+async def test_overload_shrinks_the_number_of_requests_at_a_time_and_calm_lets_it_grow() -> None:
+    index, metrics = FakeElasticsearch(), Metrics()
+    at_a_time: list[int] = []
+    now = 0
+
+    async def takes_a_second(_places: object) -> None:
+        nonlocal now
+        now += 1
+        at_a_time.append(now)
+        await asyncio.sleep(1)
+        now -= 1
+
+    index.before_bulk = takes_a_second
+    sender = Sender(index, Retrying(DeliverySettings(), metrics), metrics, Clock(), concurrency=8)
+
+    async def many(numbers: range) -> int:
+        at_a_time.clear()
+        await asyncio.gather(*(sender.send(items(index, [work(number)])) for number in numbers))
+        return max(at_a_time)
+
+    assert await many(range(16)) == 8
+    for _ in range(4):
+        index.fail_request(RetryLater(RetryReason.REJECTED, "busy"))
+        await sender.send(items(index, [work(99)]))
+    assert metrics.registry.get_sample_value("syncline_bulk_concurrency_limit") == 2
+    assert await many(range(100, 104)) == 2
+    await many(range(200, 300))
+    assert metrics.registry.get_sample_value("syncline_bulk_concurrency_limit") == 8
 
 
 async def test_halves_of_what_is_too_large_keep_their_order() -> None:

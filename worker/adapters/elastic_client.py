@@ -4,40 +4,97 @@ The client's own retries are off: it re-sends whole requests back to back withou
 which items of a bulk are worth sending again.
 """
 
+import asyncio
 import contextlib
 import ssl
-from collections.abc import Iterator
-from typing import Any
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
+from elastic_transport import ApiResponse, ConnectionTimeout, SerializationError, TlsError, TransportError
 from elastic_transport import ConnectionError as ClientConnectionError
-from elastic_transport import ConnectionTimeout, SerializationError, TlsError, TransportError
-from elasticsearch import ApiError, AsyncElasticsearch, OrjsonSerializer, UnsupportedProductError
+from elasticsearch import (
+    ApiError,
+    AsyncElasticsearch,
+    AuthenticationException,
+    AuthorizationException,
+    OrjsonSerializer,
+    UnsupportedProductError,
+)
+from typing_extensions import override
 
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.settings import ElasticsearchSettings
 
 TOO_MANY_REQUESTS = 429
 SERVER_ERRORS = range(500, 600)
+_TAKES_BASE64: Final = (9, 3)
+"""The first version of Elasticsearch that takes vectors as base64."""
 
 
-def build_client(settings: ElasticsearchSettings, *, connections: int = 10) -> AsyncElasticsearch:
+class ReloadingClient(AsyncElasticsearch):
+    """A client whose credentials are read again from their file when Elasticsearch refuses them.
+
+    So a key is rotated without a restart: put the new one into the file, then invalidate the old one. Not at every
+    change of the file: while the known credentials work, a file that is half written harms nobody.
+    """
+
+    _settings: ElasticsearchSettings
+    _authorization: str | None = None
+
+    def use(self, settings: ElasticsearchSettings, authorization: str | None) -> None:
+        """Send this header, and know where to read it again."""
+        self._settings = settings
+        self._authorization = authorization
+
+    @override
+    async def perform_request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **rest: Any
+    ) -> ApiResponse[Any]:
+        used = self._authorization
+        sent = {**(headers or {}), **({} if used is None else {"authorization": used})}
+        try:
+            return await super().perform_request(method, path, headers=sent or None, **rest)
+        except (AuthenticationException, AuthorizationException) as error:
+            if await self.has_newer_credentials(used):
+                raise RetryLater(
+                    RetryReason.NEW_CREDENTIALS, f"Elasticsearch refuses what was in the file before: {describe(error)}"
+                ) from error
+            raise
+
+    async def has_newer_credentials(self, used: str | None = None) -> bool:
+        """Read the file again; whether it, or somebody who read it meanwhile, brought others than those `used`."""
+        used = used or self._authorization
+        # An unreadable file is about to be replaced, perhaps: what is known stays in use.
+        with contextlib.suppress(OperatorError):
+            self._authorization = await asyncio.to_thread(_authorization, self._settings)
+        return self._authorization != used
+
+
+def _authorization(settings: ElasticsearchSettings) -> str | None:
+    """Return the header that proves who we are, from the settings or their files as they are now."""
+    if (api_key := settings.read_api_key()) is not None:
+        return f"ApiKey {api_key}"
+    if settings.username is None:
+        return None
+    return "Basic " + b64encode(f"{settings.username}:{settings.read_password() or ''}".encode()).decode()
+
+
+def build_client(settings: ElasticsearchSettings, *, connections: int = 10) -> ReloadingClient:
     """Return a client that sends every request once. `connections` is per node.
 
     Raises:
         OperatorError: a secret's file or the CA file cannot be read.
     """
     options: dict[str, Any] = {}
-    if (api_key := settings.read_api_key()) is not None:
-        options["api_key"] = api_key
-    elif settings.username is not None:
-        options["basic_auth"] = (settings.username, settings.read_password() or "")
     if settings.ca_file is not None:
         options["ca_certs"] = _readable_ca(settings)
     if settings.fingerprint is not None:
         options["ssl_assert_fingerprint"] = settings.fingerprint
         # With a pinned certificate there is no authority to ask; the fingerprint is the check.
         options |= {"verify_certs": False, "ssl_show_warn": False} if settings.ca_file is None else {}
-    return AsyncElasticsearch(
+    authorization = _authorization(settings)
+    client = ReloadingClient(
         settings.urls,
         request_timeout=settings.request_timeout,
         connections_per_node=connections,
@@ -48,6 +105,31 @@ def build_client(settings: ElasticsearchSettings, *, connections: int = 10) -> A
         serializers={OrjsonSerializer.mimetype: OrjsonSerializer()},
         **options,
     )
+    client.use(settings, authorization)
+    return client
+
+
+async def takes_base64_vectors(client: AsyncElasticsearch) -> bool:
+    """Whether every node takes vectors as base64; no if the server does not tell its version.
+
+    `GET /` would tell it too, but not every distribution answers that. Both need the cluster privilege `monitor`.
+    Raises like any request where it cannot be reached.
+    """
+    try:
+        with translated():
+            response = await client.perform_request(
+                "GET", "/_nodes?filter_path=nodes.*.version", headers={"accept": "application/json"}
+            )
+    except (ApiError, Halt):
+        return False
+    nodes = response.body.get("nodes") if isinstance(response.body, dict) else None
+    versions = [str(node.get("version", "")) for node in (nodes or {}).values()]
+    return bool(versions) and min(map(_major_minor, versions)) >= _TAKES_BASE64
+
+
+def _major_minor(version: str) -> tuple[int, ...]:
+    numbers = version.split(".")[:2]
+    return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else (0,)
 
 
 def _readable_ca(settings: ElasticsearchSettings) -> str:

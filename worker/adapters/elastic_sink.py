@@ -6,13 +6,15 @@ from typing import Any, Final
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
-from worker.adapters.elastic_client import describe, translated
+from worker.adapters.elastic_client import ReloadingClient, describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import RequestTooLargeError, Sink
 from worker.records import ItemResponse
 
 # Less to parse, and no parts of documents: error reasons are cut down to what names the fault.
 _FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+
+_NOT_ALLOWED: Final = "security_exception"
 
 # Both headers: the client would add its own `accept` with a version in it, and a real server wants both or neither.
 _HEADERS: Final = {"content-type": "application/x-ndjson", "accept": "application/json"}
@@ -24,15 +26,22 @@ _PATH: Final = f"/_bulk?require_alias=true&filter_path={_FILTER}"
 class ElasticSink(Sink):
     """`ports.Sink` on the write alias. `require_alias` keeps a missing alias from becoming an index."""
 
-    def __init__(self, client: AsyncElasticsearch, write_alias: str) -> None:
+    def __init__(self, client: AsyncElasticsearch, write_alias: str, *, packs_vectors: bool = False) -> None:
         self._client = client
         self._alias = write_alias
+        self._packs_vectors = packs_vectors
 
     @property
     @override
     def target(self) -> str:
         """The write alias."""
         return self._alias
+
+    @property
+    @override
+    def packs_vectors(self) -> bool:
+        """As it was given: `elastic_client.takes_base64_vectors` knows it."""
+        return self._packs_vectors
 
     @override
     async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
@@ -46,7 +55,11 @@ class ElasticSink(Sink):
         if not isinstance(items, list) or len(items) != count:
             found = len(items) if isinstance(items, list) else "no"
             raise RetryLater(RetryReason.UNREADABLE_RESPONSE, f"sent {count} items, the answer has {found}")
-        return [_item_response(item) for item in items]
+        responses = [_item_response(item) for item in items]
+        if any(one.error_type == _NOT_ALLOWED for one in responses) and isinstance(self._client, ReloadingClient):
+            # Privileges are checked item by item, so the client has seen nothing amiss; the next request may know more.
+            await self._client.has_newer_credentials()
+        return responses
 
     def _request_fault(self, error: ApiError) -> Exception:
         match error.meta.status:

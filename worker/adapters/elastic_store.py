@@ -10,9 +10,18 @@ from worker.adapters.elastic_client import describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import DocumentStore
 from worker.records import Place, Stored
-from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD
+from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD, unpacked_vector
 
 _NEEDED: Final = [f"{SYNC_FIELD}.*", VECTOR_FIELD]
+
+# What no other try mends, by the type of an item's error.
+_HALTS: Final = {
+    "index_not_found_exception": HaltReason.TARGET_MISSING,
+    "index_closed_exception": HaltReason.TARGET_MISCONFIGURED,
+    "illegal_argument_exception": HaltReason.TARGET_MISCONFIGURED,
+    "routing_missing_exception": HaltReason.TARGET_MISCONFIGURED,
+    "security_exception": HaltReason.FORBIDDEN,
+}
 
 
 class ElasticStore(DocumentStore):
@@ -65,8 +74,8 @@ def _stored(answer: Mapping[str, Any]) -> Stored | None:
     if fault := answer.get("error"):
         kind = fault.get("type", "")
         message = f"lookup of a document failed: {kind}: {fault.get('reason', '')}"
-        if kind == "index_not_found_exception":
-            raise Halt(HaltReason.TARGET_MISSING, message)
+        if (reason := _HALTS.get(kind)) is not None:
+            raise Halt(reason, message)
         raise RetryLater(RetryReason.SERVER_ERROR, message)
     if not answer.get("found"):
         return None
@@ -78,6 +87,13 @@ def _stored(answer: Mapping[str, Any]) -> Stored | None:
         deleted=bool(sync.get("deleted", False)),
         text_hash=sync.get("text_hash"),
         model=sync.get("model"),
-        vector=tuple(vector) if isinstance(vector, list) else None,
+        vector=_numbers(vector),
         body=body,
     )
+
+
+def _numbers(vector: object) -> tuple[float, ...] | None:
+    # An index that keeps vectors in _source (made before 9.2, or told to) gives them back as they were written.
+    if isinstance(vector, str):
+        return unpacked_vector(vector)
+    return tuple(vector) if isinstance(vector, list) else None

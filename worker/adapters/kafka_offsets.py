@@ -1,66 +1,90 @@
-"""Where to start reading each partition, by the operator's declared policy; never a silent jump."""
+"""Takes up partitions: looks up what Kafka knows of them, and seeks to where `stages.start_offsets` says."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as ClientPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
-from worker.errors import Halt, HaltReason
 from worker.records import TopicPartition
-from worker.settings import KafkaSettings, OffsetPolicy
+from worker.settings import KafkaSettings
+from worker.stages.start_offsets import (
+    Found,
+    PartitionLog,
+    Start,
+    after_loss,
+    has_passed,
+    name_of,
+    older_partitions,
+    start_of,
+)
 
 _log = logging.getLogger(__name__)
-
-
-class Start(NamedTuple):
-    """The first offset to read, and the metadata of the commit it comes from."""
-
-    offset: int
-    metadata: str
+_LOOK_SECONDS: Final = 2.0
 
 
 class StartPositions:
-    """Decides and seeks. The admin client reads commits because the consumer does not give their metadata."""
+    """Seeks, and holds added partitions back. The admin client reads commits: the consumer hides their metadata."""
 
     def __init__(self, settings: KafkaSettings, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
         self._settings = settings
         self._consumer = consumer
         self._admin = admin
+        self._first_topics: frozenset[str] = frozenset()
+        self._waits_for: dict[TopicPartition, Mapping[TopicPartition, int]] = {}
+        self._looked_at = 0.0
 
     async def start(self) -> None:
-        """Connect the admin client."""
+        """Connect the admin client, and remember which topics there are: others appear later."""
         await self._admin.start()
+        self._first_topics = frozenset(await self._consumer.topics())
 
     async def close(self) -> None:
         """Close the admin client."""
         await self._admin.close()
 
+    @property
+    def held(self) -> frozenset[TopicPartition]:
+        """Added partitions that wait until the group has read what lay in the older ones when they were found."""
+        return frozenset(self._waits_for)
+
     async def take_up(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Start]:
-        """Seek every partition to its commit, or to where the policy says; return the starts.
+        """Seek every partition to where it starts; return the starts.
 
         Raises:
             Halt: a policy is `fail`.
         """
+        self._waits_for = {}
         if not partitions:
             return {}
-        theirs = [ClientPartition(*partition) for partition in partitions]
-        committed = await self._admin.list_consumer_group_offsets(self._settings.group_id, partitions=theirs)
-        first = await self._consumer.beginning_offsets(theirs)
-        end = await self._consumer.end_offsets(theirs)
+        commits = await self._commits({partition.topic for partition in partitions})
+        offsets = {partition: offset for partition, (offset, _) in commits.items()}
+        waits_for = {
+            partition: await self._ends(older)
+            for partition in partitions
+            if (older := older_partitions(partition, offsets))
+        }
+        logs = await self._logs(partitions)
         starts = {}
-        for partition in theirs:
-            commit = committed.get(partition)
-            if commit is None or commit.offset < 0:
-                start = Start(self._without_commit(partition, first[partition], end[partition]), "")
-            elif first[partition] <= commit.offset <= end[partition]:
-                start = Start(commit.offset, commit.metadata or "")
-            else:
-                start = Start(self._lost(partition, commit.offset, first[partition], end[partition]), "")
-            self._consumer.seek(partition, start.offset)
-            starts[TopicPartition(partition.topic, partition.partition)] = start
+        for partition, log in logs.items():
+            committed, metadata = commits.get(partition, (None, ""))
+            starts[partition] = start_of(
+                partition,
+                PartitionLog(log.first, log.end, committed, metadata),
+                added=partition in waits_for or partition.topic not in self._first_topics,
+                start_from=self._settings.start_from,
+                on_lost=self._settings.on_lost_offsets,
+            )
+        # Nothing is awaited from here on: whoever asks for the epoch sees all partitions at their starts.
+        for partition, start in starts.items():
+            self._consumer.seek(ClientPartition(*partition), start.offset)
+            _tell(partition, start)
+        self._waits_for = {one: ends for one, ends in waits_for.items() if not has_passed(offsets, ends)}
+        self._hold()
         return starts
 
     async def recover_lost(self, lost: Mapping[TopicPartition, int]) -> None:
@@ -69,48 +93,78 @@ class StartPositions:
         Raises:
             Halt: `kafka.on_lost_offsets` is `fail`.
         """
-        theirs = [ClientPartition(*partition) for partition in lost]
+        for partition, log in (await self._logs(list(lost))).items():
+            start = after_loss(partition, log, lost[partition], self._settings.on_lost_offsets)
+            self._consumer.seek(ClientPartition(*partition), start)
+            _tell(partition, Start(start, Found.LOST))
+
+    async def release(self) -> frozenset[TopicPartition]:
+        """Look every two seconds whether what added partitions wait for has been read; return those that may go on."""
+        now = asyncio.get_running_loop().time()
+        if not self._waits_for or now - self._looked_at < _LOOK_SECONDS:
+            return frozenset()
+        self._looked_at = now
+        waiting = self._waits_for
+        try:
+            commits = await self._commits({partition.topic for partition in waiting})
+        except KafkaError as error:
+            _log.warning("cannot read the group's commits", extra={"action": "release_failed", "error": repr(error)})
+            return frozenset()
+        if waiting is not self._waits_for:  # a rebalance came in between
+            return frozenset()
+        offsets = {partition: offset for partition, (offset, _) in commits.items()}
+        free = frozenset(one for one, ends in waiting.items() if has_passed(offsets, ends))
+        for partition in free:
+            del self._waits_for[partition]
+            _log.info(
+                "older partitions are read, the added one goes on",
+                extra={"action": "partition_released", "partition": name_of(partition)},
+            )
+        return free
+
+    def _hold(self) -> None:
+        for partition, ends in self._waits_for.items():
+            self._consumer.pause(ClientPartition(*partition))
+            _log.info(
+                "an added partition waits until the older ones are read",
+                extra={
+                    "action": "partition_held",
+                    "partition": name_of(partition),
+                    "older": {name_of(one): end for one, end in sorted(ends.items())},
+                },
+            )
+
+    async def _commits(self, topics: set[str]) -> Mapping[TopicPartition, tuple[int, str]]:
+        """Return offset and metadata of the group's commits for all partitions of these topics."""
+        theirs = [
+            ClientPartition(topic, number)
+            for topic in sorted(topics)
+            for number in sorted(self._consumer.partitions_for_topic(topic) or ())
+        ]
+        committed = await self._admin.list_consumer_group_offsets(self._settings.group_id, partitions=theirs)
+        return {
+            TopicPartition(partition.topic, partition.partition): (commit.offset, commit.metadata or "")
+            for partition, commit in committed.items()
+            if commit.offset >= 0
+        }
+
+    async def _ends(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        ends = await self._consumer.end_offsets([ClientPartition(*one) for one in sorted(partitions)])
+        return {TopicPartition(one.topic, one.partition): end for one, end in ends.items()}
+
+    async def _logs(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, PartitionLog]:
+        theirs = [ClientPartition(*partition) for partition in partitions]
         first = await self._consumer.beginning_offsets(theirs)
         end = await self._consumer.end_offsets(theirs)
-        for partition, offset in zip(theirs, lost.values(), strict=True):
-            self._consumer.seek(partition, self._lost(partition, offset, first[partition], end[partition]))
+        return {ours: PartitionLog(first[theirs], end[theirs]) for ours, theirs in zip(partitions, theirs, strict=True)}
 
-    def _without_commit(self, partition: ClientPartition, first: int, end: int) -> int:
-        policy = self._settings.start_from
-        if policy is OffsetPolicy.FAIL:
-            raise Halt(
-                HaltReason.NO_COMMITTED_OFFSET,
-                f"group {self._settings.group_id!r} has no committed offset for {_name(partition)} and "
-                "kafka.start_from is fail: correct group_id, or set start_from to earliest",
-            )
-        start = first if policy is OffsetPolicy.EARLIEST else end
-        _log.info(
-            "no committed offset, starting by policy",
-            extra={"action": "start_position", "partition": _name(partition), "policy": policy.value, "offset": start},
-        )
-        return start
 
-    def _lost(self, partition: ClientPartition, offset: int, first: int, end: int) -> int:
-        policy = self._settings.on_lost_offsets
-        if policy is OffsetPolicy.FAIL:
-            raise Halt(
-                HaltReason.OFFSETS_LOST,
-                f"offset {offset} of {_name(partition)} is no longer in the log ({first} to {end}): changes may be "
-                "lost; snapshot the table again, then set kafka.on_lost_offsets to earliest",
-            )
-        start = first if policy is OffsetPolicy.EARLIEST else end
+def _tell(partition: TopicPartition, start: Start) -> None:
+    details = {"partition": name_of(partition), "offset": start.offset}
+    if start.found is Found.LOST:
         _log.warning(
-            "offset lost, going on by policy: changes may be missing",
-            extra={
-                "action": "offset_lost",
-                "partition": _name(partition),
-                "policy": policy.value,
-                "lost": offset,
-                "offset": start,
-            },
+            "offset lost, going on by policy: changes may be missing", extra={"action": "offset_lost"} | details
         )
-        return start
-
-
-def _name(partition: ClientPartition) -> str:
-    return f"{partition.topic}[{partition.partition}]"
+    elif start.found is not Found.COMMIT:
+        why = "this partition is new to the group" if start.found is Found.ADDED else "starting by policy"
+        _log.info(f"no committed offset, {why}", extra={"action": "start_position", "found": start.found} | details)

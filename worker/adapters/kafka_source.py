@@ -8,6 +8,7 @@ between belongs to nobody.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 _WAIT_MS: Final = 500
 _PAUSE_SECONDS: Final = 0.1
 _CLOSE_SECONDS: Final = 5.0
+_FRESH_MS: Final = 30_000
 
 
 class KafkaSource(Source):
@@ -50,6 +52,8 @@ class KafkaSource(Source):
         self._consumer = AIOKafkaConsumer(
             **options,
             group_id=settings.group_id,
+            group_instance_id=settings.group_instance_id,
+            metadata_max_age_ms=_milliseconds(settings.metadata_max_age),
             enable_auto_commit=False,
             # A jump to either end would be a silent loss or replay: `start_from` and `on_lost_offsets` decide.
             auto_offset_reset="none",
@@ -66,7 +70,7 @@ class KafkaSource(Source):
         self._positions = StartPositions(settings, self._consumer, AIOKafkaAdminClient(**options))
         self._epoch = 0
         self._paused = False
-        self._next: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
         self._fault: Exception | None = None
 
     @override
@@ -96,6 +100,8 @@ class KafkaSource(Source):
         """Wait up to half a second for records; at most `kafka.fetch_max_records` of them."""
         if self._fault is not None:
             raise self._fault
+        if (freed := await self._positions.release()) and not self._paused:
+            self._consumer.resume(*(ClientPartition(*partition) for partition in freed))
         try:
             batches = await self._consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.fetch_max_records)
         except OffsetOutOfRangeError as error:
@@ -114,7 +120,6 @@ class KafkaSource(Source):
         return [self._record(message) for messages in batches.values() for message in messages]
 
     def _record(self, message) -> Record:  # type: ignore[no-untyped-def]  # noqa: ANN001 - aiokafka publishes no types
-        self._next[TopicPartition(message.topic, message.partition)] = message.offset + 1
         return Record(
             position=Position(message.topic, message.partition, message.offset, self._epoch),
             key=message.key,
@@ -133,7 +138,8 @@ class KafkaSource(Source):
     def resume(self) -> None:
         """Fetch again."""
         self._paused = False
-        self._consumer.resume(*self._consumer.assignment())
+        held = self._positions.held
+        self._consumer.resume(*(one for one in self._consumer.assignment() if _ours(one) not in held))
 
     @override
     async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
@@ -150,14 +156,49 @@ class KafkaSource(Source):
             raise RetryLater(RetryReason.CONNECTION, f"the commit failed: {error!r}") from error
 
     @override
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Return the client's own positions: they pass markers and aborted records, which no record shows."""
+        held = self._positions.held
+        return {ours: offset for ours, offset in self._all_positions().items() if ours not in held}
+
+    def _all_positions(self) -> Mapping[TopicPartition, int]:
+        # The client's own method waits for a position; what has none yet is not asked.
+        subscription = self._consumer._subscription.subscription  # noqa: SLF001
+        assignment = None if subscription is None else subscription.assignment
+        if assignment is None or not assignment.active:
+            return {}
+        states = {partition: assignment.state_value(partition) for partition in assignment.tps}
+        return {_ours(one): state.position for one, state in states.items() if state.has_valid_position}
+
+    @override
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Ask the brokers: also while nothing is fetched, and when fetching is stuck."""
+        try:
+            assigned = list(self._consumer.assignment())
+            ends = await self._consumer.end_offsets(assigned) if assigned else {}
+            if not assigned:
+                await self._consumer.topics()  # only to see that a broker answers
+        except KafkaError as error:
+            raise RetryLater(RetryReason.CONNECTION, f"the brokers do not answer: {error!r}") from error
+        self._ends = {_ours(partition): end for partition, end in ends.items()}
+        return {_ours(partition): min(end, self._decided(partition, end)) for partition, end in ends.items()}
+
+    def _decided(self, partition: ClientPartition, end: int) -> int:
+        # What lies behind an open transaction may not be read yet. A client that is stuck knows no news of it.
+        polled_at = self._consumer.last_poll_timestamp(partition)
+        fresh = polled_at is not None and time.time() * 1000 - polled_at < _FRESH_MS
+        stable = self._consumer.last_stable_offset(partition)
+        return stable if fresh and stable is not None and stable >= 0 else end
+
+    @override
     def lag(self) -> Mapping[TopicPartition, int]:
         """Records between the last fetched one and the end of the log, where the end is known."""
         lags = {}
-        for partition in self._consumer.assignment():
-            end = self._consumer.highwater(partition)
-            fetched = self._next.get(_ours(partition))
-            if end is not None and fetched is not None:
-                lags[_ours(partition)] = max(0, end - fetched)
+        for partition, position in self._all_positions().items():
+            # Whichever is seen later; while nothing is fetched only `ends` sees the log grow.
+            seen = (self._consumer.highwater(ClientPartition(*partition)), self._ends.get(partition))
+            if known := [end for end in seen if end is not None]:
+                lags[partition] = max(0, max(known) - position)
         return lags
 
     @override
@@ -177,7 +218,7 @@ class KafkaSource(Source):
     def revoked(self) -> None:
         """Begin an epoch that nobody owns."""
         self._epoch += 1
-        self._next.clear()
+        self._ends = {}
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, str]:
         """Begin an epoch with these partitions; return the metadata of their last commits."""
@@ -186,7 +227,6 @@ class KafkaSource(Source):
         self._epoch += 1
         starts = await self._positions.take_up(partitions)
         self._epoch += 1
-        self._next = {partition: start.offset for partition, start in starts.items()}
         if self._paused:
             self._consumer.pause(*self._consumer.assignment())
         return {partition: start.metadata for partition, start in starts.items()}

@@ -12,8 +12,10 @@ from worker.stages.index_state import IndexState, Json
 _VECTOR = "embedding"
 
 
-async def check_alias(admin: IndexAdmin, settings: Settings) -> None:
+async def check_alias(admin: IndexAdmin, settings: Settings) -> str:
     """Check what can be checked of the write alias before the model is loaded: that it can be reached and is one.
+
+    Returns the name of its write index.
 
     Raises:
         OperatorError: the worker could not write: one sentence that says what to change.
@@ -23,6 +25,7 @@ async def check_alias(admin: IndexAdmin, settings: Settings) -> None:
         indices = await admin.indices([alias])
     index = _write_index(alias, indices)
     _check_routing(alias, index, indices[index])
+    return index
 
 
 async def check_target(admin: IndexAdmin, settings: Settings, dimensions: int, model: str) -> list[str]:
@@ -135,7 +138,7 @@ def _unreachable(reason: RetryReason, elasticsearch: ElasticsearchSettings) -> s
             return f"no answer within {limit:g} s; check elasticsearch.hosts and elasticsearch.request_timeout"
         case RetryReason.UNREADABLE_RESPONSE:
             return "what answers does not speak its protocol; check the port in elasticsearch.hosts"
-        case RetryReason.REJECTED | RetryReason.SERVER_ERROR:
+        case RetryReason.REJECTED | RetryReason.SERVER_ERROR | RetryReason.NEW_CREDENTIALS:
             return "the server is not able to answer now; try again when it has recovered"
         case _:
             assert_never(reason)

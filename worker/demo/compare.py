@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.adapters.elastic_scan import ScannedDocument
-from worker.demo.table import Key, Row
+from worker.demo.table import SOURCE, Key, Row
 
 _COMPARED = ("title", "content", "tags", "url")
 
@@ -45,10 +45,10 @@ async def compare(rows: Mapping[Key, Row], documents: AsyncIterable[ScannedDocum
 
 
 def _key_of(document: ScannedDocument) -> Key | None:
-    tenant, _, number = document.document_id.partition("/")
-    if document.body.get("tenant") != tenant or not number.isdecimal():
-        return None
-    return Key(tenant, int(number))
+    match document.document_id.split("/"):
+        case [tenant, source, number] if source == SOURCE and number.isdecimal():
+            return Key(tenant, int(number)) if document.body.get("tenant") == tenant else None
+    return None
 
 
 def _same(row: Row, body: Mapping[str, Any]) -> bool:

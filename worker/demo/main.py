@@ -18,7 +18,8 @@ from worker import logs
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_scan import scan
 from worker.adapters.kafka_feed import create_topic, kafka_feed
-from worker.app import apply_index, served_pipeline
+from worker.app.index import apply_index
+from worker.app.worker import served_pipeline
 from worker.control.apply import render
 from worker.demo.compare import Comparison, compare
 from worker.demo.corpus import pick, read_corpus

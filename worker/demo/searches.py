@@ -5,7 +5,7 @@ from typing import Final
 
 from rich.console import Console
 
-from worker.app import search_index
+from worker.app.index import search_index
 from worker.control.search import show
 from worker.demo.corpus import Document
 from worker.ports import Embedder

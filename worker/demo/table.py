@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 from worker.demo.corpus import Document
 
+SOURCE: Final = "articles"
+"""Name of the worker's source that reads the table, and so the second part of every document's id."""
 _FIRST_PUBLISHED: Final = dt.datetime(2015, 1, 1, tzinfo=dt.UTC)
 _PUBLISHED_WITHIN_S: Final = 10 * 365 * 24 * 3600
 _LABELS: Final = ("popular", "reviewed", "outdated", "beginner", "advanced")

@@ -1,6 +1,5 @@
 """Partitions come and go: one way to drain, for a rebalance and for the end, with one deadline."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 
@@ -10,9 +9,9 @@ from worker.metrics import Metrics
 from worker.ports import AssignmentListener
 from worker.records import TopicPartition
 from worker.runtime.committer import Committer
+from worker.runtime.draining import Draining
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
-from worker.settings import DeliverySettings
 
 _log = logging.getLogger(__name__)
 
@@ -21,12 +20,12 @@ class Assignment(AssignmentListener):
     """`ports.AssignmentListener`: every rebalance takes all partitions away and gives a new set."""
 
     def __init__(
-        self, ledger: Ledger, intake: Intake, committer: Committer, settings: DeliverySettings, metrics: Metrics
+        self, ledger: Ledger, intake: Intake, committer: Committer, draining: Draining, metrics: Metrics
     ) -> None:
         self._ledger = ledger
         self._intake = intake
         self._committer = committer
-        self._timeout = settings.drain_timeout
+        self._to_finish = draining
         self._metrics = metrics
         self._draining = False
 
@@ -39,6 +38,7 @@ class Assignment(AssignmentListener):
         self._intake.clear()
         await self._finish()
         self._ledger.end()
+        self._to_finish.drop()
 
     @override
     async def assigned(self, epoch: int, partitions: Mapping[TopicPartition, str]) -> None:
@@ -47,6 +47,7 @@ class Assignment(AssignmentListener):
         self._metrics.lag.clear()
         self._intake.clear()
         self._ledger.begin(epoch, partitions)
+        self._to_finish.joined()
         if not self._draining:
             self._intake.reopen()
         _log.info("partitions assigned", extra={"action": "assigned", "partitions": _names(partitions)})
@@ -58,14 +59,7 @@ class Assignment(AssignmentListener):
         await self._finish()
 
     async def _finish(self) -> None:
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._intake.idle()
-        except TimeoutError:
-            # Unfinished records stay uncommitted and are read again; versions make a late write harmless.
-            _log.warning(
-                "drain timed out", extra={"action": "drain_timeout", "rows_in_flight": self._intake.rows_in_flight}
-            )
+        await self._to_finish.finish()
         await self._committer.commit()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from worker.runtime.clock import Clock
 from worker.runtime.ledger import Ledger
 from worker.runtime.retrying import Retrying
+from worker.runtime.watchdog import Watchdog
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,26 +19,41 @@ class Answer:
 class Health:
     """Watches one pipeline. `/livez` decides on a restart, `/readyz` on whether a rollout may go on."""
 
-    def __init__(self, ledger: Ledger, retrying: Retrying, progress_limit: float, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, retrying: Retrying, watchdog: Watchdog, progress_limit: float, clock: Clock
+    ) -> None:
         """`progress_limit` is in seconds."""
         self._ledger = ledger
+        self._watchdog = watchdog
         self._retrying = retrying
         self._limit = progress_limit
         self._clock = clock
 
     def live(self) -> Answer:
-        """Not live: there is work, none of it was resolved for too long, and it is not a declared backoff."""
-        stalled = self._clock.monotonic() - self._ledger.last_progress
-        if self._ledger.open_records and stalled > self._limit and not self._retrying.failing:
+        """Not live: there is work, none was resolved or fetched for too long, and it is no declared backoff or halt."""
+        if self._retrying.halting.halted or self._retrying.failing:
+            return Answer(ok=True)
+        # After a backoff or halt, work has as long to be resolved as after its arrival.
+        marks = (self._ledger.last_progress, self._retrying.recovered_at, self._retrying.halting.lifted_at)
+        stalled = self._clock.monotonic() - max(mark for mark in marks if mark is not None)
+        if self._ledger.open_records and stalled > self._limit:
             return Answer(
                 ok=False, reason=f"{self._ledger.open_records} records open, none resolved for {stalled:.0f} s"
             )
+        if (stuck := self._watchdog.stuck_seconds) and stuck > self._limit:
+            missing = "records wait in Kafka" if self._ledger.has_assignment else "the group gives no partitions"
+            return Answer(ok=False, reason=f"{missing} and nothing was fetched for {stuck:.0f} s")
         return Answer(ok=True)
 
     def ready(self) -> Answer:
-        """Ready: the group is joined and Elasticsearch answers. Model and target were checked before the start."""
+        """Ready: not halted, in the group, and Elasticsearch answers. Model and target were checked at the start."""
+        if reasons := self._retrying.halting.reasons:
+            told = "; ".join(f"{reason}: {message}" for reason, message in sorted(reasons.items()))
+            return Answer(ok=False, reason=f"halted: {told}")
         if not self._ledger.has_assignment:
             return Answer(ok=False, reason="the consumer group is not joined yet")
+        if self._watchdog.unreachable:
+            return Answer(ok=False, reason="Kafka does not answer")
         if failing := self._retrying.failing:
-            return Answer(ok=False, reason=f"backing off from Elasticsearch: {', '.join(sorted(failing))}")
+            return Answer(ok=False, reason=f"backing off: {', '.join(sorted(failing))}")
         return Answer(ok=True)

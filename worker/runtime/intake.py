@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from worker.records import Change, Position, Unit
 from worker.stages.coalesce import coalesce
+from worker.stages.ordering import is_refused
 
 
 @dataclass(slots=True)
@@ -18,7 +19,7 @@ class _Waiting:
     hidden: list[Position] = field(default_factory=list)
 
     def add(self, incoming: Change) -> None:
-        loser = incoming if incoming.version < self.change.version else self.change
+        loser = incoming if is_refused(incoming, self.change.version) else self.change
         self.hidden.append(loser.record.position)
         self.change = coalesce(self.change, incoming)
 
@@ -84,6 +85,10 @@ class Intake:
     async def idle(self) -> None:
         """Wait until no row is in flight."""
         await self._is_idle.wait()
+
+    def is_in_flight(self, key: str) -> bool:
+        """Whether a row has a unit in flight."""
+        return key in self._busy
 
     @property
     def rows_in_flight(self) -> int:

@@ -4,7 +4,8 @@ From it follow what may be committed, how much memory is in flight, how old the 
 there is progress.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from worker.errors import SkipReason
 from worker.metrics import Metrics
@@ -12,6 +13,13 @@ from worker.ports import Commit
 from worker.records import Position, Record, TopicPartition, Verdict
 from worker.runtime.clock import Clock
 from worker.stages.offsets import PartitionProgress, parse_watermark, watermark_text
+
+# Measured: an entry of `stages.offsets` with its numbers.
+_KEPT_BYTES: Final = 256
+
+
+def _unheard(_position: Position, _verdict: Verdict, _reason: str) -> None:
+    return
 
 
 class Ledger:
@@ -25,6 +33,8 @@ class Ledger:
         self._committed: dict[TopicPartition, Commit] = {}
         self.bytes_in_flight = 0
         self.last_progress = clock.monotonic()
+        self.on_resolved: Callable[[Position, Verdict, str], object] = _unheard
+        """Called with every verdict and its reason, when it is counted."""
 
     def begin(self, epoch: int, partitions: Mapping[TopicPartition, str]) -> None:
         """Take over an assignment; the text is the metadata of each partition's last commit."""
@@ -62,6 +72,16 @@ class Ledger:
         self._account(record.cost)
         return progress
 
+    def passed(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Note where reading goes on in each partition. Call it when all records fetched before have been admitted."""
+        for partition, position in positions.items():
+            if (progress := self._partitions.get(partition)) is not None:
+                progress.passed(position)
+
+    def holds(self, position: Position) -> bool:
+        """Whether a record belongs to the present assignment."""
+        return position.epoch == self._epoch and position.topic_partition in self._partitions
+
     def resolve(self, position: Position, verdict: Verdict, reason: str = "") -> None:
         """Close a record's account with its verdict. Of a lost assignment: nothing happens."""
         progress = self._partitions.get(position.topic_partition)
@@ -72,8 +92,14 @@ class Ledger:
             return
         self._account(-size)
         self._metrics.records.labels(verdict.value, reason).inc()
+        self.on_resolved(position, verdict, reason)
         self.last_progress = self._clock.monotonic()
         self._metrics.last_progress.set(self._clock.wall_ms() / 1000)
+
+    def watermark_before(self, position: Position) -> int | None:
+        """Return the watermark that an open record was read with; None if its assignment is lost."""
+        progress = self._partitions.get(position.topic_partition)
+        return None if position.epoch != self._epoch or progress is None else progress.watermark_before(position.offset)
 
     def commits(self) -> dict[TopicPartition, Commit]:
         """What has become committable since the last commit."""
@@ -94,6 +120,11 @@ class Ledger:
     def open_records(self) -> int:
         """How many records have no verdict yet."""
         return sum(progress.open_records for progress in self._partitions.values())
+
+    @property
+    def bytes_kept(self) -> int:
+        """Estimated memory of all that is remembered of resolved records behind one that is not."""
+        return _KEPT_BYTES * sum(progress.kept_records for progress in self._partitions.values())
 
     def open_by_partition(self) -> dict[TopicPartition, int]:
         """How many records of each partition have no verdict yet."""

@@ -11,42 +11,53 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from worker.errors import Halt
 from worker.metrics import Metrics
-from worker.ports import DeadLetters, DocumentStore, Embedder, Sink, Source
+from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source, Vectors
 from worker.records import Record, Rejection, Skip, Unit, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
 from worker.runtime.committer import Committer
+from worker.runtime.draining import Draining
 from worker.runtime.finishing import Finishing
 from worker.runtime.flow import Flow
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
+from worker.runtime.looking_up import Lookup, LookupPorts
 from worker.runtime.monitor import Monitor
 from worker.runtime.queues import BatchQueue
+from worker.runtime.rejecting import Rejecting
+from worker.runtime.rejoining import Rejoining
 from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
+from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
+from worker.settings.worker import Deletes
+from worker.stages.breaker import NEVER, BreakerRule
 from worker.stages.bulk import split
-from worker.stages.planning import NeedsVector, Plan, Ready, Superseded, plan, with_vector
+from worker.stages.documents import hard
+from worker.stages.planning import NeedsVector, Ready, Superseded, with_vector
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Everything outside that the pipeline talks to."""
+    """Everything outside that the pipeline talks to. The source can be started again after `close`."""
 
     source: Source
     store: DocumentStore
+    locator: Locator
     embedder: Embedder
     sink: Sink
     dead_letters: DeadLetters | None
 
 
 class Pipeline:
-    """One worker's pipeline. `run` returns after `stop`; it raises what no retry can mend."""
+    """One worker's pipeline. `run` returns after `stop`. Faults of others it outlasts, in backoff or halted."""
 
     def __init__(
         self,
@@ -64,12 +75,25 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock or Clock()
         self.ledger = Ledger(metrics, self._clock)
+        self.watchdog = Watchdog(ports.source, self.ledger, self._clock)
         self._intake = Intake()
         self.retrying = Retrying(delivery, metrics)
-        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, metrics, self._clock)
+        self._lookup = Lookup(
+            LookupPorts(ports.store, ports.locator, ports.embedder, ports.sink),
+            readers,
+            self.retrying,
+            metrics,
+            self._clock,
+            self._intake.is_in_flight,
+        )
+        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, readers, metrics, self._clock)
+        # Without a dead-letter topic already the first rejection halts.
+        rule = NEVER if ports.dead_letters is None else _breaker_rule(delivery)
+        self._rejecting = Rejecting(self._finishing, self._intake, self.ledger, self.retrying, rule)
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
-        self._flow = Flow(ports.source, self.ledger, int(batch.max_in_flight), metrics)
-        self._sender = Sender(ports.sink, self.retrying, metrics, self._clock)
+        self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
+        self.retrying.halting.on_change = self._flow.adjust
+        self._sender = Sender(ports.sink, self.retrying, metrics, self._clock, batch.bulk_concurrency)
         self._to_embed: BatchQueue[tuple[Unit, NeedsVector]] = BatchQueue(
             max_bytes=int(batch.bulk_bytes),
             max_items=4 * batch.embed_texts,
@@ -87,18 +111,26 @@ class Pipeline:
         """The embedder in use, so that a search beside the worker need not load a second model."""
         return self._ports.embedder
 
+    @property
+    def store(self) -> DocumentStore:
+        """Where the pipeline looks up what is stored."""
+        return self._ports.store
+
     def stop(self) -> None:
         """Ask `run` to drain and return."""
         self._stopping.set()
 
     async def run(self) -> None:
         """Consume until `stop`, then finish what is in flight, commit, and return."""
-        assignment = Assignment(self.ledger, self._intake, self._committer, self._delivery, self._metrics)
+        halting = self.retrying.halting
+        draining = Draining(self._intake, self._rejecting, halting, self._delivery.drain_timeout)
+        assignment = Assignment(self.ledger, self._intake, self._committer, draining, self._metrics)
+        rejoining = Rejoining(self._ports.source, assignment, halting)
         monitor = Monitor(self._ports.source, self.ledger, self._metrics, self._clock)
         await self._ports.source.start(assignment)
         try:
             async with asyncio.TaskGroup() as group:
-                fetching = group.create_task(self._fetch(), name="fetch")
+                fetching = group.create_task(self._fetch(rejoining), name="fetch")
                 stages = [
                     group.create_task(self._prepare(), name="prepare"),
                     group.create_task(self._embed(), name="embed"),
@@ -106,8 +138,10 @@ class Pipeline:
                         group.create_task(self._send(), name=f"send-{number}")
                         for number in range(self._batch.bulk_concurrency)
                     ),
+                    group.create_task(self._rejecting.run(), name="reject"),
                     group.create_task(self._committer.run(), name="commit"),
                     group.create_task(monitor.run(), name="monitor"),
+                    group.create_task(self.watchdog.run(), name="watchdog"),
                 ]
                 await self._stopping.wait()
                 fetching.cancel()
@@ -118,78 +152,82 @@ class Pipeline:
             # What is resolved may be committed even when something else has failed.
             await self._committer.commit()
 
-    async def _fetch(self) -> None:
+    async def _fetch(self, rejoining: Rejoining) -> None:
         while True:
-            for record in await self._ports.source.fetch():
-                await self._take_in(record)
+            try:
+                records = await self._ports.source.fetch()
+            except Halt as fault:
+                await rejoining.after(fault)
+                continue
+            for record in records:
+                self._take_in(record)
                 await self._flow.breathe(record.size)
+            self.ledger.passed(self._ports.source.positions())
             self._flow.adjust()
 
-    async def _take_in(self, record: Record) -> None:
+    def _take_in(self, record: Record) -> None:
         progress = self.ledger.admit(record)
         if progress is None:
             return
-        outcome, version = self._readers.of_topic(record.position.topic).read(record, progress.watermark)
+        reader = self._readers.of_topic(record.position.topic)
+        outcome, version = reader.read(record, progress.watermark)
         if version is not None:
             progress.saw_version(version)
         if isinstance(outcome, Skip):
             self._finishing.skip(record.position, outcome.reason)
         elif isinstance(outcome, Rejection):
-            await self._finishing.reject(record, outcome, "decode")
+            self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
         else:
             if outcome.nulled:
                 self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
+            self._rejecting.accepted(outcome.source, "decode")
             self._intake.add(outcome)
 
     async def _prepare(self) -> None:
         while True:
             units = await self._intake.take(self._batch.lookup_documents)
-            plans = await self._plans(units)
+            plans = await self._lookup.plans(units)
             # What needs no vector goes first: it must not wait behind a full embedding queue.
             for unit, decision in plans:
-                if isinstance(decision, NeedsVector):
-                    continue
-                await self._act(unit, decision)
+                if not isinstance(decision, Rejection):
+                    self._rejecting.accepted(unit.change.source, "plan")
+                if not isinstance(decision, NeedsVector):
+                    await self._act(unit, decision)
             for unit, decision in plans:
                 if isinstance(decision, NeedsVector):
                     await self._to_embed.put((unit, decision), unit.change.record.size)
 
-    async def _plans(self, units: Sequence[Unit]) -> list[tuple[Unit, Plan]]:
-        places = [place for unit in units for place in unit.places]
-        whole = {place for unit in units if unit.change.needs_stored_values for place in unit.places}
-        started = self._clock.monotonic()
-        answers = await self.retrying.call("lookup", lambda: self._ports.store.stored(places, whole))
-        self._metrics.stage.labels("lookup").observe(self._clock.monotonic() - started)
-        stored = dict(zip(places, answers, strict=True))
-        model, now_ms = self._ports.embedder.model, self._clock.wall_ms()
-        return [
-            (unit, plan(unit, stored, self._readers.rules_of(unit.change.source).embed, model, now_ms))
-            for unit in units
-        ]
-
     async def _act(self, unit: Unit, decision: Superseded | Ready | Rejection) -> None:
         match decision:
             case Superseded():
+                self._rejecting.accepted(unit.change.source, "bulk")
                 self._finishing.finish(unit, Verdict.SUPERSEDED)
             case Rejection():
-                await self._finishing.finish_rejected(unit, decision, "plan")
+                self._rejecting.unit(unit, decision, "plan")
             case Ready():
                 if decision.reused:
                     self._metrics.reused.inc()
                 await self._pass_on(unit, decision)
 
     async def _pass_on(self, unit: Unit, ready: Ready) -> None:
-        await self._to_send.put(Work(unit, ready.writes), sum(len(write.body) for write in ready.writes))
+        writes = ready.writes if self._delivery.deletes is Deletes.TOMBSTONE else tuple(map(hard, ready.writes))
+        await self._to_send.put(Work(unit, writes), sum(len(write.body) for write in writes))
 
     async def _embed(self) -> None:
         while True:
             batch = await self._to_embed.take(int(self._batch.bulk_bytes), self._batch.embed_texts)
-            started = self._clock.monotonic()
-            vectors = await self._ports.embedder.embed([needed.text for _, needed in batch])
-            self._metrics.stage.labels("embed").observe(self._clock.monotonic() - started)
+            vectors = await self.retrying.call("embed", partial(self._vectors, [needed.text for _, needed in batch]))
             self._metrics.texts.inc(len(batch))
             for (unit, needed), vector in zip(batch, vectors, strict=True):
-                await self._pass_on(unit, with_vector(needed, vector, self._ports.embedder.model))
+                ready = with_vector(needed, vector, self._ports.embedder.model, packed=self._ports.sink.packs_vectors)
+                await self._pass_on(unit, ready)
+
+    async def _vectors(self, texts: Sequence[str]) -> Vectors:
+        started = self._clock.monotonic()
+        try:
+            return await self._ports.embedder.embed(texts)
+        finally:
+            self._metrics.stage.labels("embed").observe(self._clock.monotonic() - started)
 
     async def _send(self) -> None:
         while True:
@@ -198,7 +236,7 @@ class Pipeline:
             for part in self._parts(items):
                 await self._sender.send(part)
             for work in works:
-                await self._end(work)
+                self._end(work)
             self._flow.adjust()
 
     def _parts(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
@@ -207,8 +245,13 @@ class Pipeline:
         for part in split(sizes, int(self._batch.bulk_bytes), self._batch.bulk_documents):
             yield items[part.start : part.stop]
 
-    async def _end(self, work: Work) -> None:
+    def _end(self, work: Work) -> None:
         if work.rejection is not None:
-            await self._finishing.finish_rejected(work.unit, work.rejection, "bulk")
+            self._rejecting.unit(work.unit, work.rejection, "bulk")
         else:
+            self._rejecting.accepted(work.unit.change.source, "bulk")
             self._finishing.finish(work.unit, work.verdict)
+
+
+def _breaker_rule(delivery: DeliverySettings) -> BreakerRule:
+    return BreakerRule(delivery.rejections_in_a_row, delivery.rejection_window, delivery.rejection_share)

@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from worker.errors import Halt, RejectReason, RetryLater
+from worker.errors import Halt, RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.ports import RequestTooLargeError, Sink
-from worker.records import DocumentWrite, Rejection, Unit, Verdict
+from worker.records import DocumentWrite, ItemResponse, Rejection, Unit, Verdict
 from worker.runtime.clock import Clock
+from worker.runtime.permits import Permits
 from worker.runtime.retrying import Retrying
 from worker.stages.bulk import Again, Done, Refused, Stop, item_bytes, judge, worst
+
+_TOO_MANY_REQUESTS: Final = 429
+_OVERLOADED: Final = frozenset({RetryReason.REJECTED, RetryReason.TIMEOUT})
 
 
 @dataclass(slots=True)
@@ -49,45 +54,34 @@ def items_of(work: Work, target: str) -> list[Item]:
 class Sender:
     """Sends batches of items until each has a verdict."""
 
-    def __init__(self, sink: Sink, retrying: Retrying, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, sink: Sink, retrying: Retrying, metrics: Metrics, clock: Clock, concurrency: int = 1) -> None:
+        """`concurrency` is how many requests may be in flight at most."""
         self._sink = sink
         self._retrying = retrying
         self._metrics = metrics
         self._clock = clock
+        self._permits = Permits(concurrency, metrics)
 
     async def send(self, items: Sequence[Item]) -> None:
-        """Give every item its verdict.
+        """Give every item its verdict. After a fault only those without one are sent again, with the same bytes."""
+        left = items
 
-        Raises:
-            Halt: the fault is not the documents'; items that had their verdict before keep it.
-        """
-        attempt = 0
-        while items:
-            try:
-                again = await self._once(items)
-            except RetryLater as fault:
-                again = [(item, Again(fault.reason, str(fault))) for item in items]
-            except RequestTooLargeError as fault:
-                await self._apart(items, str(fault))
-                return
-            items = [item for item, _ in again]
-            if again:
-                attempt += 1
-                why = again[0][1]
-                await self._retrying.wait("bulk", attempt, why.reason, why.message)
-            else:
-                self._retrying.recovered("bulk")
+        async def send_what_is_left() -> None:
+            nonlocal left
+            left, fault = await self._once(left)
+            if fault is not None:
+                raise fault
 
-    async def _once(self, items: Sequence[Item]) -> list[tuple[Item, Again]]:
-        """Send once; return what to send again."""
-        body = b"".join(item.data for item in items)
-        started = self._clock.monotonic()
         try:
-            responses = await self._sink.bulk(body, len(items))
-        finally:
-            self._metrics.bulk_bytes.inc(len(body))
-            self._metrics.stage.labels("bulk").observe(self._clock.monotonic() - started)
-        again = []
+            await self._retrying.call("bulk", send_what_is_left)
+        except RequestTooLargeError as fault:
+            await self._apart(left, str(fault))
+
+    async def _once(self, items: Sequence[Item]) -> tuple[list[Item], RetryLater | Halt | None]:
+        """Send once; return the items to send again, and why."""
+        responses = await self._answers(items)
+        left: list[Item] = []
+        again: Again | None = None
         stop: Stop | None = None
         for item, response in zip(items, responses, strict=True):
             self._metrics.bulk_items.labels(f"{response.status // 100}xx").inc()
@@ -97,12 +91,39 @@ class Sender:
                 case Refused(reason, message):
                     _refuse(item, Rejection(reason, message))
                 case Again() as judgement:
-                    again.append((item, judgement))
+                    left.append(item)
+                    again = again or judgement
                 case Stop() as judgement:
+                    left.append(item)
                     stop = stop or judgement
         if stop is not None:
-            raise Halt(stop.reason, stop.message)
-        return again
+            return left, Halt(stop.reason, stop.message)
+        return left, None if again is None else RetryLater(again.reason, again.message)
+
+    async def _answers(self, items: Sequence[Item]) -> Sequence[ItemResponse]:
+        """Send once, when there is room for one more request, and note what the answer tells of the pressure."""
+        async with self._permits.one():
+            pressure = self._permits.pressure
+            body = b"".join(item.data for item in items)
+            if any(item.write.hard for item in items):
+                # Elasticsearch heeds no `require_alias` for deletes: one would create an index in place of the alias.
+                await self._sink.probe()
+            began_in, started = pressure.round, self._clock.monotonic()
+            try:
+                responses = await self._sink.bulk(body, len(items))
+            except RetryLater as fault:
+                if fault.reason in _OVERLOADED:
+                    pressure.overloaded(began_in)
+                raise
+            finally:
+                seconds = self._clock.monotonic() - started
+                self._metrics.bulk_bytes.inc(len(body))
+                self._metrics.stage.labels("bulk").observe(seconds)
+            if any(response.status == _TOO_MANY_REQUESTS for response in responses):
+                pressure.overloaded(began_in)
+            else:
+                pressure.answered(began_in, len(body), seconds)
+            return responses
 
     async def _apart(self, items: Sequence[Item], message: str) -> None:
         """Send halves of what was too large; a single document that is too large can never be stored."""

@@ -4,7 +4,7 @@ A group a module; every field says its unit, its default and why. `loading` read
 """
 
 from worker.settings.elasticsearch import ElasticsearchSettings, IndexSettings
-from worker.settings.kafka import KafkaSecurity, KafkaSettings, OffsetPolicy, SaslMechanism, SecurityProtocol
+from worker.settings.kafka import KafkaSecurity, KafkaSettings, SaslMechanism, SecurityProtocol
 from worker.settings.loading import load_settings
 from worker.settings.root import Settings
 from worker.settings.sources import SourceSettings
@@ -16,6 +16,7 @@ from worker.settings.worker import (
     LogSettings,
     ServerSettings,
 )
+from worker.stages.start_offsets import OffsetPolicy
 
 __all__ = [
     "BatchSettings",

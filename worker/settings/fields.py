@@ -38,7 +38,8 @@ class FieldSettings(Group):
     """Column of the row."""
     type: FieldType = FieldType.AS_IS
     """What the JSON value means, where neither JSON nor a schema in the event says it: a Debezium `timestamp` without
-    its schema is a bare integer. `number`, `integer`, `boolean`, `text` and `json` apply to events with a schema too.
+    its schema is a bare integer. A column without a time zone is `local_...`; `epoch_...`, `time` and `timestamp` are
+    for moments, and end in `Z`. `number`, `integer`, `boolean`, `text` and `json` apply to events with a schema too.
     """
     scale: int | None = Field(default=None, ge=-_MOST_DIGITS, le=_MOST_DIGITS)
     """Digits behind the point, for type `decimal` where the value is bytes; not needed where it tells its own."""

@@ -8,6 +8,7 @@ from typing import Final, Self
 from pydantic import Field, SecretStr, model_validator
 
 from worker.settings.types import Bytes, Group, Seconds, read_secret, refuse_both
+from worker.stages.start_offsets import OffsetPolicy
 
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}")
 
@@ -28,14 +29,6 @@ class SaslMechanism(StrEnum):
     SCRAM_SHA_256 = "SCRAM-SHA-256"
     SCRAM_SHA_512 = "SCRAM-SHA-512"
     OAUTHBEARER = "OAUTHBEARER"
-
-
-class OffsetPolicy(StrEnum):
-    """Where to read on when Kafka has no usable offset for this group."""
-
-    EARLIEST = "earliest"
-    LATEST = "latest"
-    FAIL = "fail"
 
 
 class KafkaSecurity(Group):
@@ -115,7 +108,8 @@ class KafkaSettings(Group):
     """How the connection is secured."""
     start_from: OffsetPolicy = OffsetPolicy.EARLIEST
     """Where a partition starts that this group has never committed. `earliest`, because an index must hold every row;
-    `fail` where a missing offset is a sign of a mistake."""
+    `fail` where a missing offset is a sign of a mistake. Partitions and topics that appear later start at their first
+    record."""
     on_lost_offsets: OffsetPolicy = OffsetPolicy.FAIL
     """What to do when the committed offset is no longer in the log (retention ran past it): changes may be lost, so the
     default is to stop and say so; `earliest` reads on from what is left."""
@@ -125,6 +119,12 @@ class KafkaSettings(Group):
     """Seconds without a heartbeat after which the group gives this worker's partitions away."""
     rebalance_timeout: Seconds = Field(default=60.0, ge=6)
     """Seconds that every member has to finish its work when partitions move; above `delivery.drain_timeout`."""
+    group_instance_id: str | None = Field(default=None, min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._-]+$")
+    """Static membership: a name of its own for each worker (the pod's, in a StatefulSet). A restart within
+    `session_timeout` then moves no partitions; but a worker that is gone for good keeps its partitions that long. Two
+    workers of one name throw each other out."""
+    metadata_max_age: Seconds = Field(default=60.0, ge=1)
+    """Seconds after which topics and partitions are looked up again: how late a new one may be noticed."""
     fetch_max_records: int = Field(default=500, ge=1, le=100_000)
     """Records taken from the client at once: bounds the time that decoding holds the event loop."""
     fetch_max_bytes: Bytes = Field(default=Bytes(8 * 1024 * 1024), ge=1024)

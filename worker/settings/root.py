@@ -17,6 +17,7 @@ from worker.settings.worker import (
     ServerSettings,
     check_delivery,
 )
+from worker.stages.rules import IdScope
 
 
 class Settings(Group):
@@ -47,6 +48,7 @@ class Settings(Group):
     def _fit_together(self) -> Self:
         check_delivery(self.delivery, self.kafka.rebalance_timeout)
         _check_sources(self.sources)
+        _check_ids(self.sources)
         _check_dead_letters(self.kafka.dead_letter_topic, self.sources)
         return self
 
@@ -74,6 +76,24 @@ def _check_sources(sources: list[SourceSettings]) -> None:
                     f"sources: the pattern of {source.name!r} matches {claimed[0]!r}, which {other.name!r} reads: "
                     "narrow the pattern"
                 )
+
+
+def _check_ids(sources: list[SourceSettings]) -> None:
+    """Refuse two sources of which one could write over documents of the other.
+
+    The `_id` of a global source `a` with the key `b/1` is `a/b/1`, and so is that of row `1` of the source `b` in the
+    tenant `a`. Ids with different numbers of parts never meet.
+
+    Raises:
+        ValueError: naming both.
+    """
+    scoped = [source for source in sources if source.document_id is IdScope.TENANT_SCOPED]
+    for source in (source for source in sources if source.document_id is IdScope.GLOBAL):
+        for other in (other for other in scoped if len(other.id) + 1 == len(source.id)):
+            raise ValueError(
+                f"sources: {source.name!r} (document_id: global, id of {len(source.id)} columns) and {other.name!r} "
+                f"(tenant_scoped, id of {len(other.id)}) could make the same _id: give both the same document_id"
+            )
 
 
 def _check_dead_letters(topic: str | None, sources: list[SourceSettings]) -> None:

@@ -17,6 +17,7 @@ from worker.stages.rules import (
     FieldType,
     IdScope,
     KeyMissing,
+    Locate,
     SourceRules,
     TombstoneMeaning,
 )
@@ -33,7 +34,7 @@ class SourceSettings(Group):
     """One kind of row: its topics, how they are read, and how a row becomes a document."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
-    """Name of the source; part of every document's `sync.key`, so it must never change."""
+    """Name of the source; part of every document's `_id` and `sync.key`, so it must never change."""
     topics: list[str] = Field(default_factory=list)
     """Kafka topics with this kind of row."""
     pattern: str | None = None
@@ -61,8 +62,13 @@ class SourceSettings(Group):
     primary key has null keys, and its rows come from any partition), `reject` refuses such records."""
     tenant: str = Field(min_length=1)
     """Column that holds the tenant; `_routing`, the document's `tenant` field and its id follow from it."""
+    locate: Locate = Locate.AUTO
+    """Where events tell neither the tenant of a deleted row nor that of an updated row's former place: `auto` searches
+    the index for the row by its key, which must then be unique over all tenants; needs the privilege `maintenance` on
+    the write alias. `never` rejects such deletes, and a row that changes its tenant leaves a copy behind."""
     document_id: IdScope = IdScope.TENANT_SCOPED
-    """`tenant_scoped` joins tenant and key into `_id`; `global` is for keys that are unique over all tenants."""
+    """`tenant_scoped` makes `_id` of tenant, source and key (`acme/articles/1`); `global` leaves the tenant out
+    (`articles/1`), for keys that are unique over all tenants."""
     version_epoch: int = Field(default=0, ge=0, le=127)
     """Raised by one when the database is restored or fails over to a history with lower positions."""
     fields: dict[str, FieldForm] = Field(min_length=1)
@@ -94,6 +100,10 @@ class SourceSettings(Group):
             )
         if taken := RESERVED_FIELDS & {name.split(".")[0] for name in self.fields}:
             raise ValueError(f"fields: {min(taken)!r} is written by Syncline itself: choose another name")
+        if own := [name for name in self.fields if name.startswith("_")]:
+            raise ValueError(
+                f"fields: {own[0]!r} begins with an underscore, as Elasticsearch's own fields do: choose another name"
+            )
         if inside := [name for name in self.fields if any(name.startswith(f"{other}.") for other in self.fields)]:
             raise ValueError(f"fields: {inside[0]!r} lies inside another field: one of the two needs another name")
         if self.tenant in self.id:
@@ -125,6 +135,7 @@ class SourceSettings(Group):
             version_column=self.version,
             unavailable_placeholder=self.unavailable_placeholder,
             key_missing=self.key_missing,
+            locate=self.locate,
             dropped=frozenset(self.drop),
         )
 

@@ -46,7 +46,18 @@ class BatchSettings(Group):
     bulk_documents: int = Field(default=1000, ge=1, le=100_000)
     """Documents in one bulk request."""
     bulk_concurrency: int = Field(default=2, ge=1, le=64)
-    """Bulk requests at a time."""
+    """Bulk requests at a time, at most: the number falls by half while Elasticsearch is overloaded, and grows back."""
+    bulk_vectors: Literal["auto", "base64", "floats"] = "auto"
+    """How vectors are written. `base64` is less than half the bytes; Elasticsearch takes it from 9.3 on. `auto` asks
+    the server for its version at the start, and writes floats where it is older or does not tell: to be told, the
+    worker's credentials need the cluster privilege `monitor`."""
+
+
+class Deletes(StrEnum):
+    """What a deleted row leaves behind."""
+
+    TOMBSTONE = "tombstone"
+    HARD = "hard"
 
 
 class DeliverySettings(Group):
@@ -60,8 +71,26 @@ class DeliverySettings(Group):
     """Upper bound of the first wait after a failed request; doubled each time, drawn at random below the bound."""
     retry_max: Seconds = Field(default=30.0, gt=0)
     """Upper bound of any wait between two tries."""
+    halt_probe_interval: Seconds = Field(default=30.0, gt=0)
+    """Seconds, at most, between two tries while the worker is halted: so long after the fault is mended it goes on."""
+    rejections_in_a_row: int = Field(default=100, ge=0)
+    """Records of one source rejected in a row, after which the fault is taken to be the source's or the settings', and
+    the worker halts; 0 never halts for this. A snapshot with a bad column is told from bad rows after so many."""
+    rejection_window: int = Field(default=200, ge=1, le=100_000)
+    """How many of a source's last records `rejection_share` is taken of; a few rejected ones among the first records
+    of a day are no trend."""
+    rejection_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the window which, if more than it is rejected, halts the worker; 1 never halts for this."""
     progress_limit: Seconds = Field(default=300.0, gt=0)
     """Seconds with work to do and none of it resolved after which `/livez` fails."""
+    deletes: Deletes = Deletes.TOMBSTONE
+    """`tombstone`: a deleted row leaves a mark that no reader sees and that keeps every older change out, until
+    `syncline purge`. `hard`: the document is deleted in earnest, and Elasticsearch forgets its version after the
+    index's `gc_deletes` (60 s unless changed): from then on any older change that comes again (a replay, a late worker)
+    shows the deleted row again, to its former tenant too. Only where nothing is replayed and marks cannot be kept."""
+    tombstone_retention: Seconds = Field(default=7 * 86_400.0, gt=0)
+    """Seconds that the mark of a deleted row is kept at least; `syncline purge` removes older ones, and of dead letters
+    that are older only those are replayed whose row is still there. Set it above the retention of the topics."""
 
 
 class ServerSettings(Group):

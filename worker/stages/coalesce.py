@@ -3,31 +3,49 @@
 from dataclasses import replace
 
 from worker.records import Change, Operation, Place
+from worker.stages.ordering import is_refused
 
 
 def coalesce(waiting: Change, incoming: Change) -> Change:
     """Return the one change that stands for both; `incoming` came after `waiting` in the log.
 
-    The higher version wins, and of equal ones the later. Places that the loser mentions are places that the row has
-    left. Values that the winner does not carry (unchanged TOAST columns) are taken from the loser only if that came
-    before it: then it holds the value that the winner left unchanged. So with the places of a former key, where older
-    values still are. The loser may yet be an old event that was sent again; so its version is remembered with the
-    values, and a newer stored document has better ones.
+    The waiting one stays if the incoming one would be refused where it is stored. Places that the loser mentions are
+    places that the row has left. Values that the winner does not carry (unchanged TOAST columns) are taken from the
+    loser only if that came before it: then it holds the value that the winner left unchanged. So with the places of a
+    former key, where older values still are. The loser may yet be an old event that was sent again; so its version is
+    remembered with the values, and a newer stored document has better ones.
     """
-    if incoming.version < waiting.version:
-        return replace(waiting, left=_left(waiting, incoming))
-    left = _left(incoming, waiting)
+    if is_refused(incoming, waiting.version):
+        return _standing_for(waiting, incoming)
+    winner = _standing_for(incoming, waiting)
     if waiting.operation is not Operation.UPSERT or incoming.operation is not Operation.UPSERT:
-        return replace(incoming, left=left)
+        return winner
     known = incoming.absent & waiting.fields.keys()
     former = incoming.former | waiting.former
     if not known:
-        return replace(incoming, left=left, former=former)
+        return replace(winner, former=former) if former != winner.former else winner
     fields = {**incoming.fields, **{name: waiting.fields[name] for name in known}}
     inherited = {**incoming.inherited, **{name: waiting.inherited.get(name, waiting.version) for name in known}}
-    absent = incoming.absent - known
-    return replace(incoming, left=left, fields=fields, absent=absent, former=former, inherited=inherited)
+    return replace(winner, fields=fields, absent=incoming.absent - known, former=former, inherited=inherited)
 
 
-def _left(winner: Change, loser: Change) -> frozenset[Place]:
-    return (winner.left | loser.left | {loser.place}) - {winner.place}
+def _standing_for(winner: Change, loser: Change) -> Change:
+    """The winner, with the loser's places and all that must be known of it when the winner is planned."""
+    graves = winner.graves | loser.graves
+    return replace(
+        winner,
+        left=_left(winner, loser, graves),
+        graves=graves,
+        locates=winner.locates or loser.locates,
+        hides=winner.hides if winner.positioned else max(winner.hides, loser.hides, _position(loser)),
+    )
+
+
+def _left(winner: Change, loser: Change, graves: frozenset[Place]) -> frozenset[Place]:
+    """A row that is there again has not left its grave: a tombstone of its own version there would hide itself."""
+    left = (winner.left | loser.left | {loser.place}) - {winner.place}
+    return left - graves if graves and winner.operation is Operation.UPSERT else left
+
+
+def _position(change: Change) -> int:
+    return change.version if change.positioned else 0

@@ -1,6 +1,8 @@
 """Bodies of documents and tombstones, serialised once: a retry sends the same bytes."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -11,24 +13,51 @@ from worker.records import Change, DocumentWrite, Place, VersionType
 
 VECTOR_FIELD: Final = "embedding"
 SYNC_FIELD: Final = "sync"
+_BIG_ENDIAN: Final = np.dtype(">f4")
 
 
 def document(
-    change: Change, fields: Mapping[str, object], text_hash: str | None, model: str, vector: NDArray[np.float32] | None
+    change: Change,
+    fields: Mapping[str, object],
+    text_hash: str | None,
+    model: str,
+    vector: NDArray[np.float32] | None,
+    *,
+    packed: bool = False,
 ) -> DocumentWrite:
     """Return the write of a full document.
 
     A full document, never a partial one: a partial update cannot carry an external version. `text_hash` and `vector`
-    are None for a document without text.
+    are None for a document without text. A `packed` vector is written as base64, else as an array of numbers.
     """
     sync: dict[str, object] = {"source": change.source, "key": change.key, "version": change.version}
     if change.source_ts_ms is not None:
         sync["source_ts"] = change.source_ts_ms
-    body = nested(fields) | {"tenant": change.place.tenant, SYNC_FIELD: sync}
+    body = _content(change, fields) | {SYNC_FIELD: sync}
     if vector is not None:
         sync |= {"text_hash": text_hash, "model": model}
-        body[VECTOR_FIELD] = vector
+        body[VECTOR_FIELD] = packed_vector(vector) if packed else vector
     return _write(change, change.place, body, tombstone=False)
+
+
+def is_content_of(change: Change, fields: Mapping[str, object], body: Mapping[str, object]) -> bool:
+    """Whether a whole stored document holds what this change would write, vector and version apart.
+
+    Compared as JSON with its names in order: what Elasticsearch gives back is not byte for byte what it was sent.
+    """
+    known = {name: value for name, value in body.items() if name not in (VECTOR_FIELD, SYNC_FIELD)}
+    sync = body.get(SYNC_FIELD)
+    if not isinstance(sync, Mapping) or (sync.get("source"), sync.get("key")) != (change.source, change.key):
+        return False
+    return _canonical(known) == _canonical(_content(change, fields))
+
+
+def _canonical(content: Mapping[str, object]) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+
+
+def _content(change: Change, fields: Mapping[str, object]) -> dict[str, object]:
+    return nested(fields) | {"tenant": change.place.tenant}
 
 
 def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
@@ -47,6 +76,11 @@ def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
     return _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
 
 
+def hard(write: DocumentWrite) -> DocumentWrite:
+    """Return a write as it is where deletes are real: a tombstone becomes a delete of the same version."""
+    return replace(write, body=b"", hard=True) if write.tombstone else write
+
+
 def _write(change: Change, place: Place, body: Mapping[str, object], *, tombstone: bool) -> DocumentWrite:
     return DocumentWrite(
         place=place,
@@ -55,6 +89,16 @@ def _write(change: Change, place: Place, body: Mapping[str, object], *, tombston
         body=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         tombstone=tombstone,
     )
+
+
+def packed_vector(vector: NDArray[np.float32]) -> str:
+    """Return a vector as Elasticsearch takes it since 9.3: base64 of its numbers as big-endian float32, in order."""
+    return b64encode(vector.astype(_BIG_ENDIAN).tobytes()).decode()
+
+
+def unpacked_vector(text: str) -> tuple[float, ...]:
+    """Return the numbers of a vector that was written packed, exactly."""
+    return tuple(np.frombuffer(b64decode(text), dtype=_BIG_ENDIAN).tolist())
 
 
 def nested(fields: Mapping[str, object]) -> dict[str, object]:

@@ -15,7 +15,7 @@ from typing import Final
 from worker.stages.html_text import html_text
 from worker.stages.rules import EmbedTemplate
 
-_NORMALISATION: Final = "2"
+_NORMALISATION: Final = "3"
 """Part of every hash: raised when the rules below change, so that no vector of an older text is reused."""
 
 # Control characters that are no white space; lone surrogates, which no UTF-8 can hold.
@@ -28,7 +28,10 @@ _INVISIBLE: Final = re.compile(
     "\U000e0000-\U000e007f]"
 )
 _LONGEST_RUN: Final = 30
-"""Combining marks after one letter, as in Unicode's stream-safe text: putting more in order takes quadratic time."""
+"""Combining marks after one letter, as in Unicode's stream-safe text: putting more in order takes quadratic time, and
+no reader could tell them apart."""
+# What may be a flood of marks: they are neither letters nor digits nor white space.
+_LONG_RUN: Final = re.compile(rf"[^\w\s\x00-\x7f]{{{_LONGEST_RUN + 1}}}")
 
 
 def embedding_text(fields: Mapping[str, object], embed: Iterable[str] | EmbedTemplate) -> str:
@@ -95,17 +98,19 @@ def _words(value: object) -> Iterator[str]:
 def normalised(text: str) -> str:
     """Return a text in the one form that is embedded."""
     if not text.isascii():
-        text = _INVISIBLE.sub("", _SURROGATES.sub("\ufffd", text))
+        text = _without_floods(_INVISIBLE.sub("", _SURROGATES.sub("\ufffd", text)))
         if not unicodedata.is_normalized("NFC", text):
-            text = unicodedata.normalize("NFC", _without_floods(text))
+            # Once more, because a few marks are two afterwards.
+            text = _without_floods(unicodedata.normalize("NFC", text))
     return " ".join(_CONTROLS.sub(" ", text).split())
 
 
 def _without_floods(text: str) -> str:
-    """Leave out the combining marks that no reader could tell apart any more."""
+    if not _LONG_RUN.search(text):
+        return text
     kept, run = [], 0
     for character in text:
-        run = run + 1 if unicodedata.combining(character) else 0
+        run = run + 1 if unicodedata.category(character).startswith("M") else 0
         if run <= _LONGEST_RUN:
             kept.append(character)
     return "".join(kept)

@@ -1,7 +1,8 @@
 """Keys and ids: from column values to texts that never collide.
 
-A primary key becomes one text part per column, joined by `/`. Escaping makes the join injective: two different keys
-never share a text, and neither do the number `1` and the text `"1"`.
+A primary key becomes one text part per column, joined by `/`, behind the name of its source: `articles/1`. In a
+tenant-scoped `_id` the tenant stands in front of both: `acme/articles/1`. Escaping makes the join injective: two
+different keys never share a text, and neither do the number `1` and the text `"1"`.
 """
 
 import base64
@@ -12,6 +13,7 @@ from typing import Final
 
 import orjson
 
+from worker.stages.decode.json_values import check_depth
 from worker.stages.rules import IdScope
 
 MAX_ID_BYTES: Final = 512
@@ -40,17 +42,18 @@ def key_part(value: object) -> str:
     in front marks what would else read as a number, and everything that is neither number nor text.
 
     Raises:
-        ValueError: the value is null or an empty text, which identify nothing, or a number of more than 64 bits, which
-            reading JSON has rounded, so that other keys may read the same.
+        ValueError: the value is null or a blank text, which identify nothing; or a number of more than 64 bits, which
+            reading JSON has rounded, so that other keys may read the same; or it is nested too deep to be written.
     """
     if type(value) is int:
         return str(value)
-    if value is None or value == "":
-        raise ValueError("is null or empty: give the table a primary key, or set message.key.columns")
-    if isinstance(value, str):
+    if isinstance(value, str) and value.strip():
         if _PLAIN.fullmatch(value):
             return value
         return f"~{value}" if _LOOKS_LIKE_NUMBER.fullmatch(value) else _escape(value)
+    if value is None or isinstance(value, str):
+        raise ValueError("is null or blank: give the table a primary key, or set message.key.columns")
+    check_depth(value)
     if _may_be_rounded(value):
         raise ValueError("holds a number of more than 64 bits, which JSON readers round: write it as text")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -70,19 +73,30 @@ def _escape(text: str) -> str:
     return _ESCAPED.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text)
 
 
-def document_id(scope: IdScope, tenant: str, parts: Iterable[str]) -> str:
-    """Return the `_id`: tenant and key parts, or the key parts alone where keys are unique over all tenants."""
-    return joined_id(scope, key_part(tenant), "/".join(parts))
+def joined(source: str, parts: Iterable[str]) -> str:
+    """Return the name of a source and the parts of a key as one text, of any length."""
+    return f"{source}/{'/'.join(parts)}"
 
 
-def joined_id(scope: IdScope, tenant_part: str, key: str) -> str:
-    """Return the `_id` from the tenant's part and the key's parts, joined already."""
-    return shortened(f"{tenant_part}/{key}" if scope is _TENANT_SCOPED else key)
+def joined_id(scope: IdScope, tenant_part: str, joined_key: str) -> str:
+    """Return the `_id`: the tenant's part and what `joined` gave, or the latter alone with ids over all tenants.
+
+    Both are joined at full length and shortened once: a hash of a hash would say nothing more, and cost more.
+    """
+    return shortened(f"{tenant_part}/{joined_key}" if scope is _TENANT_SCOPED else joined_key)
 
 
 def source_key(source: str, parts: Iterable[str]) -> str:
     """Return the key of a row that is unique over all sources and tenants."""
-    return shortened("/".join((source, *parts)))
+    return shortened(joined(source, parts))
+
+
+def grave_id(source_key: str) -> str:
+    """Return the id, and the routing, of the place that belongs to a row's source key alone, whatever its tenant.
+
+    No document has it: their ids begin with a key part, and none of those is empty.
+    """
+    return shortened(f"/{source_key}")
 
 
 def fits(text: str) -> bool:

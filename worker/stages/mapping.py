@@ -1,7 +1,8 @@
 """Row to document: fields, identity, tenant."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -9,7 +10,8 @@ from worker.errors import RejectReason
 from worker.records import Change, ColumnType, Operation, Place, Record, Rejection, RowChange
 from worker.stages import identity
 from worker.stages.conversion import convert, converter, expected, is_unavailable, unavailable_forms
-from worker.stages.rules import FieldRule, KeyMissing, OnBadField, SourceRules
+from worker.stages.decode.json_values import check_depth
+from worker.stages.rules import FieldRule, KeyMissing, Locate, OnBadField, SourceRules, TombstoneMeaning
 
 # Looked up once: an enumeration's members are slow to come by.
 _UPSERT: Final = Operation.UPSERT
@@ -35,7 +37,7 @@ class TenantKnown(NamedTuple):
     value: object
 
 
-class _Unmappable(Exception):  # noqa: N818 - carries a rejection up to map_change, never leaves this module
+class _Unmappable(Exception):  # noqa: N818 - carries a rejection up to RowMapper.map, never leaves this module
     def __init__(self, reason: RejectReason, message: str) -> None:
         super().__init__(message)
         self.rejection = Rejection(reason, message)
@@ -47,7 +49,9 @@ class RowMapper:
     def __init__(self, rules: SourceRules) -> None:
         self._rules = rules
         self._fields = tuple((rule.name, rule.column, converter(rule.type, rule.scale), rule) for rule in rules.fields)
-        self._unavailable = unavailable_forms(rules.unavailable_placeholder)
+        self._texts, self._structures = unavailable_forms(rules.unavailable_placeholder)
+        self._may_locate = rules.locate is Locate.AUTO
+        self._may_lack_tenant = not rules.trusts_before or rules.tombstone is TombstoneMeaning.DELETE
 
     def map(self, record: Record, change: RowChange, watermark: int) -> Change | Rejection:
         """Return the change in terms of documents, or why it cannot become one; never raises.
@@ -58,31 +62,70 @@ class RowMapper:
         rules, version = self._rules, change.version
         absent = nulled = _NO_NAMES
         fields: Mapping[str, object] = _NO_FIELDS
+        place: Place | None = None
         try:
             parts = self._key_parts(change)
-            tenant, tenant_part = self._tenant_in_row(change) or _tenant(change, rules)
-            key = parts[0] if len(parts) == 1 else "/".join(parts)
-            place = Place(identity.joined_id(rules.id_scope, tenant_part, key), tenant)
+            joined_key = identity.joined(rules.name, parts)
+            found = self._tenant_in_row(change) or self._tenant(change)
+            key = self._source_key(change, found, parts, joined_key)
+            graves, locates = self._unseen(change, found, key)
+            if found is None:
+                (place,) = graves
+            else:
+                place = Place(identity.joined_id(rules.id_scope, found[1], joined_key), found[0])
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
-            return unmappable.rejection
-        source = rules.name if rules.tenant_column not in change.key else f"{rules.name}/{tenant_part}"
+            return unmappable.rejection if place is None else replace(unmappable.rejection, place=place)
+        left = _left(change, rules, parts) - {place} if change.before else _NO_PLACES
+        former = _former(change, rules, place, parts) if change.former_key else _NO_PLACES
+        positioned = version is not None
+        # By position: thirteen names would cost half a microsecond, of the ten that a record may take.
         return Change(
-            record=record,
-            source=rules.name,
-            key=identity.source_key(source, (key,)),
-            operation=change.operation,
-            place=place,
-            version=watermark if version is None else version,
-            positioned=version is not None,
-            source_ts_ms=change.source_ts_ms,
-            left=_left(change, rules, parts) - {place} if change.before else _NO_PLACES,
-            fields=fields,
-            absent=absent,
-            former=_former(change, rules, place, parts) if change.former_key else _NO_PLACES,
-            nulled=nulled,
+            record,
+            rules.name,
+            key,
+            change.operation,
+            place,
+            watermark if version is None else version,
+            positioned,
+            change.source_ts_ms,
+            left,
+            fields,
+            absent,
+            former,
+            nulled,
+            locates=locates,
+            graves=graves,
         )
+
+    def _source_key(
+        self, change: RowChange, tenant: tuple[str, str] | None, parts: Sequence[str], joined_key: str
+    ) -> str:
+        rules = self._rules
+        if tenant is None or rules.tenant_column not in change.key:
+            return identity.shortened(joined_key)
+        return identity.source_key(rules.name, (tenant[1], *parts))
+
+    def _tenant(self, change: RowChange) -> tuple[str, str] | None:
+        """The tenant wherever it is; None for a delete whose tenant may be located."""
+        rules = self._rules
+        may_lack_it = change.operation is not _UPSERT and self._may_locate and rules.tenant_column not in change.key
+        if may_lack_it and tenant_known(change, rules).where is TenantPlace.UNKNOWN:
+            return None
+        return _tenant(change, rules)
+
+    def _unseen(
+        self, change: RowChange, tenant: tuple[str, str] | None, source_key: str
+    ) -> tuple[frozenset[Place], bool]:
+        """The row's grave, if it may have one, and whether the row may be where the event does not tell."""
+        if not self._may_locate or self._rules.tenant_column in change.key:
+            return _NO_PLACES, False
+        locates = tenant is None or (change.operation is _UPSERT and not change.tells_moves)
+        if not locates and not self._may_lack_tenant:
+            return _NO_PLACES, False
+        grave = identity.grave_id(source_key)
+        return frozenset((Place(grave, grave),)), locates
 
     def _key_parts(self, change: RowChange) -> list[str]:
         """The key columns are looked for in the Kafka key, then in the row, then in a `before` that may be believed."""
@@ -91,7 +134,7 @@ class RowMapper:
             value = change.key.get(column, _NOTHING)
             if value is _NOTHING:
                 value = _key_elsewhere(column, change, self._rules)
-            if type(value) is str and value in self._unavailable.texts:
+            if type(value) is str and value in self._texts:
                 value = None
             try:
                 parts.append(identity.key_part(value))
@@ -102,40 +145,42 @@ class RowMapper:
     def _tenant_in_row(self, change: RowChange) -> tuple[str, str] | None:
         """The tenant where it is nearly always, and what it nearly always is: a text in the row."""
         value = change.row.get(self._rules.tenant_column)
-        return _tenant_of_text(value) if type(value) is str and value not in self._unavailable.texts else None
+        return _tenant_of_text(value) if type(value) is str and value not in self._texts else None
 
     def _converted(self, change: RowChange) -> tuple[Mapping[str, object], frozenset[str], frozenset[str]]:
         """The document's fields, the names of those that the event left out, and of those that are null for a fault."""
         row, columns = change.row, change.columns
-        texts, structures = self._unavailable
+        texts, structures = self._texts, self._structures
         values: dict[str, object] = {}
         absent: list[str] = []
         nulled: list[str] = []
         for name, column, plain, rule in self._fields:
-            value = row.get(column, _NOTHING)
-            kind = type(value)
-            if value in texts if kind is str else (kind is list or kind is dict) and value in structures:
-                absent.append(name)
-            elif value is _NOTHING:
+            try:
+                value = row[column]
+            except KeyError:
                 values[name] = _default(rule, row)
-            elif plain is None and columns is None:
+                continue
+            kind = type(value)
+            nested = kind is list or kind is dict
+            if value in (structures if nested else texts):
+                absent.append(name)
+            elif plain is None and columns is None and not nested:
                 values[name] = value
             else:
                 known = None if columns is None else columns.get(column)
                 try:
-                    values[name] = (
-                        convert(value, rule.type, rule.scale, known) if plain is None or known else plain(value)
-                    )
+                    if nested:
+                        check_depth(value)
+                    if known is not None:
+                        value = convert(value, rule.type, rule.scale, known)
+                    elif plain is not None:
+                        value = plain(value)
+                    values[name] = value
                 except ValueError as error:
                     _refuse_unless_null(rule, known, error)
                     values[name] = None
                     nulled.append(name)
         return values, frozenset(absent) if absent else _NO_NAMES, frozenset(nulled) if nulled else _NO_NAMES
-
-
-def map_change(record: Record, change: RowChange, rules: SourceRules, watermark: int) -> Change | Rejection:
-    """Return what a mapper of these rules does with one change."""
-    return RowMapper(rules).map(record, change, watermark)
 
 
 def _refuse_unless_null(rule: FieldRule, column: ColumnType | None, error: ValueError) -> None:
@@ -181,6 +226,8 @@ def _tenant(change: RowChange, rules: SourceRules) -> tuple[str, str]:
     where, value = tenant_known(change, rules)
     if where is TenantPlace.UNKNOWN:
         remedy = "make it part of the primary key, or set REPLICA IDENTITY FULL and replica_identity: full"
+        if change.operation is not _UPSERT:
+            remedy += ", or set locate: auto"
         raise _Unmappable(
             RejectReason.TENANT_UNKNOWN,
             f"the event does not carry tenant column {rules.tenant_column!r}: {remedy}",
@@ -241,7 +288,7 @@ def _place(rules: SourceRules, tenant: object, parts: Iterable[str]) -> frozense
     if known is None:
         return _NO_PLACES
     text, part = known
-    return frozenset({Place(identity.joined_id(rules.id_scope, part, "/".join(parts)), text)})
+    return frozenset({Place(identity.joined_id(rules.id_scope, part, identity.joined(rules.name, parts)), text)})
 
 
 def _default(rule: FieldRule, row: Mapping[str, object]) -> object:

@@ -64,6 +64,20 @@ class PartitionProgress:
             self._next_offset = self._entries.popleft().offset + 1
         return entry.size
 
+    def passed(self, position: int) -> None:
+        """Note where reading goes on, once every record before it was added: what lies between shows no record.
+
+        Markers of transactions and gaps of compaction would else keep the commit short of the end for ever, and a
+        partition without records would never get a commit.
+        """
+        if not self._entries:
+            self._next_offset = position
+
+    def watermark_before(self, offset: int) -> int | None:
+        """Return the highest version among the records before an open one; None if it is not open."""
+        entry = self._open.get(offset)
+        return None if entry is None else entry.watermark_before
+
     @property
     def committable(self) -> Committable | None:
         """The end of the resolved prefix; None while nothing in front is resolved."""
@@ -76,6 +90,11 @@ class PartitionProgress:
     def open_records(self) -> int:
         """How many records are not resolved."""
         return len(self._open)
+
+    @property
+    def kept_records(self) -> int:
+        """How many records are resolved but remembered, because an earlier one is not."""
+        return len(self._entries) - len(self._open)
 
     @property
     def oldest_fetched_at(self) -> float | None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from worker.errors import RejectReason
 from worker.records import Change, DocumentWrite, Operation, Place, Rejection, Stored, Unit
-from worker.stages.documents import document, tombstone, value_at
+from worker.stages.documents import document, is_content_of, tombstone, value_at
 from worker.stages.embedding_text import embedding_text, text_hash
+from worker.stages.ordering import is_refused
 from worker.stages.rules import EmbedTemplate
 
 StoredDocuments = Mapping[Place, Stored | None]
@@ -20,7 +21,7 @@ StoredDocuments = Mapping[Place, Stored | None]
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """Newer versions are stored already, everywhere this change would write."""
+    """Everywhere this change would write, newer versions are stored already, or what it would write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +45,49 @@ class NeedsVector:
 Plan = Superseded | Ready | NeedsVector | Rejection
 
 
-def plan(unit: Unit, stored: StoredDocuments, embed: Iterable[str] | EmbedTemplate, model: str, now_ms: int) -> Plan:
-    """Decide for one row. `stored` holds an entry for every place of the unit; `embed` names document fields."""
+def plan(
+    unit: Unit,
+    stored: StoredDocuments,
+    embed: Iterable[str] | EmbedTemplate,
+    model: str,
+    now_ms: int,
+    *,
+    packed: bool = False,
+) -> Plan:
+    """Decide for one row. `stored` holds an entry for every place of the unit; `embed` names document fields.
+
+    `packed` is how vectors are written: see `documents.document`.
+    """
     change = unit.change
     tombstones = tuple(
         tombstone(change, place, now_ms)
         for place in unit.places
-        if _is_left_at(change, place) and not _hides(stored[place], change)
+        if _is_left_at(change, place) and not _hides(stored[place], change) and not _is_gone(stored[place], change)
     )
-    if change.operation is Operation.DELETE or _hides(stored[change.place], change):
+    if change.operation is Operation.DELETE or _is_overtaken(change, stored):
         return Ready(tombstones) if tombstones else Superseded()
     fields = _completed(unit, stored)
     if isinstance(fields, Rejection):
         return fields
     text = embedding_text(fields, embed)
-    if not text:
+    digest = text_hash(text) if text else None
+    if _is_there(change, fields, stored[change.place], digest, model):
+        return Ready(tombstones) if tombstones else Superseded()
+    if digest is None:
         return Ready((document(change, fields, None, model, None), *tombstones))
-    digest = text_hash(text)
     for place in unit.places:
         known = stored[place]
         if known is not None and known.vector is not None and known.text_hash == digest and known.model == model:
             vector = np.asarray(known.vector, dtype=np.float32)
-            return Ready((document(change, fields, digest, model, vector), *tombstones), reused=True)
+            return Ready((document(change, fields, digest, model, vector, packed=packed), *tombstones), reused=True)
     return NeedsVector(change, fields, text, tombstones)
 
 
-def with_vector(needed: NeedsVector, vector: np.ndarray[tuple[int], np.dtype[np.float32]], model: str) -> Ready:
+def with_vector(
+    needed: NeedsVector, vector: np.ndarray[tuple[int], np.dtype[np.float32]], model: str, *, packed: bool = False
+) -> Ready:
     """Return the writes of a document whose text has been embedded."""
-    write = document(needed.change, needed.fields, text_hash(needed.text), model, vector)
+    write = document(needed.change, needed.fields, text_hash(needed.text), model, vector, packed=packed)
     return Ready((write, *needed.tombstones))
 
 
@@ -81,24 +97,62 @@ def _is_left_at(change: Change, place: Place) -> bool:
 
 
 def _hides(stored: Stored | None, change: Change) -> bool:
-    """Whether Elasticsearch would refuse the change as older: `external` wants `>`, `external_gte` wants `>=`."""
-    if stored is None:
+    """Whether Elasticsearch would refuse the change as older."""
+    return stored is not None and is_refused(change, stored.version)
+
+
+def _is_overtaken(change: Change, stored: StoredDocuments) -> bool:
+    """Whether the row's own place, a grave of its key, or a document of it elsewhere shows a later state of the row.
+
+    A document elsewhere tells that only where the row's places are located: a move that an event tells leaves a
+    tombstone at the place itself.
+    """
+    if any(_hides(stored[place], change) for place in (change.place, *change.graves)):
+        return True
+    elsewhere = (stored[place] for place in change.left) if change.locates else ()
+    return any(known is not None and not known.deleted and _hides(known, change) for known in elsewhere)
+
+
+def _is_gone(stored: Stored | None, change: Change) -> bool:
+    """Whether a tombstone is there that does what the one of an unpositioned change would do."""
+    return stored is not None and stored.deleted and _may_stay(stored, change)
+
+
+def _is_there(
+    change: Change, fields: Mapping[str, object], stored: Stored | None, digest: str | None, model: str
+) -> bool:
+    """Whether the document of an unpositioned change is stored already, vector included."""
+    if stored is None or stored.deleted or not _may_stay(stored, change):
         return False
-    return stored.version >= change.version if change.positioned else stored.version > change.version
+    if (stored.text_hash, stored.vector is None) != (digest, digest is None):
+        return False
+    return (digest is None or stored.model == model) and is_content_of(change, fields, stored.body)
+
+
+def _may_stay(stored: Stored, change: Change) -> bool:
+    """Whether what is stored need not be written again for its version.
+
+    A positioned change must raise the version, or the older write of a worker that lost its partitions could still
+    win; an unpositioned one only where it hides a positioned change that such a worker may yet write.
+    """
+    return not change.positioned and stored.version >= change.hides
 
 
 def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Rejection:
     """Fill in the values that the event did not carry from the row's stored document, under any of its places.
 
-    What is stored under a former key is taken only while it is older than the change: the key may belong to another
-    row by now.
+    Of several the newest counts. What is stored under a former key comes last, and is taken only while it is older
+    than the change: the key may belong to another row by now.
     """
     change = unit.change
-    if not change.needs_stored_values:
+    if not (change.absent or change.inherited):
         return change.fields
-    for place in unit.places:
-        known = stored[place]
-        if known is None or known.deleted or (place in change.former and known.version >= change.version):
+    own = [known for place in unit.places if place not in change.former and (known := stored[place]) is not None]
+    former = [
+        known for place in change.former if (known := stored[place]) is not None and known.version < change.version
+    ]
+    for known in sorted(own, key=_newest_first) + sorted(former, key=_newest_first):
+        if known.deleted:
             continue
         better = {name for name, version in change.inherited.items() if known.version > version}
         return {**change.fields, **{name: value_at(known.body, name) for name in change.absent | better}}
@@ -110,3 +164,7 @@ def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Re
         f"the event leaves out unchanged values of {names} and no stored document has them: set REPLICA IDENTITY FULL "
         "on the table, or use Debezium's column reselection, then snapshot the row again",
     )
+
+
+def _newest_first(stored: Stored) -> int:
+    return -stored.version

@@ -9,7 +9,7 @@ RESERVED_FIELDS: Final = frozenset({"tenant", "embedding", "sync"})
 
 
 class IdScope(StrEnum):
-    """Whether `_id` is made of tenant and key, or of the key alone."""
+    """Whether `_id` is made of tenant, source and key, or of source and key alone."""
 
     TENANT_SCOPED = "tenant_scoped"
     GLOBAL = "global"
@@ -18,8 +18,9 @@ class IdScope(StrEnum):
 class FieldType(StrEnum):
     """What a column's JSON value means where no schema says it, or what it should become where one does.
 
-    The first group reads bare values; a schema that knows better wins. The second group is a choice that no schema
-    can make: it is applied to what the schema's type gave.
+    The first group reads bare values; a schema that knows better wins. What is `local` has no time zone, and gets none:
+    Debezium counts and writes it as if it were in UTC, so that nothing but the declaration tells it from a moment. The
+    second group is a choice that no schema can make: it is applied to what the schema's type gave.
     """
 
     AS_IS = "as_is"
@@ -27,12 +28,17 @@ class FieldType(StrEnum):
     EPOCH_MILLIS = "epoch_millis"
     EPOCH_MICROS = "epoch_micros"
     EPOCH_NANOS = "epoch_nanos"
+    LOCAL_MILLIS = "local_millis"
+    LOCAL_MICROS = "local_micros"
+    LOCAL_NANOS = "local_nanos"
     TIME_MILLIS = "time_millis"
     TIME_MICROS = "time_micros"
     TIME_NANOS = "time_nanos"
     DATE = "date"
     TIME = "time"
     TIMESTAMP = "timestamp"
+    LOCAL_TIME = "local_time"
+    LOCAL_TIMESTAMP = "local_timestamp"
     DECIMAL = "decimal"
     BASE64 = "base64"
 
@@ -66,6 +72,13 @@ class TombstoneMeaning(StrEnum):
 
     FOLLOWS_DELETE = "follows_delete"
     DELETE = "delete"
+
+
+class Locate(StrEnum):
+    """Whether the index is searched for places of a row that no event tells."""
+
+    AUTO = "auto"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +131,7 @@ class SourceRules:
     """Column that orders the table's changes, in place of the source's position."""
     unavailable_placeholder: str = "__debezium_unavailable_value"
     key_missing: KeyMissing = KeyMissing.ROW
+    locate: Locate = Locate.AUTO
     dropped: frozenset[str] = frozenset()
     """Columns that are known and left out on purpose."""
     wanted_columns: frozenset[str] = field(init=False, compare=False, repr=False)

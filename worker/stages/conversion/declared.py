@@ -9,6 +9,8 @@ from worker.stages.conversion.by_schema import by_schema, knows
 from worker.stages.rules import CHOICES, FieldType
 
 _MILLIS, _MICROS, _NANOS = 1000, 1_000_000, 1_000_000_000
+# Looked up once: an enumeration's members are slow to come by.
+_AS_IS: Final = FieldType.AS_IS
 
 
 def convert(value: object, field_type: FieldType, scale: int | None = None, column: ColumnType | None = None) -> object:
@@ -26,7 +28,7 @@ def convert(value: object, field_type: FieldType, scale: int | None = None, colu
         return None
     if column is None:
         return _declared(value, field_type, scale)
-    if field_type is FieldType.AS_IS:
+    if field_type is _AS_IS:
         return by_schema(value, column)
     if column.base == "array" and column.logical is None:
         items = column.items
@@ -39,7 +41,7 @@ def convert(value: object, field_type: FieldType, scale: int | None = None, colu
 
 def converter(field_type: FieldType, scale: int | None = None) -> Callable[[object], object] | None:
     """Return what `convert` does with values that no schema tells of; None where it leaves them as they are."""
-    if field_type is FieldType.AS_IS:
+    if field_type is _AS_IS:
         return None
     plain = _plain(field_type, scale)
 
@@ -53,7 +55,7 @@ def converter(field_type: FieldType, scale: int | None = None) -> Callable[[obje
 
 def expected(field_type: FieldType, column: ColumnType | None) -> str:
     """Return the name of the type that a value should have had, for a message."""
-    if column is None or not (field_type is FieldType.AS_IS or knows(column)):
+    if column is None or not (field_type is _AS_IS or knows(column)):
         return field_type.value
     name = column.logical or column.base
     return f"{name}, then {field_type.value}" if field_type in CHOICES else name
@@ -62,7 +64,7 @@ def expected(field_type: FieldType, column: ColumnType | None) -> str:
 def _declared(value: object, field_type: FieldType, scale: int | None) -> object:
     if isinstance(value, list) and field_type not in _OF_A_WHOLE_LIST:
         return structures.array(value, lambda item: _declared(item, field_type, scale))
-    return value if field_type is FieldType.AS_IS else _plain(field_type, scale)(value)
+    return value if field_type is _AS_IS else _plain(field_type, scale)(value)
 
 
 def _plain(field_type: FieldType, scale: int | None) -> Callable[[object], object]:
@@ -77,12 +79,17 @@ _CONVERTERS: Final[Mapping[FieldType, Callable[[object], object]]] = {
     FieldType.EPOCH_MILLIS: temporal.timestamp(_MILLIS, "Z"),
     FieldType.EPOCH_MICROS: temporal.timestamp(_MICROS, "Z"),
     FieldType.EPOCH_NANOS: temporal.timestamp(_NANOS, "Z"),
+    FieldType.LOCAL_MILLIS: temporal.timestamp(_MILLIS, ""),
+    FieldType.LOCAL_MICROS: temporal.timestamp(_MICROS, ""),
+    FieldType.LOCAL_NANOS: temporal.timestamp(_NANOS, ""),
     FieldType.TIME_MILLIS: temporal.time_of_day(_MILLIS),
     FieldType.TIME_MICROS: temporal.time_of_day(_MICROS),
     FieldType.TIME_NANOS: temporal.time_of_day(_NANOS),
     FieldType.DATE: temporal.iso_date,
     FieldType.TIME: temporal.iso_time,
     FieldType.TIMESTAMP: temporal.iso_timestamp,
+    FieldType.LOCAL_TIME: temporal.iso_local_time,
+    FieldType.LOCAL_TIMESTAMP: temporal.iso_local_timestamp,
     FieldType.DECIMAL: numbers.plain_decimal,
     FieldType.BASE64: bytes_and_text.base64_text,
     FieldType.NUMBER: numbers.number,

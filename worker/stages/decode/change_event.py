@@ -16,7 +16,9 @@ from worker.stages.decode.version import time_of, version_in_row
 from worker.stages.rules import SourceRules
 
 _PROPERTIES: Final = frozenset({"op", "source", "key", "tenant", "version", "ts", "row"})
-_OPERATIONS: Final = {"upsert": Operation.UPSERT, "delete": Operation.DELETE}
+# Looked up once: an enumeration's members are slow to come by.
+_DELETE: Final = Operation.DELETE
+_OPERATIONS: Final = {"upsert": Operation.UPSERT, "delete": _DELETE}
 TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
@@ -64,10 +66,11 @@ def _row_change(event: object, schema: object, rules: SourceRules) -> Decoded:
         key,
         row,
         # A delete has no row, but who wrote this event vouches for its tenant.
-        tenant if operation is Operation.DELETE else {},
+        tenant if operation is _DELETE else {},
         version,
         _time(event),
         None if schema is None else columns_of(schema, "row", rules.wanted_columns),
+        tells_moves=True,
     )
 
 
@@ -119,7 +122,7 @@ def _tenant(event: Mapping[str, object], rules: SourceRules) -> dict[str, object
 def _row(event: Mapping[str, object], operation: Operation, said: Mapping[str, object]) -> Mapping[str, object]:
     """The row with the key's columns and the tenant, which need not be repeated in it but must agree if they are."""
     row = event.get("row")
-    if operation is Operation.DELETE:
+    if operation is _DELETE:
         if row is not None:
             raise _Invalid(RejectReason.NOT_AN_EVENT, "a delete has no 'row': leave it out, or write op 'upsert'")
         return {}

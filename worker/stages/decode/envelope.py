@@ -13,6 +13,8 @@ from worker.stages.decode.table import wrong_table
 from worker.stages.decode.version import time_of, version_of
 from worker.stages.rules import SourceRules
 
+# Looked up once: an enumeration's members are slow to come by.
+_UPSERT: Final = Operation.UPSERT
 _OPERATIONS: Final = {
     "c": Operation.UPSERT,
     "u": Operation.UPSERT,
@@ -29,8 +31,11 @@ def is_envelope(event: Mapping[str, object]) -> bool:
 def operation_of(code: object) -> Operation | Skip | Rejection:
     """Return what an operation's code asks for."""
     operation = _OPERATIONS.get(code) if isinstance(code, str) else None
-    if operation is not None:
-        return operation
+    return _no_change(code) if operation is None else operation
+
+
+def _no_change(code: object) -> Skip | Rejection:
+    """What an operation that is none of a row's stands for."""
     if code == "m":
         return Skip(SkipReason.NOT_A_ROW)
     if code == "t":
@@ -42,20 +47,21 @@ def row_change(
     record: Record, event: Mapping[str, object], schema: object, key: Mapping[str, object], rules: SourceRules
 ) -> Decoded:
     """Return what an envelope says of its row."""
-    operation = operation_of(event["op"])
-    if not isinstance(operation, Operation):
-        return operation
+    code = event["op"]
+    operation = _OPERATIONS.get(code) if type(code) is str else None
+    if operation is None:
+        return _no_change(code)
     source = event.get("source")
     if not isinstance(source, dict):
         return Rejection(RejectReason.POSITION_INVALID, "the event has no 'source' block, so no position")
     if rules.table is not None and (wrong := wrong_table(source, rules)) is not None:
         return wrong
-    row = event.get("after") if operation is Operation.UPSERT else {}
+    row = event.get("after") if operation is _UPSERT else {}
     before = event.get("before") if rules.trusts_before else None
     if source.get("connector") == "mongodb":
         row, before, key = _document(row), _document(before), mongodb.key_of(key)
     if not isinstance(row, dict):
-        return _row_missing(event["op"], source)
+        return _row_missing(code, source)
     version = version_of(source, row, operation, rules)
     if isinstance(version, Rejection):
         return version
@@ -67,7 +73,8 @@ def row_change(
         version,
         time_of(source.get("ts_ms")),
         None if schema is None else columns_of(schema, "after", rules.wanted_columns),
-        former_key(record) if record.headers and operation is Operation.UPSERT else {},
+        former_key(record) if record.headers and operation is _UPSERT else {},
+        rules.trusts_before,
     )
 
 

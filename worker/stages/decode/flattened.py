@@ -18,6 +18,9 @@ from worker.stages.decode.table import wrong_table
 from worker.stages.decode.version import time_of, version_of
 from worker.stages.rules import SourceRules, TombstoneMeaning
 
+# Looked up once: an enumeration's members are slow to come by.
+_UPSERT, _DELETE = Operation.UPSERT, Operation.DELETE
+
 _OF_SOURCE: Final = "__source_"
 # Outside `source` these are when the connector handled the change, not when the database made it.
 _NOT_OF_SOURCE: Final = frozenset({"__op", "__deleted", "__ts_ms", "__ts_us", "__ts_ns"})
@@ -43,7 +46,7 @@ def row_change(
     version = _version(source, row, operation, rules)
     if isinstance(version, Rejection):
         return version
-    deleted = operation is Operation.DELETE
+    deleted = operation is _DELETE
     return RowChange(
         operation,
         key,
@@ -75,18 +78,18 @@ def tombstone(record: Record, rules: SourceRules) -> Decoded:
             "give the table a primary key, or set message.key.columns",
         )
     source = _source(metadata(record))
-    version = _version(source, {}, Operation.DELETE, rules)
+    version = _version(source, {}, _DELETE, rules)
     if isinstance(version, Rejection):
         return version
-    return RowChange(Operation.DELETE, key, {}, {}, version, time_of(source.get("ts_ms")))
+    return RowChange(_DELETE, key, {}, {}, version, time_of(source.get("ts_ms")))
 
 
 def _operation(said: Mapping[str, object]) -> Operation | Skip | Rejection:
     deleted = said.get("__deleted")
     if deleted is True or deleted == "true":
-        return Operation.DELETE
+        return _DELETE
     code = said.get("__op")
-    return Operation.UPSERT if code is None else operation_of(code)
+    return _UPSERT if code is None else operation_of(code)
 
 
 def _source(said: Mapping[str, object]) -> dict[str, object]:

@@ -4,17 +4,23 @@ Of a name that stands twice in one object the last value counts, as in JavaScrip
 that there are two would make reading five times slower. Neither Debezium nor JSON libraries write such an object.
 """
 
+import reprlib
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from worker.errors import RejectReason
 from worker.records import Rejection
 
-_MAX_LEVELS: Final = 200
-"""orjson reads 1024 levels of nesting but writes only 254, and Python's `repr` gives up in between: what is taken in
-must be fit to be written into a document and into a message."""
+MAX_LEVELS: Final = 200
+"""orjson reads 1024 levels of nesting but writes only 254, and Python's recursion ends in between. To look how deep
+each record is would cost a tenth of reading it, so whoever walks a value, or writes it, looks at that value alone."""
+
+_CONTAINERS: Final = frozenset({list, dict})
+_SHORT: Final = reprlib.Repr()
+"""Looks at a part of a value only, however large or deep the rest is."""
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxlong = 4, 10, 10, 200, 200
 
 _REGISTRY_HEADER_BYTES: Final = 5
 _BEGINNINGS: Final = (
@@ -31,19 +37,15 @@ def parse(data: bytes, what: str) -> tuple[object, object] | Rejection:
     """Return the value in `data` and the Kafka Connect schema that came with it, None where none did.
 
     Both are taken out of Connect's `{"schema": ..., "payload": ...}`. `what` is `key` or `value`: a rejection says
-    which of them is broken, and how.
+    which of them is broken, and how. What is found may be nested deeper than `MAX_LEVELS`.
     """
     try:
         value = orjson.loads(data)
-        schema: object = None
-        if type(value) is dict and len(value) == 2 and "schema" in value and "payload" in value:  # noqa: PLR2004
-            value, schema = value["payload"], value["schema"]
-        # The schema's own depth does not matter: nothing of it is written anywhere.
-        if len(data) > 2 * _MAX_LEVELS:
-            _check_depth(data, value)
     except ValueError as error:
         return Rejection(RejectReason.INVALID_JSON, f"the record's {what} is not JSON: {error}{_hint(data)}")
-    return value, schema
+    if type(value) is dict and len(value) == 2 and "schema" in value and "payload" in value:  # noqa: PLR2004
+        return value["payload"], value["schema"]
+    return value, None
 
 
 def loads(data: bytes | str) -> object:
@@ -53,31 +55,30 @@ def loads(data: bytes | str) -> object:
         ValueError: it is not JSON, or nested too deep.
     """
     value: object = orjson.loads(data)
-    _check_depth(data, value)
+    check_depth(value)
     return value
 
 
-def _check_depth(data: bytes | str, value: object) -> None:
-    # Counting takes microseconds, and what holds few brackets cannot be deep: only the rest is walked.
-    brackets = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
-    if brackets > _MAX_LEVELS and _is_deeper_than(_MAX_LEVELS, value):
-        raise ValueError(f"nested deeper than {_MAX_LEVELS} levels")
+def check_depth(value: object) -> None:
+    """Make sure that a value may be walked by recursion and written again.
 
-
-def _is_deeper_than(levels: int, value: object) -> bool:
-    """Level by level, not by recursion, which is what has to be bounded."""
+    Raises:
+        ValueError: it is nested deeper than `MAX_LEVELS`.
+    """
+    # Nearly all lists and objects hold no others, which is seen without a loop in Python.
+    if not isinstance(value, (list, dict)) or _CONTAINERS.isdisjoint(map(type, _inside(value))):
+        return
+    # Level by level, not by recursion, which is what has to be bounded.
     level = [value]
-    for _ in range(levels):
-        level = [inner for outer in level for inner in _inside(outer) if type(inner) in (dict, list)]
+    for _ in range(MAX_LEVELS):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, (list, dict))]
         if not level:
-            return False
-    return True
+            return
+    raise ValueError(f"{shown(value, 20)} is nested deeper than {MAX_LEVELS} levels")
 
 
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+def _inside(value: list[Any] | dict[str, Any]) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _hint(data: bytes) -> str:
@@ -99,8 +100,8 @@ def _schema_id(data: bytes) -> str:
 
 
 def shown(value: object, limit: int = 100) -> str:
-    """Return a value as a message shows it: cut where it is long."""
-    return cut(repr(value), limit)
+    """Return a value as a message shows it: cut where it is long or deep."""
+    return cut(_SHORT.repr(value), limit)
 
 
 def cut(text: str, limit: int) -> str:

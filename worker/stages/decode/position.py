@@ -36,12 +36,13 @@ def position_of(source: Mapping[str, object]) -> int | None:
         ValueError: the position cannot order changes; the message says which part of it and why.
     """
     connector = source.get("connector")
-    if not isinstance(connector, str) or connector not in _POSITIONS:
+    read = _POSITIONS.get(connector) if isinstance(connector, str) else None
+    if read is None:
         raise ValueError(
             f"the event comes from connector {shown(connector)}; positions are known for {', '.join(_POSITIONS)}: "
             "declare a column that orders changes as 'version'"
         )
-    return None if source.get("snapshot") == "incremental" else _POSITIONS[connector](source)
+    return None if source.get("snapshot") == "incremental" else read(source)
 
 
 def _postgresql(source: Mapping[str, object]) -> int | None:

@@ -1,0 +1,225 @@
+"""`syncline check` over fakes: what is asked, what is told of servers and topics, and how it is printed."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.builders import event
+from tests.fakes.index_admin import FakeIndexAdmin
+from tests.fakes.server_inspector import FakeServerInspector
+from tests.fakes.source import Log
+from tests.fakes.topic_reader import FakeTopicReader
+from tests.unit.sampled import only, problems, source
+from worker.app.sources import source_readers
+from worker.control import check_report
+from worker.control.apply import apply
+from worker.control.check import Report, check_feed, refused
+from worker.control.check_index import MissingServerError, check_index
+from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
+from worker.records import TopicPartition
+from worker.settings import IndexSettings, Settings
+from worker.stages.findings import Finding, Level, Section, failure, note, ok, warning
+from worker.stages.index_state import IndexState
+
+INDEX = "articles-v000001"
+
+
+def settings(*sources: dict[str, Any], **groups: Any) -> Settings:  # noqa: ANN401 - settings of every kind
+    chosen = [source(**{"pattern": None, "topics": ["articles"], **one}) for one in sources or ({},)]
+    return Settings.model_validate({"sources": chosen, **groups})
+
+
+def log(**topics: int) -> Log:
+    return Log(topics)
+
+
+async def feed(log: Log, chosen: Settings, records: int = 200) -> list[Section]:
+    return await check_feed(FakeTopicReader(log), chosen, source_readers(chosen.sources), records)
+
+
+def append(log: Log, value: object, topic: str = "articles", partition: int = 0) -> None:
+    key = json.dumps({"id": 1, "tenant": "acme"}).encode()
+    log.append(TopicPartition(topic, partition), key, json.dumps(value).encode())
+
+
+async def test_topics_that_are_missing_fail_and_the_others_are_looked_at() -> None:
+    there = log(articles=2)
+    append(there, event())
+    kafka, articles = await feed(there, settings({"topics": ["articles", "nowhere"]}))
+    assert problems(kafka.findings) == [("topics", Level.FAILURE), ("dead letters", Level.WARNING)]
+    assert "nowhere of source articles does not exist" in kafka.findings[1].sentence
+    assert only(articles.findings, "records").sentence == "1 to index"
+
+
+async def test_a_dead_letter_topic_that_is_missing_fails() -> None:
+    chosen = settings(kafka={"dead_letter_topic": "letters"})
+    (kafka, _) = await feed(log(articles=1), chosen)
+    assert only(kafka.findings, "dead letters").level is Level.FAILURE
+    (kafka, _) = await feed(log(articles=1, letters=1), chosen)
+    assert only(kafka.findings, "dead letters").level is Level.OK
+
+
+async def test_an_empty_topic_is_only_a_note() -> None:
+    _, articles = await feed(log(articles=3), settings())
+    (finding,) = articles.findings
+    assert finding == note("topic", "articles: no records yet, so nothing could be checked")
+
+
+async def test_a_pattern_reads_the_topics_that_match_it() -> None:
+    there = log(shop_1=1, shop_2=1, other=1)
+    for topic in ("shop_1", "shop_2", "other"):
+        append(there, event(), topic)
+    _, shops = await feed(there, settings({"topics": [], "pattern": r"shop_\d"}))
+    assert [one.sentence for one in shops.findings if one.subject == "topic"] == [
+        "shop_1: 1 record read of about 1",
+        "shop_2: 1 record read of about 1",
+    ]
+    kafka, _ = await feed(log(other=1), settings({"topics": [], "pattern": r"shop_\d"}))
+    assert ("topics", Level.WARNING) in problems(kafka.findings)
+
+
+async def test_no_more_records_are_read_than_asked_for() -> None:
+    there = log(articles=2)
+    for number in range(30):
+        append(there, event(lsn=number + 1), partition=number % 2)
+    _, articles = await feed(there, settings(), 10)
+    assert only(articles.findings, "topic").sentence == "articles: 10 records read of about 30"
+
+
+async def applied() -> FakeIndexAdmin:
+    admin = FakeIndexAdmin()
+    await apply(admin, IndexSettings(), dry_run=False)
+    return admin
+
+
+async def test_an_index_as_apply_makes_it_is_fit() -> None:
+    section = await check_index(await applied(), FakeServerInspector(), settings())
+    assert problems(section.findings) == []
+
+
+async def test_a_field_that_a_strict_mapping_lacks_fails() -> None:
+    section = await check_index(
+        await applied(), FakeServerInspector(), settings({"fields": {"title": "t", "seo.slug": "s"}})
+    )
+    finding = only(section.findings, "mapping")
+    assert finding.level is Level.FAILURE
+    assert "field 'seo.slug' of source articles is not in the mapping of articles-v000001" in finding.sentence
+
+
+async def test_an_index_that_is_not_as_defined_is_a_warning_that_names_the_places() -> None:
+    admin = await applied()
+    state = admin.state[INDEX]
+    admin.state[INDEX] = IndexState(state.aliases, state.settings, {**state.mappings, "dynamic": "false"})
+    finding = only((await check_index(admin, FakeServerInspector(), settings())).findings, "mapping")
+    assert finding.level is Level.WARNING
+    assert "mappings.dynamic is false, not strict" in finding.sentence
+
+
+async def test_another_model_is_a_warning() -> None:
+    section = await check_index(await applied(), FakeServerInspector(), settings(embedding={"model": "other/model"}))
+    assert only(section.findings, "vectors").level is Level.WARNING
+
+
+async def test_a_missing_write_alias_fails_with_the_command_that_creates_it() -> None:
+    section = await check_index(FakeIndexAdmin(), FakeServerInspector(), settings())
+    assert only(section.findings, "write alias").fix.startswith("create it with 'syncline apply'")
+
+
+async def test_a_server_that_is_not_there_is_told_from_one_that_refuses() -> None:
+    admin = FakeIndexAdmin()
+    admin.fail_with = RetryLater(RetryReason.CONNECTION, "refused")
+    with pytest.raises(MissingServerError) as missing:
+        await check_index(admin, FakeServerInspector(), settings())
+    assert problems(missing.value.section.findings) == [("server", Level.FAILURE)]
+    admin.fail_with = Halt(HaltReason.UNAUTHENTICATED, "no")
+    section = await check_index(admin, FakeServerInspector(), settings())
+    assert only(section.findings, "server").fix.startswith("check elasticsearch.api_key_file")
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [("8.14.3", Level.WARNING), ("8.15.0", Level.OK), ("9.5.0", Level.OK), ("10.0.0", Level.WARNING), (None, Level.OK)],
+)
+async def test_the_version_must_be_one_that_is_tried(version: str | None, level: Level) -> None:
+    section = await check_index(await applied(), FakeServerInspector(version), settings())
+    assert only(section.findings, "server").level is level
+
+
+LEAST = frozenset({"index", "delete", "read", "view_index_metadata"})
+
+
+@pytest.mark.parametrize("missing", sorted(LEAST))
+async def test_each_privilege_that_the_worker_needs_is_missed(missing: str) -> None:
+    inspector = FakeServerInspector(privileges=LEAST - {missing} | {"maintenance"})
+    finding = only((await check_index(await applied(), inspector, settings())).findings, "privileges")
+    assert (finding.level, finding.sentence) == (
+        Level.FAILURE,
+        f"this credential lacks {missing} on articles-write",
+    )
+
+
+async def test_what_only_a_search_for_the_tenant_needs_is_a_note() -> None:
+    section = await check_index(await applied(), FakeServerInspector(privileges=LEAST), settings())
+    assert [one.level for one in section.findings if one.subject == "privileges"] == [Level.OK, Level.NOTE]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "between", "fix"),
+    [
+        ("kafka: h:1: no connection (refused)", ": ", "check kafka.bootstrap_servers"),
+        ("the alias a does not exist", ": ", "create it with 'x', or mend y"),
+        ("Elasticsearch at http://h:1: no connection", "; ", "check hosts (cannot connect: h)"),
+        ("nothing to split", "", ""),
+    ],
+)
+def test_an_error_is_split_into_what_is_wrong_and_what_to_change(sentence: str, between: str, fix: str) -> None:
+    assert refused("s", OperatorError(f"{sentence}{between}{fix}")) == failure("s", sentence, fix)
+
+
+REPORT = Report(
+    (
+        Section("Kafka", (ok("brokers", "answer"), warning("replica identity", "is " + "long " * 30, "mend " * 20))),
+        Section(
+            "Source a", (failure("rejected", "holds \x1b[31mred\x1b[0m", "look"), note("columns", "no field takes: a"))
+        ),
+    )
+)
+
+
+def test_the_table_is_of_80_columns_and_drives_no_terminal() -> None:
+    text = check_report.render(REPORT)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    assert "  FAILS    rejected          holds" in text
+    assert "                        fix: look\n" in text
+    assert text.endswith("\n1 fails, 1 warning.")
+
+
+def test_the_summary_names_servers_that_are_not_there() -> None:
+    text = check_report.render(Report((), ("Kafka",)))
+    assert text == "Nothing fails, 0 warnings; not checked, because there is no server: Kafka."
+
+
+def test_json_holds_the_same() -> None:
+    said = json.loads(check_report.as_json(REPORT))
+    assert (said["ok"], said["failures"], said["warnings"], said["missing_servers"]) == (False, 1, 1, [])
+    assert said["sections"][0]["findings"][0] == {
+        "subject": "brokers",
+        "level": "ok",
+        "sentence": "answer",
+        "fix": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("finding", "missing", "fine"),
+    [
+        (ok("a", "b"), (), True),
+        (warning("a", "b", "c"), (), True),
+        (failure("a", "b", "c"), (), False),
+        (ok("a", "b"), ("Kafka",), False),
+    ],
+)
+def test_warnings_do_not_fail(finding: Finding, missing: tuple[str, ...], fine: bool) -> None:  # noqa: FBT001
+    assert Report((Section("s", (finding,)),), missing).ok is fine

@@ -1,0 +1,103 @@
+"""Finding the documents of rows by their source keys, on all shards: nobody knows the routing."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from elasticsearch import ApiError, AsyncElasticsearch
+from typing_extensions import override
+
+from worker.adapters.elastic_client import describe, translated
+from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.ports import Locator
+from worker.records import Place
+from worker.stages.documents import SYNC_FIELD
+
+KEYS: Final = 1000
+"""Keys in one search; Elasticsearch takes 65,536 by default, an operator may have lowered it."""
+PAGE: Final = 1000
+"""Hits in one page; Elasticsearch gives 10,000 by default."""
+_JSON: Final = {"content-type": "application/json", "accept": "application/json"}
+_NOT_FOUND: Final = 404
+
+
+class ElasticLocator(Locator):
+    """`ports.Locator` on the write alias."""
+
+    def __init__(self, client: AsyncElasticsearch, write_alias: str, *, keys: int = KEYS, page: int = PAGE) -> None:
+        self._client = client
+        self._alias = write_alias
+        self._keys = keys
+        self._page = page
+
+    @override
+    async def refresh(self) -> None:
+        """Refresh all shards behind the alias."""
+        try:
+            answer = await self._ask("_refresh", None)
+        except Halt as halt:
+            if halt.reason is not HaltReason.FORBIDDEN:
+                raise
+            raise Halt(
+                HaltReason.FORBIDDEN,
+                "to find rows whose events do not tell their tenant, the worker must be able to refresh the index: "
+                f"grant it the privilege 'maintenance' on {self._alias}, or set locate: never for their sources "
+                f"({halt})",
+            ) from halt
+        _refuse_partial(answer)
+
+    @override
+    async def places(self, keys: Sequence[str]) -> Mapping[str, frozenset[Place]]:
+        """Search for the keys, so many at a time, page by page."""
+        found: dict[str, set[Place]] = {}
+        for start in range(0, len(keys), self._keys):
+            async for hit in self._hits({"terms": {f"{SYNC_FIELD}.key": list(keys[start : start + self._keys])}}):
+                found.setdefault(hit["_source"][SYNC_FIELD]["key"], set()).add(_place(hit))
+        return {key: frozenset(places) for key, places in found.items()}
+
+    async def _hits(self, wanted: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        body: dict[str, Any] = {
+            "size": self._page,
+            "query": {"bool": {"filter": [wanted], "must_not": [{"term": {f"{SYNC_FIELD}.deleted": True}}]}},
+            "_source": ["tenant", f"{SYNC_FIELD}.key"],
+            # No two documents of a row have one tenant, so no page can end between equals.
+            "sort": [f"{SYNC_FIELD}.key", "tenant"],
+            "track_total_hits": False,
+        }
+        while True:
+            answer = await self._ask("_search?allow_partial_search_results=false", body)
+            _refuse_partial(answer)
+            hits = answer["hits"]["hits"]
+            for hit in hits:
+                yield hit
+            if len(hits) < self._page:
+                return
+            body["search_after"] = hits[-1]["sort"]
+
+    async def _ask(self, what: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        with self._explained(), translated():
+            response = await self._client.perform_request("POST", f"/{self._alias}/{what}", headers=_JSON, body=body)
+        answer: Mapping[str, Any] = response.body
+        return answer
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except ApiError as error:
+            missing = error.meta.status == _NOT_FOUND
+            reason = HaltReason.TARGET_MISSING if missing else HaltReason.TARGET_MISCONFIGURED
+            raise Halt(reason, f"{self._alias}: {describe(error)}") from error
+
+
+def _refuse_partial(answer: Mapping[str, Any]) -> None:
+    """What one shard did not tell could be the copy that another tenant goes on reading."""
+    if failed := answer["_shards"]["failed"]:
+        raise RetryLater(RetryReason.SERVER_ERROR, f"{failed} shards did not answer: what they hold is not known")
+    if answer.get("timed_out"):
+        raise RetryLater(RetryReason.TIMEOUT, "the search ran into its time limit: its hits are incomplete")
+
+
+def _place(hit: Mapping[str, Any]) -> Place:
+    """The routing is the tenant; the embedded server does not tell it."""
+    return Place(hit["_id"], hit.get("_routing") or hit["_source"]["tenant"])

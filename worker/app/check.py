@@ -1,0 +1,67 @@
+"""`syncline check`: both servers looked at, even where one of them is not there."""
+
+import contextlib
+
+from worker.adapters.elastic_admin import ElasticAdmin
+from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_inspect import ElasticInspector
+from worker.adapters.kafka_check import check_kafka
+from worker.adapters.kafka_samples import KafkaTopicReader
+from worker.app.model import refuse_missing_model
+from worker.app.sources import source_readers
+from worker.control.check import Report, check_feed, refused
+from worker.control.check_index import MissingServerError, check_index
+from worker.errors import OperatorError
+from worker.settings import Settings
+from worker.stages.findings import Finding, Section, ok
+
+
+async def check_settings(settings: Settings, records: int) -> Report:
+    """Return what would break: at the brokers, in up to `records` records of each topic, at the write target.
+
+    Raises:
+        OperatorError: a secret or a certificate cannot be read.
+    """
+    missing: list[str] = []
+    sections = [
+        *await _kafka(settings, records, missing),
+        await _elasticsearch(settings, missing),
+        Section("Model", (_model(settings),)),
+    ]
+    return Report(tuple(sections), tuple(missing))
+
+
+async def _kafka(settings: Settings, records: int, missing: list[str]) -> list[Section]:
+    async with contextlib.AsyncExitStack() as closing:
+        try:
+            # Seconds instead of the client's minutes; topics are looked at one by one later.
+            await check_kafka(settings.kafka.model_copy(update={"dead_letter_topic": None}), [])
+            reader = KafkaTopicReader(settings.kafka)
+            closing.push_async_callback(reader.close)
+            await reader.start()
+        except OperatorError as error:
+            missing.append("Kafka")
+            return [Section("Kafka", (refused("brokers", error),))]
+        try:
+            return await check_feed(reader, settings, source_readers(settings.sources), records)
+        except OperatorError as error:
+            return [Section("Kafka", (refused("topics", error),))]
+
+
+async def _elasticsearch(settings: Settings, missing: list[str]) -> Section:
+    async with build_client(settings.elasticsearch) as client:
+        try:
+            return await check_index(ElasticAdmin(client), ElasticInspector(client), settings)
+        except MissingServerError as error:
+            missing.append("Elasticsearch")
+            return error.section
+
+
+def _model(settings: Settings) -> Finding:
+    try:
+        refuse_missing_model(settings.embedding)
+    except OperatorError as error:
+        return refused("model", error)
+    embedding = settings.embedding
+    where = "from the model hub" if embedding.path is None else f"in {embedding.path}"
+    return ok("model", f"{embedding.model} {where}; not loaded here")

@@ -1,0 +1,21 @@
+"""The embedding model, before anything slow is tried with it."""
+
+from worker.errors import OperatorError
+from worker.settings import EmbeddingSettings
+
+
+def refuse_missing_model(embedding: EmbeddingSettings) -> None:
+    """Refuse a folder that is not there or holds no model, before anything slow is tried.
+
+    Raises:
+        OperatorError: naming the setting.
+    """
+    folder = embedding.path
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise OperatorError(f"embedding.path: there is no folder {folder}: give the folder that holds the model")
+    if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
+        raise OperatorError(
+            f"embedding.path: {folder} holds no model (neither modules.json nor config.json): give the folder that does"
+        )

@@ -1,0 +1,100 @@
+"""The command line: arguments in, exit code out. Everything heavy is imported by the command that needs it.
+
+Exit codes: 0 done; 1 the worker stopped because of a fault, or a check failed; 2 a mistake in the arguments or the
+settings, or a server that is not there at the start; 130 stopped at once by a second signal.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from worker import __version__
+from worker.cli.check import add_check
+from worker.cli.config import add_config
+from worker.cli.dead_letters import add_dead_letters
+from worker.cli.index import add_apply, add_search
+from worker.cli.parsing import ABORTED, FAILED, MISTAKE, OK, usage
+from worker.cli.purge import add_purge
+from worker.cli.worker import add_demo, add_run
+from worker.errors import Halt, OperatorError
+
+_DESCRIPTION: Final = """\
+Keep an Elasticsearch index in step with a database: change events from Kafka,
+embedded and upserted, tenant by tenant."""
+_START: Final = """\
+where to start:
+  syncline demo                 see it work, with nothing but this machine
+  syncline apply --dry-run      what it would create in your Elasticsearch
+  syncline check                what would break, before it does
+  syncline run                  keep the index in step
+
+Settings are read from --config FILE, else from the file that SYNCLINE_CONFIG
+names, else from syncline.yaml in this folder. A variable wins over the file:
+SYNCLINE_KAFKA__GROUP_ID=blue sets group_id of the group kafka.
+`syncline config schema` prints every setting with its reason.
+
+exit codes:
+    0  done
+    1  stopped by a fault, or a check failed
+    2  a mistake in the arguments or settings, or a server that is not there
+  130  aborted by a second Ctrl-C or SIGTERM
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    try:
+        code = _run_command(arguments)
+        # Here and not at the end of the interpreter: a reader that has gone is then noticed where it can be handled.
+        sys.stdout.flush()
+    except BrokenPipeError:  # `syncline config show | head -1`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    return code
+
+
+def _run_command(arguments: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as end:  # --help, --version, or arguments that make no sense
+        return end.code if isinstance(end.code, int) else MISTAKE
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except OperatorError as error:
+        print(f"syncline: {error}", file=sys.stderr)
+        return MISTAKE
+    except Halt as error:
+        print(f"syncline: stopped ({error.reason}): {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return ABORTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="syncline",
+        description=_DESCRIPTION,
+        epilog=_START,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"syncline {__version__}")
+    parser.set_defaults(command=lambda _: usage(parser))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (default: $SYNCLINE_CONFIG, else syncline.yaml)"
+    )
+    add_run(commands, configured)
+    add_check(commands, configured)
+    add_apply(commands, configured)
+    add_search(commands, configured)
+    add_dead_letters(commands, configured)
+    add_purge(commands, configured)
+    add_config(commands, configured)
+    add_demo(commands)
+    return parser

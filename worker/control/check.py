@@ -1,0 +1,136 @@
+"""`syncline check`, the feed: what Kafka looks like, and what would become of a few records of every source.
+
+Reads only: no consumer group is joined, nothing is committed or written.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from worker.errors import OperatorError
+from worker.ports import TopicReader
+from worker.runtime.sources import SourceReaders
+from worker.settings import Settings, SourceSettings
+from worker.stages.findings import Finding, Level, Section, count_of, counted, failure, note, ok, warning
+from worker.stages.sampling import Declared, Observed, chosen_spans, observe, source_findings
+
+SAMPLE_BYTES: Final = 16 << 20
+"""Bytes of records that are read of a topic at most."""
+SAMPLE_SECONDS: Final = 20.0
+"""Seconds that reading a topic may take."""
+MOST_TOPICS: Final = 20
+"""Topics of one source that are read at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was found, section by section; `missing` names servers that are not there at all."""
+
+    sections: tuple[Section, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing fails; warnings are none."""
+        return not self.missing and not count_of(self.sections, Level.FAILURE)
+
+
+_REMEDY: Final = re.compile(
+    r"(?P<sentence>.*?)[:;] (?P<fix>(?:add|build|check|correct|create|give|grant|install|look|mend|set|try|write)\b.*)",
+    re.DOTALL,
+)
+
+
+def refused(subject: str, error: OperatorError) -> Finding:
+    """Return a failure in the words of an error, which end in what to change."""
+    parts = _REMEDY.fullmatch(str(error))
+    return failure(subject, str(error), "") if parts is None else failure(subject, parts["sentence"], parts["fix"])
+
+
+async def check_feed(reader: TopicReader, settings: Settings, readers: SourceReaders, records: int) -> list[Section]:
+    """Return what Kafka and, by reading up to `records` records of each topic, every source looks like.
+
+    Raises:
+        OperatorError: the broker does not answer, or refuses.
+    """
+    topics = await reader.topics()
+    servers = ", ".join(settings.kafka.bootstrap_servers)
+    kafka = Section("Kafka", (ok("brokers", f"{servers} answers"), *_topic_findings(topics, settings)))
+    sources = [await _source_section(reader, source, topics, settings, readers, records) for source in settings.sources]
+    return [kafka, *sources]
+
+
+def _topic_findings(topics: Mapping[str, int], settings: Settings) -> Iterator[Finding]:
+    for source in settings.sources:
+        found = _topics_of(source, topics)
+        for topic in (topic for topic in source.topics if topic not in topics):
+            yield failure(
+                "topics",
+                f"{topic} of source {source.name} does not exist, or this user may not see it",
+                "correct its name in topics, or create it first",
+            )
+        if source.pattern is not None and not found:
+            yield warning("topics", f"no topic matches the pattern of source {source.name} yet", "correct pattern")
+        for topic in found:
+            yield ok("topics", f"{topic}: {counted(topics[topic], 'partition')}")
+    letters = settings.kafka.dead_letter_topic
+    if letters is None:
+        yield warning(
+            "dead letters",
+            "there is no topic for them: the first record that can never be indexed stops the worker",
+            "create a topic, and name it in kafka.dead_letter_topic",
+        )
+    elif letters not in topics:
+        yield failure(
+            "dead letters",
+            f"topic {letters} does not exist, or this user may not see it",
+            "create it, or correct kafka.dead_letter_topic",
+        )
+    else:
+        yield ok("dead letters", f"{letters}: {counted(topics[letters], 'partition')}")
+
+
+def _topics_of(source: SourceSettings, topics: Mapping[str, int]) -> list[str]:
+    if source.pattern is None:
+        return [topic for topic in source.topics if topic in topics]
+    pattern = re.compile(source.pattern)
+    return sorted(topic for topic in topics if pattern.fullmatch(topic))
+
+
+async def _source_section(
+    reader: TopicReader,
+    source: SourceSettings,
+    topics: Mapping[str, int],
+    settings: Settings,
+    readers: SourceReaders,
+    records: int,
+) -> Section:
+    found: list[Finding] = []
+    observed: list[Observed] = []
+    names = _topics_of(source, topics)
+    for topic in names[:MOST_TOPICS]:
+        extents = await reader.extents([topic])
+        held = sum(extent.size for extent in extents.values())
+        sample = await reader.read(chosen_spans(extents, records), SAMPLE_BYTES, SAMPLE_SECONDS) if held else ()
+        found.append(_read_finding(topic, held, len(sample)))
+        how = readers.of_topic(topic)
+        observed += [observe(record, how.decode, how.mapper, how.rules) for record in sample]
+    if len(names) > MOST_TOPICS:
+        found.append(note("topics", f"only the first {MOST_TOPICS} of {len(names)} are read"))
+    if observed:
+        declared = Declared(source.rules(), source.format, settings.kafka.dead_letter_topic is not None)
+        found += source_findings(observed, declared)
+    return Section(f"Source {source.name}", tuple(found))
+
+
+def _read_finding(topic: str, held: int, read: int) -> Finding:
+    if not held:
+        return note("topic", f"{topic}: no records yet, so nothing could be checked")
+    if not read:
+        return warning(
+            "topic",
+            f"{topic}: {counted(held, 'offset')}, but no record could be read within {SAMPLE_SECONDS:g} s",
+            "look after the brokers; a topic whose transactions are all aborted holds nothing, too",
+        )
+    return ok("topic", f"{topic}: {counted(read, 'record')} read of about {held:,}")

@@ -1,0 +1,165 @@
+"""`syncline check`, the write target: the alias, and its mapping against sources, definition and model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from worker.control.check import refused
+from worker.control.target import check_alias, check_target, explained
+from worker.errors import OperatorError, RetryLater
+from worker.ports import IndexAdmin, ServerInspector
+from worker.resources import load_index_definition
+from worker.settings import Settings
+from worker.stages.findings import Finding, Section, counted, failure, listed, note, ok, warning
+from worker.stages.index_state import IndexState, Json, body_differences
+
+_TITLE: Final = "Elasticsearch"
+_SHOWN: Final = 5
+_NEEDED: Final = ("index", "delete", "read", "view_index_metadata")
+_FOR_SEARCHING: Final = ("maintenance",)
+OLDEST: Final = (8, 15)
+"""The oldest version of Elasticsearch that is supported, and with it all up to the newest major one."""
+NEWEST_MAJOR: Final = 9
+
+
+class MissingServerError(Exception):
+    """Elasticsearch is not there at all; `section` says so in its words."""
+
+    def __init__(self, section: Section) -> None:
+        super().__init__(section.title)
+        self.section = section
+
+
+async def check_index(admin: IndexAdmin, inspector: ServerInspector, settings: Settings) -> Section:
+    """Return what the write target looks like.
+
+    Raises:
+        MissingServerError: it cannot be asked.
+    """
+    alias = settings.index.writer_alias
+    nodes = ", ".join(settings.elasticsearch.urls)
+    try:
+        with explained(settings.elasticsearch):
+            await admin.indices([alias])
+    except OperatorError as error:
+        section = Section(_TITLE, (refused("server", error),))
+        if isinstance(error.__cause__, RetryLater):
+            raise MissingServerError(section) from error
+        return section
+    with explained(settings.elasticsearch):
+        findings = [
+            _server(nodes, await inspector.version()),
+            *_privileges(alias, await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING])),
+            *await _target(admin, settings, alias),
+        ]
+    return Section(_TITLE, tuple(findings))
+
+
+def _server(nodes: str, version: str | None) -> Finding:
+    if version is None:
+        return ok("server", f"{nodes} answers; its version is not shown to this credential")
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    if numbers < list(OLDEST) or numbers[0] > NEWEST_MAJOR:
+        return warning(
+            "server",
+            f"{nodes} is Elasticsearch {version}, on which Syncline is not tried",
+            f"use a version from {OLDEST[0]}.{OLDEST[1]} to {NEWEST_MAJOR}.x",
+        )
+    return ok("server", f"{nodes} is Elasticsearch {version}")
+
+
+def _privileges(alias: str, granted: frozenset[str] | None) -> Iterator[Finding]:
+    if granted is None:
+        yield note("privileges", "security is off, or not to be seen: everybody may do everything")
+        return
+    if missing := [name for name in _NEEDED if name not in granted]:
+        yield failure(
+            "privileges",
+            f"this credential lacks {listed(missing)} on {alias}",
+            f"grant {', '.join(_NEEDED)} on the name {alias} (on the alias: on the index is not enough)",
+        )
+    else:
+        yield ok("privileges", f"{', '.join(_NEEDED)} on {alias}")
+    if missing := [name for name in _FOR_SEARCHING if name not in granted]:
+        yield note("privileges", f"not {listed(missing)}: needed only to search for rows that do not tell their tenant")
+
+
+async def _target(admin: IndexAdmin, settings: Settings, alias: str) -> Sequence[Finding]:
+    try:
+        name = await check_alias(admin, settings)
+    except OperatorError as error:
+        return [refused("write alias", error)]
+    index = (await admin.indices([alias]))[name]
+    return [
+        ok("write alias", f"{alias} writes to {name}, requires routing and fixes none"),
+        *await _model(admin, settings, index),
+        *_mapping(name, index, settings),
+    ]
+
+
+async def _model(admin: IndexAdmin, settings: Settings, index: IndexState) -> Sequence[Finding]:
+    """The model is not loaded, so the length of its vectors is not known: that of the index is taken for it."""
+    dimensions = _dimensions(index)
+    embedding = settings.embedding
+    name = embedding.model if embedding.revision is None else f"{embedding.model}@{embedding.revision}"
+    try:
+        warnings = await check_target(admin, settings, dimensions, name)
+    except OperatorError as error:
+        return [refused("vectors", error)]
+    fix = "set embedding.model and revision to those of the index, or build a new index for this model"
+    told = f"of {name}, {dimensions} dimensions in the index; the model itself is not loaded here"
+    return [warning("vectors", one, fix) for one in warnings] or [ok("vectors", told)]
+
+
+def _dimensions(index: IndexState) -> int:
+    field = _at(index.mappings, ("embedding",))
+    found = str(field.get("dims")) if isinstance(field, Mapping) else ""
+    return int(found) if found.isdigit() else 0
+
+
+def _mapping(name: str, index: IndexState, settings: Settings) -> Iterator[Finding]:
+    """Fields that the mapping does not know, and what differs from the definition."""
+    missing = [
+        (source.name, field)
+        for source in settings.sources
+        for field in source.fields
+        if _at(index.mappings, tuple(field.split("."))) is None
+    ]
+    for source, field in missing:
+        yield (
+            failure(
+                "mapping",
+                f"field {field!r} of source {source} is not in the mapping of {name}: its documents are refused",
+                "build an index whose definition has the field, or take the field out of the source",
+            )
+            if str(index.mappings.get("dynamic")).lower() == "strict"
+            else warning(
+                "mapping",
+                f"field {field!r} of source {source} is not in the mapping of {name}, which is not strict",
+                "declare the field in index.definition, so that its type does not depend on the first document",
+            )
+        )
+    differing = body_differences(name, load_index_definition(settings.index.definition), index)
+    if differing:
+        where = "; ".join(f"{one.where} is {one.found}, not {one.wanted}" for one in differing[:_SHOWN])
+        more = f"; and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+        yield warning(
+            "mapping",
+            f"{name} is not as index.definition ({settings.index.definition}) has it: {where}{more}",
+            "take the definition back to what is there, or build a new index from it",
+        )
+    if not missing and not differing:
+        fields = sum(len(source.fields) for source in settings.sources)
+        yield ok("mapping", f"{name} is as defined, and has {counted(fields, 'field')} of the sources")
+
+
+def _at(mapping: Json, path: Sequence[str]) -> Json | None:
+    """The field at a path: an object's property, or below an object whose fields nobody declares."""
+    field: object = mapping
+    for part in path:
+        if not isinstance(field, Mapping):
+            return None
+        if field.get("enabled") is False or field.get("type") == "flattened":
+            return field
+        properties = field.get("properties")
+        field = properties.get(part) if isinstance(properties, Mapping) else None
+    return field if isinstance(field, Mapping) else None

@@ -1,0 +1,126 @@
+"""What is stored already, and what follows from it for each row of a batch.
+
+    known places --> [locate the rest] --> look those up, too --> plan
+
+Most batches end after the first step: one multi-get. Rows whose places no event tells take one search more, and a
+refresh now and then: what this worker has written since the last one it remembers itself.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from worker.metrics import Metrics
+from worker.ports import DocumentStore, Embedder, Locator, Sink
+from worker.records import Operation, Place, Stored, Unit
+from worker.runtime.clock import Clock
+from worker.runtime.recent import RecentPlaces
+from worker.runtime.retrying import Retrying
+from worker.runtime.sources import SourceReaders
+from worker.stages.locate import must_be_located, with_located
+from worker.stages.planning import NeedsVector, Plan, Ready, plan
+
+REMEMBERED_ROWS: Final = 20_000
+"""Rows whose places are kept in memory, some 10 MB of it."""
+REFRESH_SECONDS: Final = 1.0
+"""How old the last refresh may be when a search relies on it: as Elasticsearch's own `refresh_interval`."""
+
+_Stored = dict[Place, Stored | None]
+
+
+@dataclass(frozen=True, slots=True)
+class LookupPorts:
+    """What is asked for what is stored, and for how documents are to be written."""
+
+    store: DocumentStore
+    locator: Locator
+    embedder: Embedder
+    sink: Sink
+
+
+class Lookup:
+    """Owned by one task: one batch at a time."""
+
+    def __init__(
+        self,
+        ports: LookupPorts,
+        readers: SourceReaders,
+        retrying: Retrying,
+        metrics: Metrics,
+        clock: Clock,
+        is_in_flight: Callable[[str], bool],
+    ) -> None:
+        self._ports = ports
+        self._readers = readers
+        self._retrying = retrying
+        self._metrics = metrics
+        self._clock = clock
+        self._is_in_flight = is_in_flight
+        self._recent = RecentPlaces(REMEMBERED_ROWS)
+        self._refreshed_at = float("-inf")
+        self._refreshed_epoch = -1
+
+    async def plans(self, units: Sequence[Unit]) -> list[tuple[Unit, Plan]]:
+        """Decide for every row of a batch. No row in it may be in flight with anything else."""
+        stored = await self._stored(units, frozenset())
+        wanting = [unit.change.key for unit in units if must_be_located(unit, stored)]
+        if wanting or self._recent.is_full:
+            found = await self._located(wanting, max(unit.change.record.position.epoch for unit in units))
+            units = [with_located(unit, found.get(unit.change.key, ())) for unit in units]
+            stored |= await self._stored(units, stored.keys())
+            self._count(units, found, stored)
+        model, now_ms = self._ports.embedder.model, self._clock.wall_ms()
+        packed = self._ports.sink.packs_vectors
+        plans = [
+            (unit, plan(unit, stored, self._readers.rules_of(unit.change.source).embed, model, now_ms, packed=packed))
+            for unit in units
+        ]
+        self._remember(plans)
+        return plans
+
+    async def _stored(self, units: Sequence[Unit], known: Collection[Place]) -> _Stored:
+        places = list(dict.fromkeys(place for unit in units for place in unit.places if place not in known))
+        if not places:
+            return {}
+        whole = {place for unit in units for place in unit.whole_places}
+        started = self._clock.monotonic()
+        answers = await self._retrying.call("lookup", lambda: self._ports.store.stored(places, whole))
+        self._metrics.stage.labels("lookup").observe(self._clock.monotonic() - started)
+        return dict(zip(places, answers, strict=True))
+
+    async def _located(self, keys: Sequence[str], epoch: int) -> dict[str, frozenset[Place]]:
+        """Find rows by their keys: in what a search sees, and in what this worker has written since."""
+        if self._must_refresh(epoch):
+            await self._refresh(epoch)
+        if not keys:
+            return {}
+        started = self._clock.monotonic()
+        found = await self._retrying.call("locate", lambda: self._ports.locator.places(keys))
+        self._metrics.stage.labels("locate").observe(self._clock.monotonic() - started)
+        return {key: found.get(key, frozenset()) | self._recent.of(key) for key in keys}
+
+    def _must_refresh(self, epoch: int) -> bool:
+        """After a rebalance at the latest: whoever had the partitions before remembered its writes, and is gone."""
+        age = self._clock.monotonic() - self._refreshed_at
+        return epoch > self._refreshed_epoch or age >= REFRESH_SECONDS or self._recent.is_full
+
+    async def _refresh(self, epoch: int) -> None:
+        started = self._clock.monotonic()
+        finished = self._recent.finished(self._is_in_flight)
+        await self._retrying.call("locate", self._ports.locator.refresh)
+        self._recent.forget(finished)
+        self._refreshed_at, self._refreshed_epoch = started, epoch
+        self._metrics.stage.labels("refresh").observe(self._clock.monotonic() - started)
+
+    def _count(self, units: Sequence[Unit], found: Collection[str], stored: _Stored) -> None:
+        for unit in units:
+            if unit.change.key in found:
+                live = {place for place in unit.places if (one := stored[place]) is not None and not one.deleted}
+                where = "nowhere" if not live else "here" if live == {unit.change.place} else "elsewhere"
+                self._metrics.located.labels(where).inc()
+
+    def _remember(self, plans: Sequence[tuple[Unit, Plan]]) -> None:
+        for unit, decision in plans:
+            change = unit.change
+            if change.graves and change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector)):
+                self._recent.note(change.key, change.place)

@@ -1,0 +1,33 @@
+"""Who may send a bulk request now: as many at a time as the pressure on Elasticsearch allows."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from worker.metrics import Metrics
+from worker.stages.pressure import Pressure
+
+
+class Permits:
+    """A semaphore whose size follows `stages.pressure`; those who wait are served in their order."""
+
+    def __init__(self, most: int, metrics: Metrics) -> None:
+        self.pressure = Pressure(most)
+        self._metrics = metrics
+        self._in_use = 0
+        self._changed = asyncio.Condition()
+        metrics.bulk_limit.set(self.pressure.limit)
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Hold a permit. What the request told of the pressure is to be noted before it is given back."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._in_use < self.pressure.limit)
+            self._in_use += 1
+        try:
+            yield
+        finally:
+            self._in_use -= 1
+            self._metrics.bulk_limit.set(self.pressure.limit)
+            async with self._changed:
+                self._changed.notify_all()
