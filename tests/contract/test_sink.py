@@ -5,7 +5,18 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from tests.contract.index_bench import DIMENSIONS, Bench, article, fake_bench, grave, real_bench, send, statuses, write
+from tests.contract.index_bench import (
+    DIMENSIONS,
+    Bench,
+    article,
+    fake_bench,
+    grave,
+    real_bench,
+    send,
+    simulated_bench,
+    statuses,
+    write,
+)
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_sink import ElasticSink
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
@@ -16,10 +27,13 @@ from worker.stages.documents import hard
 ONE, TWO, THREE = (Place(f"acme/{number}", "acme") for number in (1, 2, 3))
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "simulated", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     if request.param == "fake":
         yield fake_bench()
+        return
+    if request.param == "simulated":
+        yield simulated_bench()
         return
     async with real_bench(request.getfixturevalue("servers").elasticsearch) as real:
         yield real
