@@ -8,12 +8,14 @@ VENV   ?= .venv
 TORCH  ?=
 ARGS   ?=
 EVENTS ?= 2000
+MINUTES ?= 30
+SEED   ?=
 
 UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm test-slow lint format docs requirements wheel clean
+.PHONY: help demo test test-jvm test-slow soak backlog replay mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +31,22 @@ test-jvm: $(VENV)/.dev ## run the tests on real PostgreSQL, Debezium, Kafka and 
 
 test-slow: $(VENV)/.dev ## run the tests that take minutes each, on real servers: Kafka away, a soak of SOAK_MINUTES (30)
 	$(VENV)/bin/pytest --servers jvm --slow -s $(ARGS)
+
+# What these prove, and how long they take: docs/reliability.md. Reports and logs are left in build/soak/.
+soak: $(VENV)/.dev ## real servers, random SQL, a fault every 20 s: MINUTES=30 SEED=...
+	$(VENV)/bin/python -m tests.soak.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+backlog: EVENTS = 1000000
+backlog: $(VENV)/.dev ## real servers, a backlog before a slow Elasticsearch: EVENTS=1000000 SEED=...
+	$(VENV)/bin/python -m tests.soak.backlog --events $(EVENTS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+replay: EVENTS = 100000
+replay: $(VENV)/.dev ## real servers, the whole log read twice more: EVENTS=100000 SEED=...
+	$(VENV)/bin/python -m tests.soak.replay --events $(EVENTS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutation: $(VENV)/.mutation ## change decoding and mapping in 1700 ways, list the changes that no test notices (10 min)
+	$(VENV)/bin/mutmut run $(ARGS)
+	$(VENV)/bin/python -m tools.mutation_report
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(VENV)/bin/ruff check
@@ -54,7 +72,7 @@ requirements: $(VENV)/bin/uv ## pin the newest versions that pyproject.toml allo
 	$(VENV)/bin/python -m tools.pin $(UV)
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 
 $(VENV)/bin/uv: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Syncline needs Python 3.11 or newer: make PYTHON=...")'
@@ -73,4 +91,9 @@ $(VENV)/.dev: $(VENV)/bin/uv requirements/dev.txt pyproject.toml
 	@echo "Installing requirements/dev.txt (torch is large: this takes a minute or more)"
 	@$(INSTALL) -r requirements/dev.txt
 	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.mutation: $(VENV)/.dev requirements/mutation.txt
+	@echo "Installing requirements/mutation.txt"
+	@$(INSTALL) -r requirements/mutation.txt
 	@touch $@

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -37,10 +37,14 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`full`: keyed by `id` alone, the tenant a plain column, REPLICA IDENTITY FULL. Else keyed by tenant and id."""
+    """`full`: keyed by `id` alone, the tenant a plain column, REPLICA IDENTITY FULL. Else keyed by tenant and id.
+
+    `truncates`: its source obeys truncates, and the connector must pass them on.
+    """
 
     name: str
     full: bool = False
+    truncates: bool = False
 
     def create(self, database: psycopg.Connection) -> None:
         key = "id" if self.full else "tenant, id"
@@ -50,7 +54,7 @@ class Table:
 
     def source(self, prefix: str) -> dict[str, Any]:
         return {
-            "name": self.name,
+            "name": self.source_name,
             "topics": [self.topic(prefix)],
             "replica_identity": "full" if self.full else "default",
             "document_id": "tenant_scoped",
@@ -58,7 +62,13 @@ class Table:
             "tenant": "tenant",
             "fields": {field: field for field in FIELDS},
             "embed": ["title", "content"],
+            **({"truncate": "delete_all", "table": f"public.{self.name}"} if self.truncates else {}),
         }
+
+    @property
+    def source_name(self) -> str:
+        """`articles`, of table `articles_changes0ab9911`: every scene has an index of its own."""
+        return self.name.partition("_")[0]
 
     def topic(self, prefix: str) -> str:
         return f"{prefix}.public.{self.name}"
@@ -106,7 +116,10 @@ class Scene:
     def connect(self, *, partitions: int = 3) -> None:
         """Start the connector; the tables' snapshots are in Kafka when this returns."""
         tables = [f"public.{name}" for name in (*(table.name for table in self.tables), self._marks)]
-        self.servers.connect.add(PostgresConnector(prefix=self.name, tables=tables, partitions=partitions))
+        # Debezium's default leaves truncates out.
+        options = {"skipped.operations": "none"} if any(table.truncates for table in self.tables) else {}
+        connector = PostgresConnector(prefix=self.name, tables=tables, partitions=partitions, options=options)
+        self.servers.connect.add(connector)
         self.flush()
 
     def flush(self, within_s: float = 60) -> None:
@@ -186,7 +199,7 @@ def scene(
     """
     name = f"{re.sub(r'[^a-z0-9]', '', folder.name.lower())[:20]}{uuid4().hex[:6]}"
     folder.mkdir(parents=True, exist_ok=True)
-    named = [Table(f"{table.name}_{name}", full=table.full) for table in tables]
+    named = [replace(table, name=f"{table.name}_{name}") for table in tables]
     (port,) = processes.free_ports(1)
     url: str = getattr(servers, ELASTICSEARCH)
     content: dict[str, Any] = {

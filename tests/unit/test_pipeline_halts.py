@@ -9,12 +9,12 @@ from tests import builders
 from tests.fakes.elasticsearch import FLOOD_STAGE, UNPARSABLE
 from tests.fakes.source import FakeSource
 from tests.fakes.world import GROUP, TOPIC, Gate, World
-from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
+from worker.errors import Halt, HaltReason, OperatorError, RejectReason, RetryLater, RetryReason
 from worker.ports import Commit
-from worker.records import ItemResponse, Record, TopicPartition
+from worker.records import ItemResponse, Position, Record, Rejection, TopicPartition
 from worker.runtime.clock import Clock
 from worker.runtime.health import Health
-from worker.settings import BatchSettings
+from worker.settings import BatchSettings, DeliverySettings
 from worker.stages.start_offsets import OffsetPolicy
 
 pytestmark = pytest.mark.virtual_time
@@ -310,6 +310,36 @@ async def test_the_row_of_a_dropped_rejection_is_free_again() -> None:
         await world.settle()
     assert world.titles == {ONE: "bad"}
     assert world.committed() == 1
+
+
+async def test_what_is_refused_after_its_assignment_was_lost_is_put_aside_by_who_reads_it_again() -> None:
+    world = World(delivery=DeliverySettings(drain_timeout=7))
+    world.index.before_bulk = gate = Gate()
+    world.upsert(1, "bad", lsn=1)
+    world.index.fail_item(ONE.document_id, UNPARSABLE, times=2)
+    async with world.running():
+        await world.until(lambda: gate.waiting)
+        await world.source.rebalance()
+        gate.open()
+        await world.settle()
+    assert len(world.index.requests) == 2
+    assert len(world.dead_letters.sent) == 1
+    assert world.committed() == 1
+
+
+async def test_a_rejection_that_is_dropped_as_it_is_taken_up_does_no_harm() -> None:
+    world = World()
+    rejecting = world.pipeline._rejecting
+    async with world.running():
+        await asyncio.sleep(1)
+        rejecting.record(
+            Record(Position(TOPIC, 0, 0), None, b""), Rejection(RejectReason.INVALID_JSON, "no"), "decode", "a", None
+        )
+        rejecting.clear()
+        await asyncio.sleep(1)
+        world.append(b"not json", 1)
+        await world.settle()
+    assert len(world.dead_letters.sent) == 1
 
 
 async def test_lost_offsets_halt_outside_the_group_until_they_are_reset() -> None:

@@ -80,7 +80,8 @@ def _privileges(alias: str, granted: frozenset[str] | None) -> Iterator[Finding]
     else:
         yield ok("privileges", f"{', '.join(_NEEDED)} on {alias}")
     if missing := [name for name in _FOR_SEARCHING if name not in granted]:
-        yield note("privileges", f"not {listed(missing)}: needed only to search for rows that do not tell their tenant")
+        needed = "needed only to search for rows that do not tell their tenant, and for truncate: delete_all"
+        yield note("privileges", f"not {listed(missing)}: {needed}")
 
 
 async def _target(admin: IndexAdmin, settings: Settings, alias: str) -> Sequence[Finding]:

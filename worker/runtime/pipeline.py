@@ -16,7 +16,7 @@ from functools import partial
 from worker.errors import Halt
 from worker.metrics import Metrics
 from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source
-from worker.records import Record, Rejection, Skip, Unit, Verdict
+from worker.records import Record, Rejection, Skip, Truncate, Unit, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
 from worker.runtime.committer import Committer
@@ -34,10 +34,13 @@ from worker.runtime.rejoining import Rejoining
 from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
+from worker.runtime.truncating import Sweeper, Truncating
 from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
+from worker.settings.worker import Deletes
 from worker.stages.breaker import NEVER, BreakerRule
 from worker.stages.bulk import split
+from worker.stages.documents import hard
 from worker.stages.planning import NeedsVector, Ready, Superseded, with_vector
 
 _log = logging.getLogger(__name__)
@@ -85,15 +88,17 @@ class Pipeline:
             self._clock,
             self._intake.is_in_flight,
         )
-        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, metrics, self._clock)
+        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, readers, metrics, self._clock)
         # Without a dead-letter topic already the first rejection halts.
         rule = NEVER if ports.dead_letters is None else _breaker_rule(delivery)
-        self._rejecting = Rejecting(self._finishing, self._intake, self.retrying, rule)
+        self._rejecting = Rejecting(self._finishing, self._intake, self.ledger, self.retrying, rule)
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
         self._embedding = Embedding(ports.embedder, metrics, self._clock)
         self._sender = Sender(ports.sink, self.retrying, metrics, self._clock, batch.bulk_concurrency)
+        sweeper = Sweeper(ports.locator, self._deliver, self.retrying, self._intake, self._clock, delivery)
+        self._truncating = Truncating(sweeper, self.ledger, self._rejecting, metrics, self._clock)
         self._to_embed: BatchQueue[tuple[Unit, NeedsVector]] = BatchQueue(
             max_bytes=int(batch.bulk_bytes),
             max_items=4 * batch.embed_texts,
@@ -110,6 +115,11 @@ class Pipeline:
     def embedder(self) -> Embedder:
         """The embedder in use, so that a search beside the worker need not load a second model."""
         return self._ports.embedder
+
+    @property
+    def store(self) -> DocumentStore:
+        """Where the pipeline looks up what is stored."""
+        return self._ports.store
 
     def stop(self) -> None:
         """Ask `run` to drain and return."""
@@ -134,6 +144,7 @@ class Pipeline:
                         for number in range(self._batch.bulk_concurrency)
                     ),
                     group.create_task(self._rejecting.run(), name="reject"),
+                    group.create_task(self._truncating.run(), name="truncate"),
                     group.create_task(self._committer.run(), name="commit"),
                     group.create_task(monitor.run(), name="monitor"),
                     group.create_task(self.watchdog.run(), name="watchdog"),
@@ -171,7 +182,9 @@ class Pipeline:
         if isinstance(outcome, Skip):
             self._finishing.skip(record.position, outcome.reason)
         elif isinstance(outcome, Rejection):
-            self._rejecting.record(record, outcome, "decode", reader.rules.name)
+            self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
+        elif isinstance(outcome, Truncate):
+            self._truncating.add(record, outcome, reader.rules.name)
         else:
             if outcome.nulled:
                 self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
@@ -205,7 +218,8 @@ class Pipeline:
                 await self._pass_on(unit, decision)
 
     async def _pass_on(self, unit: Unit, ready: Ready) -> None:
-        await self._to_send.put(Work(unit, ready.writes), sum(len(write.body) for write in ready.writes))
+        writes = ready.writes if self._delivery.deletes is Deletes.TOMBSTONE else tuple(map(hard, ready.writes))
+        await self._to_send.put(Work(unit, writes), sum(len(write.body) for write in writes))
 
     async def _embed(self) -> None:
         while True:
@@ -224,12 +238,15 @@ class Pipeline:
     async def _send(self) -> None:
         while True:
             works = await self._to_send.take(int(self._batch.bulk_bytes), self._batch.bulk_documents)
-            items: list[Item] = [item for work in works for item in items_of(work, self._ports.sink.target)]
-            for part in self._parts(items):
-                await self._sender.send(part)
+            await self._deliver(works)
             for work in works:
                 self._end(work)
             self._flow.adjust()
+
+    async def _deliver(self, works: Sequence[Work]) -> None:
+        items: list[Item] = [item for work in works for item in items_of(work, self._ports.sink.target)]
+        for part in self._parts(items):
+            await self._sender.send(part)
 
     def _parts(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         """A row may bring several writes, so what was taken within the budgets may be more than one request."""

@@ -21,6 +21,7 @@ from worker.errors import Halt, HaltReason
 from worker.records import Record, Rejection, Unit
 from worker.runtime.finishing import Finishing
 from worker.runtime.intake import Intake
+from worker.runtime.ledger import Ledger
 from worker.runtime.retrying import Retrying
 from worker.stages.breaker import Breaker, BreakerRule
 
@@ -38,7 +39,10 @@ class _Waiting:
 class Rejecting:
     """One task puts aside what the stages reject."""
 
-    def __init__(self, finishing: Finishing, intake: Intake, retrying: Retrying, rule: BreakerRule) -> None:
+    def __init__(
+        self, finishing: Finishing, intake: Intake, ledger: Ledger, retrying: Retrying, rule: BreakerRule
+    ) -> None:
+        self._ledger = ledger
         self._finishing = finishing
         self._intake = intake
         self._retrying = retrying
@@ -59,14 +63,24 @@ class Rejecting:
         if was_open and not breaker.open:
             self._calmed.set()
 
-    def record(self, record: Record, rejection: Rejection, stage: str, source: str) -> None:
-        """Put aside a record that did not become a change."""
-        one = _Waiting(self._breaker(source, stage), lambda: self._finishing.reject(record, rejection, stage), row=None)
+    def record(self, record: Record, rejection: Rejection, stage: str, source: str, version: int | None) -> None:
+        """Put aside a record that did not become a change; `version` is its own, if it could be read."""
+        one = _Waiting(
+            self._breaker(source, stage),
+            lambda: self._finishing.reject(record, rejection, stage, version=version),
+            row=None,
+        )
         self._add(one, f"{stage} of source {source!r}", rejection)
 
     def unit(self, unit: Unit, rejection: Rejection, stage: str) -> None:
-        """Put aside a unit's newest record and end the unit; its row stays in flight until then."""
+        """Put aside a unit's newest record and end the unit; its row stays in flight until then.
+
+        What is left of a lost assignment is dropped: whoever reads it again puts it aside.
+        """
         change = unit.change
+        if not self._ledger.holds(change.record.position):
+            self._intake.release(change.key)
+            return
         one = _Waiting(
             self._breaker(change.source, stage),
             lambda: self._finishing.finish_rejected(unit, rejection, stage),
@@ -77,7 +91,8 @@ class Rejecting:
     async def run(self) -> None:
         """Put aside one after the other, for ever."""
         while True:
-            await self._has_waiting.wait()
+            while not self._waiting:  # cleared between the wake-up and the waking, perhaps
+                await self._has_waiting.wait()
             # A task of its own, so that `clear` can end it and nothing else.
             self._in_hand = asyncio.ensure_future(self._pass(self._waiting[0]))
             try:

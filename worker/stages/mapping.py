@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -61,6 +62,7 @@ class RowMapper:
         rules, version = self._rules, change.version
         absent = nulled = _NO_NAMES
         fields: Mapping[str, object] = _NO_FIELDS
+        place: Place | None = None
         try:
             parts = self._key_parts(change)
             joined_key = identity.joined(rules.name, parts)
@@ -74,7 +76,7 @@ class RowMapper:
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
-            return unmappable.rejection
+            return unmappable.rejection if place is None else replace(unmappable.rejection, place=place)
         left = _left(change, rules, parts) - {place} if change.before else _NO_PLACES
         former = _former(change, rules, place, parts) if change.former_key else _NO_PLACES
         positioned = version is not None

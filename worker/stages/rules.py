@@ -81,6 +81,13 @@ class Locate(StrEnum):
     NEVER = "never"
 
 
+class TruncatePolicy(StrEnum):
+    """What is done when the table was truncated: nothing, or every document that is older becomes a tombstone."""
+
+    REJECT = "reject"
+    DELETE_ALL = "delete_all"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldRule:
     """One document field and the column that it comes from."""
@@ -132,6 +139,7 @@ class SourceRules:
     unavailable_placeholder: str = "__debezium_unavailable_value"
     key_missing: KeyMissing = KeyMissing.ROW
     locate: Locate = Locate.AUTO
+    truncate: TruncatePolicy = TruncatePolicy.REJECT
     dropped: frozenset[str] = frozenset()
     """Columns that are known and left out on purpose."""
     wanted_columns: frozenset[str] = field(init=False, compare=False, repr=False)
