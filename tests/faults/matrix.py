@@ -51,7 +51,7 @@ def _kafka(*names: str) -> tuple[str, ...]:
     return _in("faults/test_kafka.py", *names)
 
 
-_SIMULATION: Final = _in("simulation/test_random_histories.py", "the_index_ends_up_as_the_fold_of_the_log")
+_SIMULATION: Final = _in("simulation/test_seeds.py", "fresh_stories_violate_nothing")
 _KILLED: Final = _in("e2e/test_kill.py", "killed_at_any_moment_it_ends_with_the_index_as_the_tables_are")
 
 MATRIX: Final = (
