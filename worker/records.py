@@ -151,8 +151,8 @@ class Change:
     positioned changes that an unpositioned one hides.
 
     `locates` is True where only the index knows all places of the row; those that it knows become part of `left`.
-    `graves` belong to the row's key alone, whatever its tenant: a delete that does not know the tenant has its `place`
-    there, and a change of any tenant gives way to a newer tombstone there.
+    `key_places` belong to the row's source key alone, whatever its tenant: a delete that does not know the tenant has
+    its `place` there, and a change of any tenant gives way to a newer tombstone there.
     """
 
     record: Record
@@ -171,7 +171,7 @@ class Change:
     inherited: Mapping[str, int] = field(default_factory=dict)
     hides: int = 0
     locates: bool = False
-    graves: frozenset[Place] = frozenset()
+    key_places: frozenset[Place] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +186,11 @@ class Unit:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Every place to look up, each once: the newest change's own, those it left, those of a former key, graves."""
+        """Every place to look up, each once: its own, those that the row left, of a former key, of its source key."""
         change = self.change
-        if not (change.left or change.former or change.graves):
+        if not (change.left or change.former or change.key_places):
             return (change.place,)
-        rest = (*sorted(change.left), *sorted(change.former), *sorted(change.graves))
+        rest = (*sorted(change.left), *sorted(change.former), *sorted(change.key_places))
         return tuple(dict.fromkeys((change.place, *rest)))
 
     @property

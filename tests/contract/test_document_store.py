@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from tests.contract.index_bench import Bench, article, fake_bench, grave, real_bench, send, vector, write
+from tests.contract.index_bench import Bench, article, fake_bench, real_bench, send, tombstone_body, vector, write
 from worker.errors import Halt, HaltReason
 from worker.records import Place
 
@@ -41,7 +41,7 @@ async def test_what_was_written_a_moment_ago_is_seen(bench: Bench) -> None:
 
 async def test_a_tombstone_is_read_back_as_deleted(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 1, article("a")), write(TWO, 1, article("b")))
-    await send(bench.sink, write(ONE, 3, grave(3)))
+    await send(bench.sink, write(ONE, 3, tombstone_body(3)))
     gone, there = await bench.store.stored([ONE, TWO])
     assert gone is not None
     assert there is not None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.index_bench import Bench, article, fake_bench, grave, real_bench, send, write
+from tests.contract.index_bench import Bench, article, fake_bench, real_bench, send, tombstone_body, write
 from worker.errors import Halt, HaltReason
 from worker.records import DocumentWrite, Place
 
@@ -30,7 +30,7 @@ def document(key: str, tenant: str, version: int = 1) -> DocumentWrite:
 
 
 def tombstone(key: str, tenant: str, version: int) -> DocumentWrite:
-    body: dict[str, Any] = grave(version)
+    body: dict[str, Any] = tombstone_body(version)
     body["sync"]["key"] = key
     return write(place(key, tenant), version, body)
 

@@ -5,7 +5,17 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from tests.contract.index_bench import DIMENSIONS, Bench, article, fake_bench, grave, real_bench, send, statuses, write
+from tests.contract.index_bench import (
+    DIMENSIONS,
+    Bench,
+    article,
+    fake_bench,
+    real_bench,
+    send,
+    statuses,
+    tombstone_body,
+    write,
+)
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_sink import ElasticSink
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
@@ -56,7 +66,7 @@ async def test_versions_are_as_large_as_a_long(bench: Bench) -> None:
 
 async def test_a_tombstone_keeps_older_versions_out_and_lets_newer_ones_in(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 5, article("a")))
-    assert await statuses(bench.sink, write(ONE, 6, grave(6))) == [200]
+    assert await statuses(bench.sink, write(ONE, 6, tombstone_body(6))) == [200]
     assert await statuses(bench.sink, write(ONE, 5, article("late"))) == [409]
     assert await statuses(bench.sink, write(ONE, 7, article("again"))) == [200]
 

@@ -122,5 +122,6 @@ class Lookup:
     def _remember(self, plans: Sequence[tuple[Unit, Plan]]) -> None:
         for unit, decision in plans:
             change = unit.change
-            if change.graves and change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector)):
+            is_written = change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector))
+            if is_written and change.key_places:
                 self._recent.note(change.key, change.place)

@@ -66,9 +66,9 @@ class RowMapper:
             joined_key = identity.joined(rules.name, parts)
             found = self._tenant_in_row(change) or self._tenant(change)
             key = self._source_key(change, found, parts, joined_key)
-            graves, locates = self._unseen(change, found, key)
+            key_places, locates = self._unseen(change, found, key)
             if found is None:
-                (place,) = graves
+                (place,) = key_places
             else:
                 place = Place(identity.joined_id(rules.id_scope, found[1], joined_key), found[0])
             if change.operation is _UPSERT:
@@ -94,7 +94,7 @@ class RowMapper:
             former,
             nulled,
             locates=locates,
-            graves=graves,
+            key_places=key_places,
         )
 
     def _source_key(
@@ -116,14 +116,14 @@ class RowMapper:
     def _unseen(
         self, change: RowChange, tenant: tuple[str, str] | None, source_key: str
     ) -> tuple[frozenset[Place], bool]:
-        """The row's grave, if it may have one, and whether the row may be where the event does not tell."""
+        """Where a tombstone of the row's key may be, and whether the row may be where the event does not tell."""
         if not self._may_locate or self._rules.tenant_column in change.key:
             return _NO_PLACES, False
         locates = tenant is None or (change.operation is _UPSERT and not change.tells_moves)
         if not locates and not self._may_lack_tenant:
             return _NO_PLACES, False
-        grave = identity.grave_id(source_key)
-        return frozenset((Place(grave, grave),)), locates
+        key_place = identity.key_place_id(source_key)
+        return frozenset((Place(key_place, key_place),)), locates
 
     def _key_parts(self, change: RowChange) -> list[str]:
         """The key columns are looked for in the Kafka key, then in the row, then in a `before` that may be believed."""
