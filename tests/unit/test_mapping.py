@@ -12,7 +12,7 @@ from worker.errors import RejectReason
 from worker.records import Change, ColumnType, Operation, Place, Rejection, RowChange
 from worker.stages.conversion import UNAVAILABLE
 from worker.stages.documents import document
-from worker.stages.mapping import RowMapper, TenantPlace, tenant_known, undeclared_columns
+from worker.stages.mapping import RowMapper, undeclared_columns
 from worker.stages.rules import (
     FieldRule,
     FieldType,
@@ -23,6 +23,7 @@ from worker.stages.rules import (
     SourceRules,
     TombstoneMeaning,
 )
+from worker.stages.tenants import TenantPlace, tenant_known
 
 RECORD = record(offset=42)
 COMPOSITE = {"tenant": "acme", "id": 1}

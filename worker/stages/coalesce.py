@@ -37,6 +37,8 @@ def _standing_for(winner: Change, loser: Change) -> Change:
         left=_left(winner, loser, key_places),
         key_places=key_places,
         locates=winner.locates or loser.locates,
+        # Somebody else's belief in the place is proof enough.
+        doubt=None if loser.doubt is None else winner.doubt,
         hides=winner.hides if winner.positioned else max(winner.hides, loser.hides, _position(loser)),
     )
 

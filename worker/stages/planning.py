@@ -59,6 +59,8 @@ def plan(
     `packed` is how vectors are written: see `documents.document`.
     """
     change = unit.change
+    if change.doubt is not None and stored[change.place] is None:
+        return change.doubt
     tombstones = tuple(
         tombstone(change, place, now_ms)
         for place in unit.places

@@ -6,9 +6,9 @@ from typing import Final
 
 from worker.records import Operation, RowChange
 from worker.stages.findings import Finding, counted, failure, note, ok, warning
-from worker.stages.mapping import TenantPlace
 from worker.stages.rules import SourceRules
 from worker.stages.sampling.observed import Form, Observed, place_of_tenant
+from worker.stages.tenants import TenantPlace
 
 _MADE_UP: Final = (None, "", 0, False)
 """What stands in a delete for a column that PostgreSQL did not log."""
