@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from worker.errors import RejectReason
-from worker.records import Change, ColumnType, Operation, Place, Record, Rejection, RowChange
+from worker.errors import RejectReason, SkipReason
+from worker.records import Change, ColumnType, Operation, Place, Record, Rejection, RowChange, Skip
 from worker.stages import identity
 from worker.stages.conversion import convert, converter, expected, is_unavailable, unavailable_forms
 from worker.stages.decode.json_values import check_depth
@@ -46,8 +46,8 @@ class RowMapper:
         self._believes_key = believes_key(rules)
         self._may_lack_tenant = not rules.trusts_before or rules.tombstone is TombstoneMeaning.DELETE
 
-    def map(self, record: Record, change: RowChange, watermark: int) -> Change | Rejection:
-        """Return the change in terms of documents, or why it cannot become one; never raises.
+    def map(self, record: Record, change: RowChange, watermark: int) -> Change | Skip | Rejection:
+        """Return the change in terms of documents, that there is none, or why it cannot become one; never raises.
 
         `watermark` is the highest version among the records before this one in its partition: the version of a change
         that has none of its own.
@@ -57,6 +57,8 @@ class RowMapper:
         fields: Mapping[str, object] = _NO_FIELDS
         try:
             parts = self._key_parts(change)
+            if change.new_key and self._stays(change, parts):
+                return Skip(SkipReason.KEY_CHANGE)
             joined_key = identity.joined(rules.name, parts)
             in_key = rules.tenant_column in change.key
             found = self._tenant_in_row(change) or self._tenant(change, in_key=in_key)
@@ -70,6 +72,9 @@ class RowMapper:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
             return unmappable.rejection
+        if change.new_key and version and not (in_key and self._scopes_keys) and self._keeps_id(change, parts):
+            # The row goes on elsewhere: its insert has the same position and must win.
+            version -= 1
         left = _left(change, rules, parts) - {place} if change.before else _NO_PLACES
         former = _former(change, rules, place, parts) if change.former_key else _NO_PLACES
         positioned = version is not None
@@ -92,6 +97,23 @@ class RowMapper:
             key_places=key_places,
             doubt=None if change.operation is _UPSERT else doubt(change, rules),
         )
+
+    def _keeps_id(self, change: RowChange, parts: Sequence[str]) -> bool:
+        """Whether the other half of a key change is of the same columns of `id`."""
+        return _parts_in(change.new_key, self._rules, parts) == parts
+
+    def _stays(self, change: RowChange, parts: Sequence[str]) -> bool:
+        """Whether this delete is the half of a key change after which the row is where it was: its insert does all.
+
+        So where columns of the key have changed that are no part of the row's identity. Where nobody knows the
+        tenant, the insert is located.
+        """
+        if not self._keeps_id(change, parts):
+            return False
+        where, value = tenant_known(change, self._rules)
+        if where is TenantPlace.KEY:
+            return change.new_key.get(self._rules.tenant_column, value) == value
+        return where is TenantPlace.UNKNOWN
 
     def _source_key(self, tenant: Tenant | None, parts: Sequence[str], joined_key: str) -> str:
         """`tenant` is the one in the Kafka key, if there is one."""
