@@ -13,7 +13,7 @@ UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm lint format docs requirements wheel clean
+.PHONY: help demo test test-jvm mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,10 @@ test: $(VENV)/.dev ## run the tests on embedded servers (no Java, no Docker)
 
 test-jvm: $(VENV)/.dev ## run the tests on real PostgreSQL, Debezium, Kafka and Elasticsearch (needs Maven, JDK 21+)
 	$(VENV)/bin/pytest --servers jvm $(ARGS)
+
+mutation: $(VENV)/.mutation ## change decoding and mapping in 1700 ways, list the changes that no test notices (10 min)
+	$(VENV)/bin/mutmut run $(ARGS)
+	$(VENV)/bin/python -m tools.mutation_report
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(VENV)/bin/ruff check
@@ -50,7 +54,7 @@ requirements: $(VENV)/bin/uv ## pin the newest versions that pyproject.toml allo
 	$(VENV)/bin/python -m tools.pin $(UV)
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 
 $(VENV)/bin/uv: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Syncline needs Python 3.11 or newer: make PYTHON=...")'
@@ -69,4 +73,9 @@ $(VENV)/.dev: $(VENV)/bin/uv requirements/dev.txt pyproject.toml
 	@echo "Installing requirements/dev.txt (torch is large: this takes a minute or more)"
 	@$(INSTALL) -r requirements/dev.txt
 	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.mutation: $(VENV)/.dev requirements/mutation.txt
+	@echo "Installing requirements/mutation.txt"
+	@$(INSTALL) -r requirements/mutation.txt
 	@touch $@

@@ -7,12 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-FILES = {"dev": ["--extra", "demo", "--group", "dev"], "demo": ["--extra", "demo"], "run": []}
+FILES = {
+    "dev": ["pyproject.toml", "--extra", "demo", "--group", "dev"],
+    "demo": ["pyproject.toml", "--extra", "demo"],
+    "run": ["pyproject.toml"],
+    "mutation": ["--group", "mutation"],
+}
 
 
 def main() -> None:
-    """Compile each file; the two smaller ones within the versions of the largest."""
-    common = [sys.argv[1], "pip", "compile", "pyproject.toml", "--upgrade", "--universal", "--python-version", "3.11"]
+    """Compile each file; the smaller ones within the versions of the largest."""
+    common = [sys.argv[1], "pip", "compile", "--upgrade", "--universal", "--python-version", "3.11"]
     plain = ["--no-emit-index-url", "--no-header", "--no-annotate", "--quiet"]
     for name, selection in FILES.items():
         output = Path("requirements") / f"{name}.txt"

@@ -5,14 +5,14 @@ suite under `tests/contract`. Unless a method says otherwise: it raises `RetryLa
 later, and `Halt` when it cannot until somebody mends something.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.records import ItemResponse, Place, Record, Stored, TopicPartition
+from worker.records import ItemResponse, OldTombstone, Place, Record, Removal, Stored, TopicPartition
 from worker.stages.index_state import IndexDefinition, IndexState, Json
 from worker.stages.sampling import Extent, Span
 from worker.stages.search import Found, Query
@@ -173,11 +173,49 @@ class Locator(Protocol):
         """
 
 
+class Tombstones(Protocol):
+    """The tombstones behind the write alias, for those who remove old ones."""
+
+    async def count(self, before_ms: int) -> int:
+        """Return how many were written before this time. Sees what is refreshed."""
+
+    def found(self, before_ms: int, size: int) -> AsyncIterator[Sequence[OldTombstone]]:
+        """Yield them, at most `size` at a time, as they were when this was called."""
+
+    async def remove(self, tombstones: Sequence[OldTombstone]) -> Sequence[tuple[Removal, str]]:
+        """Delete each that is still the same write; return what became of each and, if it failed, why, in order."""
+
+
+class LetterTooLargeError(Exception):
+    """The dead-letter topic takes no record of this size: less of it must be sent."""
+
+
 class DeadLetters(Protocol):
     """Where records go that can never be indexed."""
 
     async def send(self, record: Record, headers: Mapping[str, str]) -> None:
-        """Send the record, untouched but for added headers; return when it is durable."""
+        """Send the record, untouched but for added headers; return when it is durable.
+
+        At least one of key and value is not None. Raises `Halt` when the topic cannot be written to, and
+        `LetterTooLargeError`.
+        """
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+class DeadLetterLog(Protocol):
+    """The dead-letter topic, for those who look into it. Belongs to no group, commits nothing, changes nothing."""
+
+    def read(self, since_ms: int | None = None) -> AsyncIterator[Record]:
+        """Yield every record, partition by partition or mixed, up to the end that each had when this was called.
+
+        Starts at the first record, or at the first that is not older than `since_ms`. Only a fetch of them is held in
+        memory at a time. Raises `OperatorError` if the topic or a broker cannot be read.
+        """
+
+    async def record_at(self, partition: int, offset: int) -> Record | None:
+        """Return one record; None if there is none at that place, or not any more."""
 
     async def close(self) -> None:
         """Close the connection."""

@@ -122,10 +122,14 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A record that can never be indexed as it is: why, in a bounded code and in a sentence for a person."""
+    """A record that can never be indexed as it is: why, in a bounded code and in a sentence for a person.
+
+    `place` is where its document would have been, where that was known before the fault was found.
+    """
 
     reason: RejectReason
     message: str
+    place: "Place | None" = field(default=None, compare=False)
 
 
 Decoded = RowChange | Skip | Rejection
@@ -224,6 +228,28 @@ class Stored:
     body: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class OldTombstone:
+    """One tombstone as a search found it: `sequence` and `term` name this very write of it, and no later one."""
+
+    index: str
+    document_id: str
+    routing: str
+    sequence: int
+    term: int
+    deleted_at_ms: int
+
+
+class Removal(StrEnum):
+    """What became of a tombstone that was to be removed."""
+
+    REMOVED = "removed"
+    CHANGED = "changed"
+    """It is not the one that was found: its row is there again, or was deleted again."""
+    GONE = "gone"
+    FAILED = "failed"
+
+
 class VersionType(StrEnum):
     """How Elasticsearch compares the given version with the stored one: `>` or `>=`."""
 
@@ -240,6 +266,8 @@ class DocumentWrite:
     version_type: VersionType
     body: bytes
     tombstone: bool
+    hard: bool = False
+    """A delete in earnest, without a body, in place of a tombstone."""
 
 
 @dataclass(frozen=True, slots=True)

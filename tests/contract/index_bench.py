@@ -1,7 +1,8 @@
 """An index for the suites of sink, store and locator: in memory, or on a server under a write alias of its own."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_locate import ElasticLocator
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
-from worker.ports import DocumentStore, Locator, Sink, Vectors
+from worker.adapters.elastic_tombstones import ElasticTombstones
+from worker.ports import DocumentStore, Locator, Sink, Tombstones, Vectors
 from worker.records import DocumentWrite, ItemResponse, Place, VersionType
 from worker.resources import load_index_definition
 from worker.settings import ElasticsearchSettings
@@ -31,12 +33,24 @@ class Bench(NamedTuple):
     locator: Locator
     """On a server it reads pages of three hits, for two keys at a time."""
     missing_locator: Locator
+    tombstones: Tombstones
+    refresh: Callable[[], Awaitable[object]]
+    """Lets searches see what was written."""
+    forget_deletes: Callable[[], Awaitable[object]]
+    """Lets the time of `index.gc_deletes` pass."""
 
 
 def fake_bench() -> Bench:
     there, nowhere = FakeElasticsearch(dimensions=DIMENSIONS), FakeElasticsearch("missing-write")
     nowhere.alias_exists = False
-    return Bench(there, there, nowhere, nowhere, there, nowhere)
+
+    async def at_once() -> None:
+        return
+
+    async def forget() -> None:
+        there.remembered.clear()
+
+    return Bench(there, there, nowhere, nowhere, there, nowhere, there, at_once, forget)
 
 
 @asynccontextmanager
@@ -54,11 +68,16 @@ async def real_bench(url: str, *, keys: int = 2, page: int = 3, **settings: obje
             "number_of_shards": 5,
             # What is to be seen by a search must be made so by the worker.
             "refresh_interval": "-1",
+            "gc_deletes": "1s",
             **settings,
         },
         mappings=definition.mappings,
         aliases={alias: {"is_write_index": True}},
     )
+
+    async def forget() -> None:
+        await asyncio.sleep(2)  # the server's clock of deletes ticks with a delay of its own
+
     yield Bench(
         ElasticSink(client, alias),
         ElasticStore(client, alias),
@@ -66,6 +85,9 @@ async def real_bench(url: str, *, keys: int = 2, page: int = 3, **settings: obje
         ElasticStore(client, missing),
         ElasticLocator(client, alias, keys=keys, page=page),
         ElasticLocator(client, missing),
+        ElasticTombstones(client, alias),
+        lambda: client.indices.refresh(index=alias),
+        forget,
     )
     assert not await client.indices.exists(index=missing), "the missing alias has become an index"
     await client.indices.delete(index=index)
@@ -94,9 +116,9 @@ def article(title: str, version: int = 1, tenant: str = "acme", **more: object) 
     return {"title": title, "tenant": tenant, "sync": {"source": "articles", "key": "1", "version": version}, **more}
 
 
-def tombstone_body(version: int) -> dict[str, Any]:
+def tombstone_body(version: int, deleted_at: int = 1) -> dict[str, Any]:
     """Return the body of a tombstone."""
-    return {"sync": {"source": "articles", "key": "1", "version": version, "deleted": True, "deleted_at": 1}}
+    return {"sync": {"source": "articles", "key": "1", "version": version, "deleted": True, "deleted_at": deleted_at}}
 
 
 def vector(seed: int) -> Vectors:

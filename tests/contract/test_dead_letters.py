@@ -3,16 +3,19 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, UnknownError
 
 from tests.fakes.dead_letters import FakeDeadLetters
+from tests.servers.start import Servers
 from worker.adapters.kafka_dead_letters import KafkaDeadLetters
-from worker.errors import OperatorError
-from worker.ports import DeadLetters
+from worker.errors import Halt, HaltReason, OperatorError
+from worker.ports import DeadLetters, LetterTooLargeError
 from worker.records import Position, Record
 from worker.settings import KafkaSettings
 
@@ -35,7 +38,12 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 
         yield Bench(fake, in_memory)
         return
-    bootstrap: str = request.getfixturevalue("servers").kafka
+    async with real_bench(request.getfixturevalue("servers").kafka) as real:
+        yield real
+
+
+@asynccontextmanager
+async def real_bench(bootstrap: str) -> AsyncIterator[Bench]:
     topic = f"dead-{secrets.token_hex(6)}"
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
@@ -87,6 +95,62 @@ async def test_what_was_sent_can_be_read_at_once_and_in_order(bench: Bench) -> N
     for number in range(20):
         await bench.dead_letters.send(record(b"k", b"%d" % number), {})
     assert [value for _, value, _ in await bench.read(20)] == [b"%d" % number for number in range(20)]
+
+
+async def test_what_is_too_large_for_the_topic_is_said_and_the_next_goes_on(bench: Bench) -> None:
+    with pytest.raises(LetterTooLargeError):
+        await bench.dead_letters.send(record(b"k", b"x" * (2 << 20)), {})
+    await bench.dead_letters.send(record(b"k", b"small"), {})
+    assert [value for _, value, _ in await bench.read(1)] == [b"small"]
+
+
+async def test_an_acknowledgement_that_is_lost_does_not_store_a_record_twice(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with real_bench(servers.kafka) as bench:
+        assert isinstance(bench.dead_letters, KafkaDeadLetters)
+        producer = bench.dead_letters._producer
+        assert producer is not None
+        send = producer.client.send
+        lost: list[object] = []
+
+        async def lossy(node_id: int, request: object, **options: object) -> object:
+            answer = await send(node_id, request, **options)
+            if "Produce" in type(request).__name__ and not lost:
+                lost.append(answer)
+                raise KafkaConnectionError("the connection was cut before the answer came")
+            return answer
+
+        monkeypatch.setattr(producer.client, "send", lossy)
+        await bench.dead_letters.send(record(b"k", b"first"), {})
+        await bench.dead_letters.send(record(b"k", b"second"), {})
+        assert lost
+        assert [value for _, value, _ in await bench.read(2)] == [b"first", b"second"]
+
+
+async def test_after_a_failure_the_next_record_is_stored(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker would refuse everything after the gap that a failed batch leaves in the producer's sequence."""
+    async with real_bench(servers.kafka) as bench:
+        assert isinstance(bench.dead_letters, KafkaDeadLetters)
+        producer = bench.dead_letters._producer
+        assert producer is not None
+
+        async def failing(*_: object, **__: object) -> object:
+            raise UnknownError("something is wrong")
+
+        monkeypatch.setattr(producer, "send_and_wait", failing)
+        with pytest.raises(Halt) as halt:
+            await bench.dead_letters.send(record(b"k", b"first"), {})
+        assert halt.value.reason is HaltReason.DEAD_LETTERS_UNAVAILABLE
+        await bench.dead_letters.send(record(b"k", b"second"), {})
+        assert [value for _, value, _ in await bench.read(1)] == [b"second"]
+
+
+async def test_calls_at_a_time_are_all_stored_once(bench: Bench) -> None:
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(bench.dead_letters.send(record(b"k", b"%d" % number), {}))
+    assert {value for _, value, _ in await bench.read(20)} == {b"%d" % number for number in range(20)}
 
 
 async def test_a_broker_that_does_not_answer_is_said_at_start() -> None:

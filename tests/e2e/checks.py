@@ -16,7 +16,7 @@ Place = tuple[str, str]
 
 
 def place(table: Table, tenant: str, id_: int) -> Place:
-    return f"{tenant}/{table.name}/{id_}", tenant
+    return f"{tenant}/{table.source_name}/{id_}", tenant
 
 
 def histories(events: Iterable[Event], table: Table) -> dict[Place, list[Event]]:

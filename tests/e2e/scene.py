@@ -50,7 +50,7 @@ class Table:
 
     def source(self, prefix: str) -> dict[str, Any]:
         return {
-            "name": self.name,
+            "name": self.source_name,
             "topics": [self.topic(prefix)],
             "replica_identity": "full" if self.full else "default",
             "document_id": "tenant_scoped",
@@ -59,6 +59,11 @@ class Table:
             "fields": {field: field for field in FIELDS},
             "embed": ["title", "content"],
         }
+
+    @property
+    def source_name(self) -> str:
+        """`articles`, of table `articles_changes0ab9911`: every scene has an index of its own."""
+        return self.name.partition("_")[0]
 
     def topic(self, prefix: str) -> str:
         return f"{prefix}.public.{self.name}"

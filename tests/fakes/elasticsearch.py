@@ -5,16 +5,16 @@ does, where one id may live once under each routing.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from typing_extensions import override
 
 from worker.errors import Halt, HaltReason
-from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink
-from worker.records import ItemResponse, Place, Stored
+from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink, Tombstones
+from worker.records import ItemResponse, OldTombstone, Place, Removal, Stored
 from worker.stages.documents import unpacked_vector
 
 _MAX_ID_BYTES = 512
@@ -44,6 +44,25 @@ class _Fault:
     applied: bool
 
 
+class _Item(NamedTuple):
+    action: Mapping[str, Any]
+    document: Mapping[str, Any] | None
+    data: bytes
+
+
+def _items(body: bytes) -> list[_Item]:
+    lines = body.split(b"\n")
+    assert lines.pop() == b"", "a bulk body ends with a line feed"
+    rest = iter(lines)
+    items = []
+    for line in rest:
+        ((kind, action),) = orjson.loads(line).items()
+        document = next(rest) if kind == "index" else None
+        data = b"%b\n" % line if document is None else b"%b\n%b\n" % (line, document)
+        items.append(_Item(action, None if document is None else orjson.loads(document), data))
+    return items
+
+
 async def _at_once(_places: Sequence[Place]) -> None:
     return
 
@@ -52,7 +71,7 @@ async def _at_once_keys(_keys: Sequence[str]) -> None:
     return
 
 
-class FakeElasticsearch(Sink, DocumentStore, Locator):
+class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
     def __init__(
         self,
         alias: str = "articles-write",
@@ -63,12 +82,18 @@ class FakeElasticsearch(Sink, DocumentStore, Locator):
     ) -> None:
         """A body of more than `max_bytes` is refused with 413."""
         self.documents: dict[Place, Held] = {}
+        self.remembered: dict[Place, int] = {}
+        """Versions of what was deleted in earnest; a test clears it as `index.gc_deletes` does."""
         self.alias_exists = True
+        self.index_in_place_of_alias = False
+        """A delete has created an index that has the write alias' name."""
         self.max_bytes = max_bytes
         self._packs_vectors = packs_vectors
         self.before_bulk: Callable[[Sequence[Place]], Awaitable[None]] = _at_once
         """Awaited before a bulk request does anything: latency, or a gate that a test holds."""
         self.before_lookup: Callable[[Sequence[Place]], Awaitable[None]] = _at_once
+        self.sequences: dict[Place, int] = {}
+        """The sequence number of what was written last at each place."""
         self.requests: list[list[bytes]] = []
         """The items of every bulk request that came, each with both its lines."""
         self.lookups: list[list[Place]] = []
@@ -128,12 +153,10 @@ class FakeElasticsearch(Sink, DocumentStore, Locator):
 
     @override
     async def bulk(self, body: bytes, count: int) -> Sequence[ItemResponse]:
-        lines = body.split(b"\n")
-        assert lines.pop() == b"", "a bulk body ends with a line feed"
-        items = list(zip(lines[::2], lines[1::2], strict=True))
+        items = _items(body)
         assert len(items) == count
-        self.requests.append([b"%b\n%b\n" % item for item in items])
-        actions = [orjson.loads(action)["index"] for action, _ in items]
+        self.requests.append([item.data for item in items])
+        actions = [item.action for item in items]
         await self.before_bulk([_place(action) for action in actions])
         fault = self._request_faults.popleft() if self._request_faults else None
         if fault is not None and not fault.applied:
@@ -142,29 +165,39 @@ class FakeElasticsearch(Sink, DocumentStore, Locator):
             raise RequestTooLargeError(f"request of {len(body)} bytes is over {self.max_bytes}")
         if any(len(action["_id"].encode()) > _MAX_ID_BYTES for action in actions):
             raise Halt(HaltReason.TARGET_MISCONFIGURED, "action_request_validation_exception: id is too long")
-        responses = [
-            self._index(action, orjson.loads(document)) for action, (_, document) in zip(actions, items, strict=True)
-        ]
+        responses = [self._apply(item.action, item.document) for item in items]
         if fault is not None:
             raise fault.error
         return responses
 
-    def _index(self, action: Mapping[str, Any], document: Mapping[str, Any]) -> ItemResponse:
+    def _apply(self, action: Mapping[str, Any], document: Mapping[str, Any] | None) -> ItemResponse:
+        """Index a document, or delete it where `document` is None."""
+        if document is None and not self.alias_exists:
+            # What a real server does: a delete with a version passes by `require_alias`, and creates the index.
+            self.index_in_place_of_alias = True
+            return ItemResponse(404)
         if not self.alias_exists or action["_index"] != self._alias:
             reason = f"no such index [{action['_index']}] and [require_alias] request flag is [true]"
             return ItemResponse(404, "index_not_found_exception", reason)
         if faults := self._item_faults.get(action["_id"]):
             return faults.popleft()
-        if refusal := self._refusal(document):
+        if document is not None and (refusal := self._refusal(document)):
             return refusal
         place = _place(action)
         held = self.documents.get(place)
+        current = self.remembered.get(place) if held is None else held.version
         version: int = action["version"]
-        if held is not None and not _may_replace(held.version, version, action["version_type"]):
-            reason = f"[{place.document_id}]: version conflict, current [{held.version}] is not below [{version}]"
+        if current is not None and not _may_replace(current, version, action["version_type"]):
+            reason = f"[{place.document_id}]: version conflict, current [{current}] is not below [{version}]"
             return ItemResponse(409, "version_conflict_engine_exception", reason)
-        self.documents[place] = Held(version, document)
         self.writes += 1
+        self.sequences[place] = self.writes
+        if document is None:
+            self.documents.pop(place, None)
+            self.remembered[place] = version
+            return ItemResponse(404 if held is None else 200)
+        self.remembered.pop(place, None)
+        self.documents[place] = Held(version, document)
         return ItemResponse(201 if held is None else 200)
 
     def _refusal(self, document: Mapping[str, Any]) -> ItemResponse | None:
@@ -218,7 +251,7 @@ class FakeElasticsearch(Sink, DocumentStore, Locator):
         await self._before_locate(keys)
         found: defaultdict[str, set[Place]] = defaultdict(set)
         for place, held in self.searchable.items():
-            if not held.deleted and (key := held.body["sync"]["key"]) in keys:
+            if not held.deleted and (key := held.body["sync"].get("key", "")) in keys:
                 found[key].add(place)
         return {key: frozenset(places) for key, places in found.items()}
 
@@ -228,6 +261,43 @@ class FakeElasticsearch(Sink, DocumentStore, Locator):
             raise self._locate_faults.popleft()
         if not self.alias_exists:
             raise Halt(HaltReason.TARGET_MISSING, f"no such index [{self._alias}]")
+
+    @override
+    async def count(self, before_ms: int) -> int:
+        return len(self._old(before_ms))
+
+    @override
+    async def found(self, before_ms: int, size: int) -> AsyncIterator[Sequence[OldTombstone]]:
+        if not self.alias_exists:
+            raise Halt(HaltReason.TARGET_MISSING, f"no such index [{self._alias}]")
+        old = self._old(before_ms)
+        while old:
+            yield old[:size]
+            old = old[size:]
+
+    def _old(self, before_ms: int) -> list[OldTombstone]:
+        return [
+            OldTombstone("articles-v000001", *place, self.sequences[place], 1, held.body["sync"]["deleted_at"])
+            for place, held in self.documents.items()
+            if held.deleted and held.body["sync"]["deleted_at"] < before_ms
+        ]
+
+    @override
+    async def remove(self, tombstones: Sequence[OldTombstone]) -> Sequence[tuple[Removal, str]]:
+        return [self._remove(one) for one in tombstones]
+
+    def _remove(self, tombstone: OldTombstone) -> tuple[Removal, str]:
+        place = Place(tombstone.document_id, tombstone.routing)
+        if faults := self._item_faults.get(tombstone.document_id):
+            fault = faults.popleft()
+            return Removal.FAILED, f"{fault.error_type}: {fault.reason}"
+        held = self.documents.get(place)
+        if held is None or self.sequences[place] != tombstone.sequence:
+            return Removal.CHANGED, ""
+        # A delete that names no version raises it by one, and that is what the server remembers.
+        self.remembered[place] = held.version + 1
+        del self.documents[place]
+        return Removal.REMOVED, ""
 
     @override
     async def close(self) -> None:

@@ -12,7 +12,22 @@ from worker import __version__
 
 ROOT = Path(__file__).parent.parent.parent
 MINIMAL = ROOT / "schemas" / "examples" / "minimal.yaml"
-COMMANDS = ["", "run", "check", "apply", "search", "config", "config show", "config schema", "demo"]
+COMMANDS = [
+    "",
+    "run",
+    "check",
+    "apply",
+    "search",
+    "dead-letters",
+    "dead-letters list",
+    "dead-letters show",
+    "dead-letters replay",
+    "purge",
+    "config",
+    "config show",
+    "config schema",
+    "demo",
+]
 HEAVY = ["torch", "sentence_transformers", "transformers", "aiokafka", "elasticsearch", "pydantic", "rich", "numpy"]
 
 
@@ -48,7 +63,19 @@ def test_every_command_has_a_help_text_of_80_columns(command: str) -> None:
 
 def test_the_first_help_names_every_command_where_to_start_and_the_exit_codes() -> None:
     printed = syncline("--help").stdout
-    for word in ("run", "check", "apply", "search", "config", "demo", "SYNCLINE_CONFIG", "exit codes", "syncline demo"):
+    for word in (
+        "run",
+        "check",
+        "apply",
+        "search",
+        "dead-letters",
+        "purge",
+        "config",
+        "demo",
+        "SYNCLINE_CONFIG",
+        "exit codes",
+        "syncline demo",
+    ):
         assert word in printed
 
 
@@ -86,6 +113,14 @@ def test_help_loads_nothing_heavy() -> None:
         (["demo", "--events", "many"], "invalid int value: 'many'"),
         (["check", "--records", "0"], "give a number from 1 to 100000"),
         (["check", "--records", "many"], "give a number from 1 to 100000"),
+        (["dead-letters", "lsit"], "invalid choice: 'lsit'"),
+        (["dead-letters", "show"], "required: POSITION"),
+        (["dead-letters", "list", "--limit", "-1"], "--limit -1 is out of range"),
+        (["dead-letters", "list", "--config", str(MINIMAL), "--since", "soon"], "--since: 'soon' is no time"),
+        (["dead-letters", "show", "7", "--config", str(MINIMAL)], "'7' is no position: give PARTITION:OFFSET"),
+        (["dead-letters", "show", "0:7", "--config", str(MINIMAL)], "kafka.dead_letter_topic is not set"),
+        (["dead-letters", "replay", "--config", str(MINIMAL)], "kafka.dead_letter_topic is not set"),
+        (["purge", "--batch", "0"], "--batch 0 is out of range"),
     ],
 )
 def test_arguments_that_make_no_sense_are_said_and_exit_with_2(arguments: list[str], sentence: str) -> None:
@@ -95,7 +130,7 @@ def test_arguments_that_make_no_sense_are_said_and_exit_with_2(arguments: list[s
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["config"]])
+@pytest.mark.parametrize("arguments", [[], ["config"], ["dead-letters"]])
 def test_a_command_line_that_stops_too_early_shows_the_help_and_exits_with_2(arguments: list[str]) -> None:
     done = syncline(*arguments)
     assert (done.returncode, done.stdout) == (2, "")

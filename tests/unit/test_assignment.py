@@ -18,6 +18,7 @@ from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
 from worker.runtime.rejecting import Rejecting
 from worker.runtime.retrying import Retrying
+from worker.runtime.sources import SourceReaders
 from worker.settings import DeliverySettings
 from worker.stages.breaker import NEVER
 
@@ -43,7 +44,7 @@ async def parts() -> Parts:
     metrics, settings, log = Metrics(), DeliverySettings(drain_timeout=7), Log({TOPIC: 1})
     ledger, intake, source = Ledger(metrics, Clock()), Intake(), FakeSource(log, [TOPIC])
     retrying = Retrying(settings, metrics)
-    finishing = Finishing(ledger, intake, None, metrics, Clock())
+    finishing = Finishing(ledger, intake, None, SourceReaders([]), metrics, Clock())
     rejecting = Rejecting(finishing, intake, ledger, retrying, NEVER)
     draining = Draining(intake, rejecting, retrying.halting, settings.drain_timeout)
     assignment = Assignment(ledger, intake, Committer(source, ledger, settings, metrics), draining, metrics)

@@ -7,17 +7,29 @@ from tests.builders import change, deletion, place
 from worker.errors import HaltReason, RejectReason, RetryReason
 from worker.records import DocumentWrite, ItemResponse, Verdict
 from worker.stages.bulk import Again, Done, Refused, Stop, item_bytes, judge, split, worst
-from worker.stages.documents import document, tombstone
+from worker.stages.documents import document, hard, tombstone
 
 DOCUMENT = document(change(7), {"title": "T"}, None, "m", None)
 TOMBSTONE = tombstone(deletion(7), place(), 0)
-BOTH = pytest.mark.parametrize("write", [DOCUMENT, TOMBSTONE], ids=["document", "tombstone"])
+HARD = hard(TOMBSTONE)
+BOTH = pytest.mark.parametrize("write", [DOCUMENT, TOMBSTONE, HARD], ids=["document", "tombstone", "delete"])
 
 
 @pytest.mark.parametrize(("status", "meaning"), [(200, "updated"), (201, "created")])
 def test_what_was_written_is_indexed_or_deleted(status: int, meaning: str) -> None:
     assert judge(DOCUMENT, ItemResponse(status)) == Done(Verdict.INDEXED), meaning
     assert judge(TOMBSTONE, ItemResponse(status)) == Done(Verdict.DELETED), meaning
+
+
+def test_a_real_delete_of_what_is_not_there_is_deleted() -> None:
+    """The item says 404 and `not_found`, without an error, and the server remembers the version."""
+    assert judge(HARD, ItemResponse(404)) == Done(Verdict.DELETED)
+    assert judge(HARD, ItemResponse(200)) == Done(Verdict.DELETED)
+
+
+@pytest.mark.parametrize("write", [DOCUMENT, TOMBSTONE])
+def test_no_other_write_ends_well_with_404(write: DocumentWrite) -> None:
+    assert judge(write, ItemResponse(404)) == Stop(HaltReason.TARGET_MISSING, ": ")
 
 
 @BOTH
@@ -172,6 +184,25 @@ def test_an_item_is_an_action_line_and_a_body_line() -> None:
     }
     assert body == DOCUMENT.body
     assert rest == b""
+
+
+def test_a_real_delete_is_an_action_line_alone() -> None:
+    action, rest = item_bytes(HARD, "articles-write").split(b"\n")
+    assert orjson.loads(action) == {
+        "delete": {
+            "_index": "articles-write",
+            "_id": "acme/articles/1",
+            "routing": "acme",
+            "version": 7,
+            "version_type": "external",
+        }
+    }
+    assert rest == b""
+
+
+def test_only_tombstones_become_real_deletes() -> None:
+    assert hard(DOCUMENT) is DOCUMENT
+    assert (HARD.place, HARD.version, HARD.tombstone) == (TOMBSTONE.place, TOMBSTONE.version, True)
 
 
 def test_a_line_break_in_a_text_does_not_break_an_item() -> None:

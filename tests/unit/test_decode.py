@@ -119,6 +119,10 @@ def test_the_halves_of_a_changed_key_are_a_delete_and_an_upsert_of_one_version()
             {"source": {}, "ts_ms": 1, "databaseName": "app", "schemaName": "public", "ddl": "x", "tableChanges": []},
             id="schema change",
         ),
+        pytest.param(
+            {"source": {}, "databaseName": "app", "ddl": "x", "tableChanges": []},
+            id="schema change without any more",
+        ),
         pytest.param(event("m", message={"prefix": "outbox", "content": "aGk="}), id="logical message"),
     ],
 )
@@ -258,7 +262,7 @@ def test_an_upsert_without_after_at_all_is_rejected() -> None:
 
 @pytest.mark.parametrize("source", [None, "postgresql", [], 5])
 def test_an_event_without_a_source_block_is_rejected(source: object) -> None:
-    for value in (event() | {"source": source}, {"op": "c", "after": row()}):
+    for value in (event() | {"source": source}, {"op": "c", "after": row()}, {"op": "d", "before": row()}):
         found = rejection(value)
         assert found.reason is RejectReason.POSITION_INVALID
         assert "no 'source' block" in found.message

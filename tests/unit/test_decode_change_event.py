@@ -63,6 +63,23 @@ def test_a_declared_version_column_counts_before_the_events_version() -> None:
     )
 
 
+def test_a_delete_never_takes_a_version_where_a_column_is_declared() -> None:
+    """Only rows hold the column, and the event's own version counts on another scale."""
+    outcome = decoded({"op": "delete", "key": KEY, "version": 5}, replace(rules(), version_column="rev"))
+    assert isinstance(outcome, RowChange)
+    assert outcome.version is None
+
+
+@pytest.mark.parametrize("op", ["c", "", "UPSERT", None, 1, True, ["upsert"], {"upsert": 1}])
+def test_an_unknown_operation_is_rejected(op: object) -> None:
+    assert rejection({"op": op, "key": KEY, "row": ROW}).reason is RejectReason.UNKNOWN_OPERATION
+
+
+@pytest.mark.parametrize("tenant", [True, False, 1.5, "", [], ["acme"], {}, {"name": "acme"}])
+def test_a_tenant_is_a_text_or_an_integer(tenant: object) -> None:
+    assert rejection({"op": "delete", "key": KEY, "tenant": tenant}).reason is RejectReason.TENANT_MISSING
+
+
 @pytest.mark.parametrize(
     ("ts", "expected"),
     [

@@ -94,6 +94,16 @@ def test_headers_are_read_as_every_header_converter_writes_them(value: bytes) ->
     assert change(row(), headers=[("__op", value), ("__source_lsn", b"5")]).version == 5
 
 
+@pytest.mark.parametrize("name", ["lsn", "xxlsn", "a_source_lsn", "_Xlsn", "source_lsn"])
+def test_a_header_of_somebody_elses_says_nothing(name: str) -> None:
+    assert change(row(), headers=[(name, b"24316176")]).version is None
+
+
+def test_a_header_without_a_value_says_nothing() -> None:
+    without = replace(record(row()), headers=(("__op", None), ("__source_lsn", None), ("__debezium.oldkey", None)))
+    assert decode(without, rules()) == change(row())
+
+
 @pytest.mark.parametrize("value", [b"\xff", b"", b"{", b"[" * 3000])
 def test_a_header_that_is_broken_is_rejected_not_raised(value: bytes) -> None:
     assert isinstance(decoded(row(), headers=[("__source_lsn", value)]), (Rejection, RowChange))
@@ -129,6 +139,13 @@ def test_a_declared_version_column_needs_no_metadata() -> None:
     given = replace(rules(), version_column="rev")
     assert change(row(rev=9), given).version == 9
     assert change(row(rev=9, __source_lsn=5), given).version == 9
+
+
+@pytest.mark.parametrize("value", [row(rev=9, __deleted="true"), row(rev=9, __op="d"), None])
+def test_a_delete_never_takes_the_declared_columns_last_value(value: object) -> None:
+    """The stored document has that version already: the delete would be older than what it deletes."""
+    gone = change(value, replace(DELETING, version_column="rev"))
+    assert (gone.operation, gone.version) == (Operation.DELETE, None)
 
 
 def test_the_sources_time_is_not_the_connectors() -> None:

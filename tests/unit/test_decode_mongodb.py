@@ -61,7 +61,12 @@ def test_an_update_without_its_document_is_rejected_with_the_remedy(after: objec
         ({"$numberInt": "-7"}, -7),
         ({"$numberLong": "9223372036854775807"}, 2**63 - 1),
         ({"$numberLong": "9223372036854775808"}, {"$numberLong": "9223372036854775808"}),
+        ({"$numberLong": "-9223372036854775808"}, -(2**63)),
+        ({"$numberLong": "-9223372036854775809"}, {"$numberLong": "-9223372036854775809"}),
         ({"$numberLong": "x"}, {"$numberLong": "x"}),
+        ({"$numberLong": ""}, {"$numberLong": ""}),
+        ({"$numberLong": "-"}, {"$numberLong": "-"}),
+        ({"$numberLong": "\u0663"}, {"$numberLong": "\u0663"}),
         ({"$numberLong": 5}, {"$numberLong": 5}),
         ({"$numberDouble": "NaN"}, "NaN"),
         ({"$numberDecimal": "1.10"}, "1.10"),
@@ -69,7 +74,12 @@ def test_an_update_without_its_document_is_rejected_with_the_remedy(after: objec
         ({"$date": {"$numberLong": "1000"}}, "1970-01-01T00:00:01Z"),
         ({"$date": 1500}, "1970-01-01T00:00:01.500000Z"),
         ({"$date": {"$numberLong": "9223372036854775807"}}, {"$date": 2**63 - 1}),
+        ({"$oid": 5}, {"$oid": 5}),
+        ({"$symbol": "a"}, "a"),
+        ({"$date": [5]}, {"$date": [5]}),
         ({"$binary": {"base64": "3q2+7w==", "subType": "00"}}, "3q2+7w=="),
+        ({"$binary": {"base64": 5}}, {"$binary": {"base64": 5}}),
+        ({"$binary": "3q2+7w=="}, {"$binary": "3q2+7w=="}),
         ({"$uuid": "7f2c1a52-8f6e-4a4c-9a55-3a6e3f0a1b2c"}, "7f2c1a52-8f6e-4a4c-9a55-3a6e3f0a1b2c"),
         ([{"$oid": "a"}, {"b": {"$oid": "c"}}], ["a", {"b": "c"}]),
         ({"$oid": "a", "x": 1}, {"$oid": "a", "x": 1}),
@@ -78,3 +88,19 @@ def test_an_update_without_its_document_is_rejected_with_the_remedy(after: objec
 )
 def test_extended_json_becomes_the_value_that_it_stands_for(form: object, expected: object) -> None:
     assert document(orjson.dumps({"x": form}).decode()) == {"x": expected}
+
+
+@pytest.mark.parametrize("text", [None, 5, {"_id": 1}, "", "{", "[]", "5", "null", '"x"'])
+def test_what_is_no_text_of_a_document_holds_none(text: object) -> None:
+    assert document(text) is None
+
+
+@pytest.mark.parametrize(("opening", "closing", "most"), [("[", "]", 199), ('{"a":', "}", 199), ('[{"a":', "}]", 99)])
+def test_a_document_is_as_deep_as_a_row_may_be_and_no_deeper(opening: str, closing: str, most: int) -> None:
+    """200 levels with the document's own: a text within a record is bounded as the record is."""
+
+    def nested(times: int) -> str:
+        return '{"x":' + opening * times + "1" + closing * times + "}"
+
+    assert document(nested(most)) == orjson.loads(nested(most))
+    assert document(nested(most + 1)) is None

@@ -54,6 +54,11 @@ def test_mariadb_counts_as_mysql_does() -> None:
     assert position({**MYSQL, "connector": "mariadb"}) == position(MYSQL)
 
 
+@pytest.mark.parametrize(("file", "number"), [("b.3", 3), ("a.b.000003", 3), ("b.0000000003", 3)])
+def test_the_number_of_a_binlog_file_has_one_to_ten_digits(file: str, number: int) -> None:
+    assert position(MYSQL, file=file) == number << 32 | 154
+
+
 def test_a_place_in_the_binlog_needs_no_row_number() -> None:
     assert position(MYSQL, row=None) == position(MYSQL, row=0)
 
@@ -62,6 +67,8 @@ def test_a_place_in_the_binlog_needs_no_row_number() -> None:
     "changed",
     [
         {"file": "mysql-bin"},
+        {"file": "mysql-bin3"},
+        {"file": "mysql-bin.00000000003"},
         {"file": "mysql-bin.000003.gz"},
         {"file": "mysql-bin.0003\n"},
         {"file": ""},
@@ -124,6 +131,13 @@ def test_a_row_of_sql_servers_initial_snapshot_has_no_position(lsn: object) -> N
         {"change_lsn": "00000027:00400000:0002"},
         {"change_lsn": "00000027:00000ac0:0400"},
         {"change_lsn": "00000027:00000ac0"},
+        {"change_lsn": "0000027:00000ac0:0002"},
+        {"change_lsn": "000000027:00000ac0:0002"},
+        {"change_lsn": "00000027:0000ac0:0002"},
+        {"change_lsn": "00000027:000000ac0:0002"},
+        {"change_lsn": "00000027:00000ac0:002"},
+        {"change_lsn": "00000027:00000ac0:00002"},
+        {"change_lsn": "0000002g:00000ac0:0002"},
         {"change_lsn": "00000027:00000ac0:000٢"},
         {"change_lsn": ""},
         {"change_lsn": 39},
@@ -211,6 +225,17 @@ def test_a_declared_column_that_orders_nothing_is_rejected_by_name(rev: object) 
     assert outcome.reason is RejectReason.POSITION_INVALID
     assert "'rev'" in outcome.message
     assert len(outcome.message) < 250
+
+
+@pytest.mark.parametrize("rev", ["x", "\u0663", "\u00b2", "1" * 18, f"{7:018}", "9" * 5000, "-1", "+1", " 1", "1_000"])
+def test_a_text_in_the_declared_column_that_is_no_number_is_shown(rev: str) -> None:
+    """Digits of other scripts, and what Python's `int` takes beyond plain digits, order nothing in a database."""
+    outcome = decode(record(event(after=row(rev=rev))), VERSIONED)
+    shown = repr(rev) if len(rev) < 99 else f"{repr(rev)[:100]}..."
+    assert outcome == Rejection(
+        RejectReason.POSITION_INVALID,
+        f"version column 'rev' is {shown}, not an integer from 0 to below 2^56 or a time with its zone",
+    )
 
 
 def test_a_row_without_the_declared_column_is_rejected_with_the_columns_that_it_has() -> None:

@@ -66,6 +66,13 @@ def test_a_schema_without_columns_says_nothing(schema: object) -> None:
     assert columns_of(schema, "after", WANTED) is None
 
 
+@pytest.mark.parametrize("fields", [None, 5, "x", True, {"field": "id"}])
+def test_fields_that_are_no_list_say_nothing(fields: object) -> None:
+    assert columns_of({"fields": fields}, None, WANTED) is None
+    assert columns_of({"fields": fields}, "after", WANTED) is None
+    assert columns_of(struct({"field": "after", "fields": fields}), "after", WANTED) is None
+
+
 @pytest.mark.parametrize(
     "field",
     [
@@ -84,7 +91,16 @@ def test_a_broken_column_is_left_out_and_costs_nothing_else(field: object) -> No
     assert columns_of(struct(struct(field, good, field="after")), "after", WANTED) == {"price": ColumnType("int64")}
 
 
-@pytest.mark.parametrize("odd", [{"name": 5}, {"parameters": []}, {"parameters": {"scale": 2}}])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"name": 5},
+        {"parameters": []},
+        {"parameters": {"scale": 2}},
+        {"items": {"type": "string"}},
+        {"values": {"type": "string"}},
+    ],
+)
 def test_what_is_odd_about_a_column_is_ignored(odd: dict[str, object]) -> None:
     assert columns_of(struct({"type": "int64", "field": "id", **odd}), None, WANTED) == {"id": ColumnType("int64")}
 
@@ -95,7 +111,12 @@ def test_a_schema_nested_without_end_ends() -> None:
         inner = {"type": "array", "items": inner}
     found = columns_of(struct({**inner, "field": "tags"}), None, WANTED)
     assert found is not None
-    assert found["tags"].base == "array"
+    described = 0
+    column: ColumnType | None = found["tags"]
+    while column is not None:
+        assert column.base == "array"
+        described, column = described + 1, column.items
+    assert described == 8
 
 
 def test_an_event_describes_the_columns_that_are_mapped_identify_or_order() -> None:

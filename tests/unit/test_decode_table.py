@@ -55,6 +55,14 @@ def test_a_flattened_row_is_checked_where_it_says_its_table(name: str) -> None:
     assert isinstance(decoded("articles", row()), RowChange)
 
 
+@pytest.mark.parametrize("name", ["__collection", "__source_collection"])
+def test_a_flattened_document_is_checked_where_it_says_its_collection(name: str) -> None:
+    assert isinstance(decoded("articles", row(**{name: "articles"})), RowChange)
+    outcome = decoded("articles", row(**{name: "other"}))
+    assert isinstance(outcome, Rejection)
+    assert outcome.reason is RejectReason.WRONG_TABLE
+
+
 def test_a_change_event_is_checked_where_it_says_its_table() -> None:
     given = replace(rules(), table="articles")
 

@@ -7,11 +7,12 @@ import pytest
 
 from tests import builders
 from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE
-from tests.fakes.world import RULES, Gate, World
-from worker.errors import RetryLater, RetryReason
-from worker.records import ItemResponse
+from tests.fakes.world import RULES, TOPIC, Gate, World
+from worker.errors import HaltReason, RetryLater, RetryReason
+from worker.records import ItemResponse, TopicPartition
 from worker.settings import BatchSettings, DeliverySettings
-from worker.stages.rules import FieldRule, FieldType, OnBadField
+from worker.stages.dead_letters import letter_of
+from worker.stages.rules import FieldRule, FieldType, OnBadField, TombstoneMeaning
 
 pytestmark = pytest.mark.virtual_time
 ONE, TWO, THREE = (builders.place(row_id=number) for number in (1, 2, 3))
@@ -84,6 +85,76 @@ async def test_a_rejected_record_is_put_aside_and_the_others_go_on() -> None:
     assert (headers["syncline-stage"], headers["syncline-offset"]) == (b"decode", b"0")
     assert world.verdicts == {"invalid_json": 1, "indexed": 1}
     assert world.committed() == 2
+
+
+async def test_a_dead_letter_says_all_that_a_replay_needs() -> None:
+    url = FieldRule("url", "url", FieldType.INTEGER)
+    world = World(rules=dataclasses.replace(RULES, fields=(*RULES.fields[:2], url)))
+    world.upsert(2, "b", lsn=7, url=5)
+    world.upsert(1, "a", lsn=9, url="no number")
+    world.append(builders.event("r", builders.row(3, url="none"), lsn=None), 3)
+    world.index.fail_item(TWO.document_id, UNPARSABLE)
+    await world.run_to_the_end()
+    letters = {letter.record.position.offset: letter for letter in map(letter_of, world.dead_letters.sent) if letter}
+    assert [(letters[offset].stage, letters[offset].place) for offset in (0, 1, 2)] == [
+        ("bulk", TWO),
+        ("decode", ONE),
+        ("decode", THREE),
+    ]
+    assert [(letters[offset].version, letters[offset].watermark) for offset in (0, 1, 2)] == [(7, 0), (9, 7), (None, 9)]
+    assert {(letter.source, letter.version_epoch, letter.attempts) for letter in letters.values()} == {
+        ("articles", 0, 1)
+    }
+
+
+async def test_a_record_with_neither_key_nor_value_can_be_put_aside() -> None:
+    world = World(rules=dataclasses.replace(RULES, tombstone=TombstoneMeaning.DELETE))
+    world.log.append(TopicPartition(TOPIC, 0), None, None)
+    await world.run_to_the_end()
+    (stored,) = world.dead_letters.sent
+    letter = letter_of(stored)
+    assert letter is not None
+    assert (letter.record.key, letter.record.value) == (None, None)
+    assert world.committed() == 1
+
+
+@pytest.mark.parametrize(("max_bytes", "omitted"), [(1500, b"value"), (750, b"record")])
+async def test_a_record_that_is_too_large_for_the_topic_is_put_aside_without_what_is_too_large(
+    max_bytes: int, omitted: bytes
+) -> None:
+    world = World()
+    world.dead_letters.max_bytes = max_bytes
+    world.log.append(TopicPartition(TOPIC, 0), b"k" * 600, b"x" * 3000)
+    await world.run_to_the_end()
+    assert dict(world.dead_letters.sent[0].headers)["syncline-omitted"] == omitted
+    assert world.verdicts == {"invalid_json": 1}
+    assert world.committed() == 1
+
+
+async def test_a_topic_that_takes_not_even_the_headers_halts() -> None:
+    world = World()
+    world.dead_letters.max_bytes = 10
+    world.append(b"not json", 1)
+    async with world.running():
+        told = await world.until_halted()
+        assert "max.message.bytes" in told[HaltReason.DEAD_LETTERS_UNAVAILABLE]
+        assert world.committed() is None
+
+
+async def test_a_rejected_record_of_a_lost_assignment_is_not_put_aside() -> None:
+    """Whoever has its partition now does that."""
+    world = three_rows()
+    world.index.fail_item(TWO.document_id, UNPARSABLE)
+    world.index.before_bulk = gate = Gate()
+    async with world.running():
+        await world.until(lambda: gate.waiting)
+        rebalance = asyncio.create_task(world.source.rebalance())
+        await asyncio.sleep(25)  # longer than the drain may take
+        await rebalance
+        gate.open()
+        await world.settle()
+    assert not world.dead_letters.sent
+    assert len(world.titles) == 3
 
 
 async def test_a_value_made_null_by_choice_is_counted_and_its_row_written() -> None:

@@ -333,7 +333,7 @@ async def test_a_rejection_that_is_dropped_as_it_is_taken_up_does_no_harm() -> N
     async with world.running():
         await asyncio.sleep(1)
         rejecting.record(
-            Record(Position(TOPIC, 0, 0), None, b""), Rejection(RejectReason.INVALID_JSON, "no"), "decode", "a"
+            Record(Position(TOPIC, 0, 0), None, b""), Rejection(RejectReason.INVALID_JSON, "no"), "decode", "a", None
         )
         rejecting.clear()
         await asyncio.sleep(1)

@@ -14,7 +14,7 @@ import pytest
 from tests.builders import event, key_place, place, record, row, rules
 from tests.fakes.world import RULES, TOPIC, World
 from worker.errors import RejectReason
-from worker.records import Change, ColumnType, Operation, Rejection, RowChange, TopicPartition
+from worker.records import Change, ColumnType, ItemResponse, Operation, Rejection, RowChange, TopicPartition
 from worker.settings import DeliverySettings
 from worker.stages.coalesce import coalesce
 from worker.stages.mapping import RowMapper
@@ -200,6 +200,19 @@ async def test_without_a_declaration_they_are_dead_letters_and_nothing_is_lost_i
     await one.run_to_the_end()
     assert one.titles.keys() == {place("5")}
     assert one.verdicts == {"indexed": 1, "tenant_unknown": 1}
+    (letter,) = one.dead_letters.sent
+    assert {"syncline-tenant", "syncline-routing", "syncline-id"}.isdisjoint(dict(letter.headers))
+
+
+@pytest.mark.virtual_time
+async def test_a_dead_letter_of_a_delete_that_knows_no_tenant_names_none() -> None:
+    one = world(TenantInKey.MESSAGE_KEY)
+    say(one, "d", 0, 11)
+    one.index.fail_item(key_place().document_id, ItemResponse(400, "document_parsing_exception", "refused"))
+    await one.run_to_the_end()
+    (letter,) = one.dead_letters.sent
+    assert {"syncline-tenant", "syncline-routing", "syncline-id"}.isdisjoint(dict(letter.headers))
+    assert dict(letter.headers)["syncline-version"] == b"11"
 
 
 @pytest.mark.virtual_time

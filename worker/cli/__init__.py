@@ -14,8 +14,10 @@ from typing import Final
 from worker import __version__
 from worker.cli.check import add_check
 from worker.cli.config import add_config
+from worker.cli.dead_letters import add_dead_letters
 from worker.cli.index import add_apply, add_search
 from worker.cli.parsing import ABORTED, FAILED, MISTAKE, OK, usage
+from worker.cli.purge import add_purge
 from worker.cli.worker import add_demo, add_run
 from worker.errors import Halt, OperatorError
 
@@ -91,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     add_check(commands, configured)
     add_apply(commands, configured)
     add_search(commands, configured)
+    add_dead_letters(commands, configured)
+    add_purge(commands, configured)
     add_config(commands, configured)
     add_demo(commands)
     return parser

@@ -1,14 +1,18 @@
 """The end of every record: its verdict, and the dead-letter topic for those that can never be indexed."""
 
 import logging
+from dataclasses import replace
 
+from worker import __version__
 from worker.errors import Halt, HaltReason, SkipReason
 from worker.metrics import Metrics
-from worker.ports import DeadLetters
-from worker.records import Position, Record, Rejection, Unit, Verdict
+from worker.ports import DeadLetters, LetterTooLargeError
+from worker.records import Place, Position, Record, Rejection, Unit, Verdict
 from worker.runtime.clock import Clock
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
+from worker.runtime.sources import SourceReaders
+from worker.stages.dead_letters import PREFIX, Letter, forms, letter
 
 _log = logging.getLogger(__name__)
 
@@ -17,8 +21,15 @@ class Finishing:
     """Where each stage brings what it is done with."""
 
     def __init__(
-        self, ledger: Ledger, intake: Intake, dead_letters: DeadLetters | None, metrics: Metrics, clock: Clock
+        self,
+        ledger: Ledger,
+        intake: Intake,
+        dead_letters: DeadLetters | None,
+        readers: SourceReaders,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
+        self._readers = readers
         self._ledger = ledger
         self._intake = intake
         self._dead_letters = dead_letters
@@ -29,13 +40,26 @@ class Finishing:
         """Count a record that needs nothing done."""
         self._ledger.resolve(position, Verdict.SKIPPED, reason.value)
 
-    async def reject(self, record: Record, rejection: Rejection, stage: str) -> None:
+    async def reject(
+        self,
+        record: Record,
+        rejection: Rejection,
+        stage: str,
+        *,
+        place: Place | None = None,
+        version: int | None = None,
+    ) -> None:
         """Put a record aside; it counts only when the dead-letter topic has acknowledged it.
+
+        `version` is the record's own, where it has one and it could be read.
 
         Raises:
             Halt: there is no dead-letter topic, or it cannot be written to. The record stays uncommitted.
         """
         position = record.position
+        watermark = self._ledger.watermark_before(position)
+        if watermark is None:  # whoever has its partition now reads it again, and puts it aside
+            return
         where = f"{position.topic}[{position.partition}] offset {position.offset}"
         if self._dead_letters is None:
             raise Halt(
@@ -43,16 +67,17 @@ class Finishing:
                 f"{where} cannot be indexed: {rejection.message}; nothing from there on is committed, and a restart "
                 "stops here again: create a topic for such records, set kafka.dead_letter_topic to it and restart",
             )
-        headers = {
-            "syncline-reason": rejection.reason.value,
-            "syncline-stage": stage,
-            "syncline-message": rejection.message,
-            "syncline-topic": position.topic,
-            "syncline-partition": str(position.partition),
-            "syncline-offset": str(position.offset),
-            "syncline-timestamp": str(record.timestamp_ms),
-        }
-        await self._dead_letters.send(record, headers)
+        rules = self._readers.of_topic(position.topic).rules
+        put_aside = replace(
+            letter(record, rejection.reason.value, stage, rejection.message),
+            source=rules.name,
+            place=place or rejection.place,
+            version=version,
+            version_epoch=rules.version_epoch,
+            watermark=watermark,
+            worker_version=__version__,
+        )
+        omitted = await self._send(self._dead_letters, put_aside)
         _log.warning(
             "record rejected",
             extra={
@@ -60,11 +85,27 @@ class Finishing:
                 "record": where,
                 "stage": stage,
                 "reason": rejection.reason.value,
-                "detail": rejection.message[:500],
+                "detail": put_aside.message,
+                **({} if omitted is None else {"omitted": omitted}),
             },
         )
         self._metrics.dead_letters.labels(rejection.reason.value).inc()
         self._ledger.resolve(position, Verdict.DEAD_LETTERED, rejection.reason.value)
+
+    async def _send(self, dead_letters: DeadLetters, put_aside: Letter) -> str | None:
+        """Send as much of it as the topic takes; return what is left out, if anything is."""
+        refused = ""
+        for record, headers in forms(put_aside):
+            try:
+                await dead_letters.send(record, headers)
+            except LetterTooLargeError as error:
+                refused = str(error)
+            else:
+                return headers.get(f"{PREFIX}omitted")
+        raise Halt(
+            HaltReason.DEAD_LETTERS_UNAVAILABLE,
+            f"the dead-letter topic takes not even the headers of a record ({refused}): raise its max.message.bytes",
+        )
 
     def finish(self, unit: Unit, verdict: Verdict) -> None:
         """End a unit: its newest record gets the verdict, those that it hid are superseded."""
@@ -77,7 +118,12 @@ class Finishing:
 
     async def finish_rejected(self, unit: Unit, rejection: Rejection, stage: str) -> None:
         """End a unit whose newest record can never be indexed. Raises like `reject`."""
-        await self.reject(unit.change.record, rejection, stage)
+        change = unit.change
+        version = change.version if change.positioned else None
+        # Neither the place of a key nor one whose tenant is doubted tells whose row it is.
+        is_known = change.place not in change.key_places and change.doubt is None
+        place = change.place if is_known else None
+        await self.reject(change.record, rejection, stage, place=place, version=version)
         self._resolve_hidden(unit)
         self._intake.release(unit.change.key)
 

@@ -4,7 +4,7 @@ From it follow what may be committed, how much memory is in flight, how old the 
 there is progress.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from worker.errors import SkipReason
@@ -18,6 +18,10 @@ from worker.stages.offsets import PartitionProgress, parse_watermark, watermark_
 _KEPT_BYTES: Final = 256
 
 
+def _unheard(_position: Position, _verdict: Verdict, _reason: str) -> None:
+    return
+
+
 class Ledger:
     """Belongs to one assignment at a time; what an earlier one left behind is finished but never committed."""
 
@@ -29,6 +33,8 @@ class Ledger:
         self._committed: dict[TopicPartition, Commit] = {}
         self.bytes_in_flight = 0
         self.last_progress = clock.monotonic()
+        self.on_resolved: Callable[[Position, Verdict, str], object] = _unheard
+        """Called with every verdict and its reason, when it is counted."""
 
     def begin(self, epoch: int, partitions: Mapping[TopicPartition, str]) -> None:
         """Take over an assignment; the text is the metadata of each partition's last commit."""
@@ -86,8 +92,14 @@ class Ledger:
             return
         self._account(-size)
         self._metrics.records.labels(verdict.value, reason).inc()
+        self.on_resolved(position, verdict, reason)
         self.last_progress = self._clock.monotonic()
         self._metrics.last_progress.set(self._clock.wall_ms() / 1000)
+
+    def watermark_before(self, position: Position) -> int | None:
+        """Return the watermark that an open record was read with; None if its assignment is lost."""
+        progress = self._partitions.get(position.topic_partition)
+        return None if position.epoch != self._epoch or progress is None else progress.watermark_before(position.offset)
 
     def commits(self) -> dict[TopicPartition, Commit]:
         """What has become committable since the last commit."""

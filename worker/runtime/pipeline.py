@@ -35,8 +35,10 @@ from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
 from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
+from worker.settings.worker import Deletes
 from worker.stages.breaker import NEVER, BreakerRule
 from worker.stages.bulk import split
+from worker.stages.documents import hard
 from worker.stages.planning import NeedsVector, Ready, Superseded, with_vector
 
 _log = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class Pipeline:
             self._clock,
             self._intake.is_in_flight,
         )
-        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, metrics, self._clock)
+        self._finishing = Finishing(self.ledger, self._intake, ports.dead_letters, readers, metrics, self._clock)
         # Without a dead-letter topic already the first rejection halts.
         rule = NEVER if ports.dead_letters is None else _breaker_rule(delivery)
         self._rejecting = Rejecting(self._finishing, self._intake, self.ledger, self.retrying, rule)
@@ -108,6 +110,11 @@ class Pipeline:
     def embedder(self) -> Embedder:
         """The embedder in use, so that a search beside the worker need not load a second model."""
         return self._ports.embedder
+
+    @property
+    def store(self) -> DocumentStore:
+        """Where the pipeline looks up what is stored."""
+        return self._ports.store
 
     def stop(self) -> None:
         """Ask `run` to drain and return."""
@@ -169,7 +176,7 @@ class Pipeline:
         if isinstance(outcome, Skip):
             self._finishing.skip(record.position, outcome.reason)
         elif isinstance(outcome, Rejection):
-            self._rejecting.record(record, outcome, "decode", reader.rules.name)
+            self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
         else:
             if outcome.nulled:
                 self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
@@ -203,7 +210,8 @@ class Pipeline:
                 await self._pass_on(unit, decision)
 
     async def _pass_on(self, unit: Unit, ready: Ready) -> None:
-        await self._to_send.put(Work(unit, ready.writes), sum(len(write.body) for write in ready.writes))
+        writes = ready.writes if self._delivery.deletes is Deletes.TOMBSTONE else tuple(map(hard, ready.writes))
+        await self._to_send.put(Work(unit, writes), sum(len(write.body) for write in writes))
 
     async def _embed(self) -> None:
         while True:

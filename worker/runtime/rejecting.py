@@ -63,9 +63,13 @@ class Rejecting:
         if was_open and not breaker.open:
             self._calmed.set()
 
-    def record(self, record: Record, rejection: Rejection, stage: str, source: str) -> None:
-        """Put aside a record that did not become a change."""
-        one = _Waiting(self._breaker(source, stage), lambda: self._finishing.reject(record, rejection, stage), row=None)
+    def record(self, record: Record, rejection: Rejection, stage: str, source: str, version: int | None) -> None:
+        """Put aside a record that did not become a change; `version` is its own, if it could be read."""
+        one = _Waiting(
+            self._breaker(source, stage),
+            lambda: self._finishing.reject(record, rejection, stage, version=version),
+            row=None,
+        )
         self._add(one, f"{stage} of source {source!r}", rejection)
 
     def unit(self, unit: Unit, rejection: Rejection, stage: str) -> None:

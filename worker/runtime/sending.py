@@ -105,6 +105,9 @@ class Sender:
         async with self._permits.one():
             pressure = self._permits.pressure
             body = b"".join(item.data for item in items)
+            if any(item.write.hard for item in items):
+                # Elasticsearch heeds no `require_alias` for deletes: one would create an index in place of the alias.
+                await self._sink.probe()
             began_in, started = pressure.round, self._clock.monotonic()
             try:
                 responses = await self._sink.bulk(body, len(items))

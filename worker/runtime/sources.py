@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip
@@ -42,6 +42,17 @@ class SourceReaders:
         self._readers = readers
         self._by_topic = {topic: reader for reader in readers for topic in reader.topics}
         self._by_name = {reader.rules.name: reader for reader in readers}
+
+    def decoding(self, wrap: Callable[[Decoder], Decoder]) -> "SourceReaders":
+        """Return readers of the same sources, each with its decoder wrapped."""
+        return SourceReaders([replace(reader, decode=wrap(reader.decode)) for reader in self._readers])
+
+    def find(self, topic: str) -> SourceReader | None:
+        """Return the source that reads a topic, or None if none does (any more)."""
+        try:
+            return self.of_topic(topic)
+        except StopIteration:
+            return None
 
     def of_topic(self, topic: str) -> SourceReader:
         """Return the source that reads a topic; the consumer subscribes to no other topics."""

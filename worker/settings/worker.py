@@ -53,6 +53,13 @@ class BatchSettings(Group):
     worker's credentials need the cluster privilege `monitor`."""
 
 
+class Deletes(StrEnum):
+    """What a deleted row leaves behind."""
+
+    TOMBSTONE = "tombstone"
+    HARD = "hard"
+
+
 class DeliverySettings(Group):
     """Commits, retries and the end of the process."""
 
@@ -76,6 +83,14 @@ class DeliverySettings(Group):
     """Share of the window which, if more than it is rejected, halts the worker; 1 never halts for this."""
     progress_limit: Seconds = Field(default=300.0, gt=0)
     """Seconds with work to do and none of it resolved after which `/livez` fails."""
+    deletes: Deletes = Deletes.TOMBSTONE
+    """`tombstone`: a deleted row leaves a mark that no reader sees and that keeps every older change out, until
+    `syncline purge`. `hard`: the document is deleted in earnest, and Elasticsearch forgets its version after the
+    index's `gc_deletes` (60 s unless changed): from then on any older change that comes again (a replay, a late worker)
+    shows the deleted row again, to its former tenant too. Only where nothing is replayed and marks cannot be kept."""
+    tombstone_retention: Seconds = Field(default=7 * 86_400.0, gt=0)
+    """Seconds that the mark of a deleted row is kept at least; `syncline purge` removes older ones, and of dead letters
+    that are older only those are replayed whose row is still there. Set it above the retention of the topics."""
 
 
 class ServerSettings(Group):

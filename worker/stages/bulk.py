@@ -51,9 +51,9 @@ _TARGET_PHRASES: Final = ("no write index is defined", "has index routing associ
 
 
 def item_bytes(write: DocumentWrite, target: str) -> bytes:
-    """Return the two lines of one bulk item; `target` is the write alias."""
+    """Return the lines of one bulk item, two or for a real delete one; `target` is the write alias."""
     action = {
-        "index": {
+        "delete" if write.hard else "index": {
             "_index": target,
             "_id": write.place.document_id,
             "routing": write.place.tenant,
@@ -61,7 +61,8 @@ def item_bytes(write: DocumentWrite, target: str) -> bytes:
             "version_type": write.version_type,
         }
     }
-    return b"%b\n%b\n" % (orjson.dumps(action), write.body)
+    line = orjson.dumps(action)
+    return b"%b\n" % line if write.hard else b"%b\n%b\n" % (line, write.body)
 
 
 def split(sizes: Sequence[int], max_bytes: int, max_count: int) -> Iterator[range]:
@@ -90,6 +91,8 @@ def judge(write: DocumentWrite, response: ItemResponse) -> Judgement:  # noqa: C
         case 403:
             blocked = kind == "cluster_block_exception"
             return Stop(HaltReason.WRITE_BLOCKED if blocked else HaltReason.FORBIDDEN, message)
+        case 404 if write.hard and not kind:  # there was nothing to delete; its version is remembered all the same
+            return Done(Verdict.DELETED)
         case 404:
             return Stop(HaltReason.TARGET_MISSING, message)
         case 429 if kind == "cluster_block_exception":

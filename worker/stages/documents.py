@@ -2,6 +2,7 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -73,6 +74,11 @@ def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
         "deleted_at": now_ms,
     }
     return _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
+
+
+def hard(write: DocumentWrite) -> DocumentWrite:
+    """Return a write as it is where deletes are real: a tombstone becomes a delete of the same version."""
+    return replace(write, body=b"", hard=True) if write.tombstone else write
 
 
 def _write(change: Change, place: Place, body: Mapping[str, object], *, tombstone: bool) -> DocumentWrite:

@@ -1,6 +1,7 @@
 """Row to document: fields, identity, tenant."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from worker.errors import RejectReason, SkipReason
@@ -55,6 +56,7 @@ class RowMapper:
         rules, version = self._rules, change.version
         absent = nulled = _NO_NAMES
         fields: Mapping[str, object] = _NO_FIELDS
+        place: Place | None = None
         try:
             parts = self._key_parts(change)
             if change.new_key and self._stays(change, parts):
@@ -71,7 +73,7 @@ class RowMapper:
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
-            return unmappable.rejection
+            return unmappable.rejection if place is None else replace(unmappable.rejection, place=place)
         if change.new_key and version and not (in_key and self._scopes_keys) and self._keeps_id(change, parts):
             # The row goes on elsewhere: its insert has the same position and must win.
             version -= 1

@@ -73,6 +73,11 @@ class PartitionProgress:
         if not self._entries:
             self._next_offset = position
 
+    def watermark_before(self, offset: int) -> int | None:
+        """Return the highest version among the records before an open one; None if it is not open."""
+        entry = self._open.get(offset)
+        return None if entry is None else entry.watermark_before
+
     @property
     def committable(self) -> Committable | None:
         """The end of the resolved prefix; None while nothing in front is resolved."""

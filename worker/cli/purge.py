@@ -1,0 +1,36 @@
+"""The command that removes old tombstones."""
+
+import argparse
+import asyncio
+from typing import TYPE_CHECKING
+
+from worker.cli.parsing import FAILED, OK, command, settings_of
+from worker.errors import OperatorError
+
+if TYPE_CHECKING:
+    from worker.cli.parsing import Commands
+
+
+def add_purge(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
+    """Declare `syncline purge`."""
+    more = (
+        "Deleted rows leave marks that keep older changes out; this removes those older than "
+        "delivery.tombstone_retention. Safe beside running workers, and to run again: a row that is there again "
+        "is never removed. Exits with 1 if some could not be removed."
+    )
+    declared = command(commands, "purge", "remove the marks of rows deleted long ago", _purge, *parents, more=more)
+    declared.add_argument("--dry-run", action="store_true", help="only count them")
+    declared.add_argument("--batch", type=int, default=1000, metavar="N", help="at a time (default: %(default)s)")
+    declared.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def _purge(options: argparse.Namespace) -> int:
+    if not 1 <= options.batch <= 10_000:  # noqa: PLR2004 - what a search returns at most
+        raise OperatorError(f"purge: --batch {options.batch} is out of range: give 1 to 10000")
+    settings = settings_of(options)
+    from worker.app.purge import purge_index
+    from worker.control.purge import as_json, render
+
+    purged = asyncio.run(purge_index(settings, size=options.batch, dry_run=options.dry_run))
+    print(as_json(purged) if options.json else render(purged, settings.index.writer_alias))
+    return OK if purged.ok else FAILED
