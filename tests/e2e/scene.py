@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -37,13 +37,17 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`full`: keyed by `id` alone, the tenant a plain column, REPLICA IDENTITY FULL. Else keyed by tenant and id."""
+    """`full`: keyed by `id` alone, the tenant a plain column, REPLICA IDENTITY FULL. Else keyed by tenant and id.
+
+    `message_key`: keyed by `id` alone under the default replica identity; in Kafka these columns are the key.
+    """
 
     name: str
     full: bool = False
+    message_key: str = ""
 
     def create(self, database: psycopg.Connection) -> None:
-        key = "id" if self.full else "tenant, id"
+        key = "id" if self.full or self.message_key else "tenant, id"
         database.execute(f"CREATE TABLE {self.name} ({_COLUMNS}, PRIMARY KEY ({key}))")
         if self.full:
             database.execute(f"ALTER TABLE {self.name} REPLICA IDENTITY FULL")
@@ -56,6 +60,7 @@ class Table:
             "document_id": "tenant_scoped",
             "id": ["id"],
             "tenant": "tenant",
+            "tenant_in_key": "message_key" if self.message_key else "auto",
             "fields": {field: field for field in FIELDS},
             "embed": ["title", "content"],
         }
@@ -111,7 +116,12 @@ class Scene:
     def connect(self, *, partitions: int = 3) -> None:
         """Start the connector; the tables' snapshots are in Kafka when this returns."""
         tables = [f"public.{name}" for name in (*(table.name for table in self.tables), self._marks)]
-        self.servers.connect.add(PostgresConnector(prefix=self.name, tables=tables, partitions=partitions))
+        keys = [f"public.{table.name}:{table.message_key}" for table in self.tables if table.message_key]
+        self.servers.connect.add(
+            PostgresConnector(
+                prefix=self.name, tables=tables, partitions=partitions, message_key_columns=";".join(keys)
+            )
+        )
         self.flush()
 
     def flush(self, within_s: float = 60) -> None:
@@ -191,7 +201,7 @@ def scene(
     """
     name = f"{re.sub(r'[^a-z0-9]', '', folder.name.lower())[:20]}{uuid4().hex[:6]}"
     folder.mkdir(parents=True, exist_ok=True)
-    named = [Table(f"{table.name}_{name}", full=table.full) for table in tables]
+    named = [replace(table, name=f"{table.name}_{name}") for table in tables]
     (port,) = processes.free_ports(1)
     url: str = getattr(servers, ELASTICSEARCH)
     content: dict[str, Any] = {
