@@ -216,6 +216,21 @@ async def test_a_dead_letter_of_a_delete_that_knows_no_tenant_names_none() -> No
 
 
 @pytest.mark.virtual_time
+async def test_who_declares_it_later_snapshots_the_table_again() -> None:
+    """Until then the documents have the tenant in their source key, so that nothing is located by the row's."""
+    before = world(TenantInKey.AUTO)
+    say(before, "c", "acme", 10)
+    await before.run_to_the_end()
+    after = world(TenantInKey.MESSAGE_KEY, like=before)
+    snapshot = event("r", row(1, "acme", url=None), lsn=None, snapshot="incremental")
+    key = orjson.dumps({"tenant": "acme", "id": 1})
+    after.log.append(TopicPartition(TOPIC, 0), key, orjson.dumps(snapshot))
+    say(after, "d", 0, 12)
+    await after.run_to_the_end()
+    assert after.titles == {}
+
+
+@pytest.mark.virtual_time
 async def test_a_real_tenant_zero_in_the_primary_key_costs_nothing() -> None:
     one = world(TenantInKey.AUTO)
     say(one, "c", 0, 10)

@@ -69,7 +69,8 @@ class SourceSettings(Group):
     `message_key`: only Debezium's `message.key.columns` puts it there, so `id` is unique over all tenants, and in the
     key of a delete Debezium makes it up, unless `replica_identity` is `full`; it is not believed then, and the row is
     located. `auto`: as `primary_key`, but a delete whose tenant looks made up (0, empty, the column's default) and
-    under which nothing is stored is rejected."""
+    under which nothing is stored is rejected. Rows that were indexed before this became, or was no longer,
+    `message_key` are found only after a new snapshot of the table (an incremental one will do)."""
     locate: Locate = Locate.AUTO
     """Where events tell neither the tenant of a deleted row nor that of an updated row's former place: `auto` searches
     the index for the row by its key, which must then be unique over all tenants; needs the privilege `maintenance` on

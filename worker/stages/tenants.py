@@ -102,8 +102,8 @@ def doubt(change: RowChange, rules: SourceRules) -> Rejection | None:
         RejectReason.TENANT_UNKNOWN,
         f"the key of this delete has {shown(value)} for tenant column {rules.tenant_column!r}, and no such row is "
         "stored, as where Debezium makes up what the database did not log: set REPLICA IDENTITY FULL and "
-        "replica_identity: full; or tenant_in_key: message_key if the column is not in the primary key, primary_key "
-        "if it is",
+        "replica_identity: full; or tenant_in_key: primary_key if the column is in the primary key, message_key if it "
+        "is not, and snapshot the table again",
     )
 
 
