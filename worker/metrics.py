@@ -70,6 +70,12 @@ class Metrics:
             ["where"],
             registry=r,
         )
+        self.truncated = Counter(
+            "syncline_truncated_documents",
+            "Documents that became tombstones because their table was truncated (`truncate: delete_all`).",
+            ["source"],
+            registry=r,
+        )
         self.bulk_items = Counter("syncline_bulk_items", "Bulk items by HTTP status class.", ["status"], registry=r)
         self.bulk_bytes = Counter("syncline_bulk_bytes", "Bytes of bulk bodies sent, retries included.", registry=r)
         self.retries = Counter(

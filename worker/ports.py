@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.records import ItemResponse, OldTombstone, Place, Record, Removal, Stored, TopicPartition
+from worker.records import ItemResponse, OldTombstone, Place, Record, Removal, RowPlace, Stored, TopicPartition
 from worker.stages.index_state import IndexDefinition, IndexState, Json
 from worker.stages.sampling import Extent, Span
 from worker.stages.search import Found, Query
@@ -154,14 +154,22 @@ class DocumentStore(Protocol):
         """
 
 
-class Locator(Protocol):
-    """Finds documents by the source key of their row, whatever their tenant. Only sees what is refreshed.
+@dataclass(frozen=True, slots=True)
+class SourcePage:
+    """Some documents of a source, and after which of them the next page begins; None if this one was the last."""
 
-    Both methods raise `RetryLater` also where only some shards answered: a copy that is missed is a leak.
+    documents: Sequence[RowPlace]
+    after: RowPlace | None
+
+
+class Locator(Protocol):
+    """Finds documents by what `sync` tells of their rows, whatever their tenant. Only sees what is refreshed.
+
+    All methods raise `RetryLater` also where only some shards answered: a copy that is missed is a leak.
     """
 
     async def refresh(self) -> None:
-        """Let `places` see everything that was acknowledged before this call.
+        """Let searches see everything that was acknowledged before this call.
 
         Raises `Halt` with reason `forbidden` without the privilege `maintenance`.
         """
@@ -170,6 +178,13 @@ class Locator(Protocol):
         """Return where there are documents of these rows, tombstones apart, however many; a row without any is missing.
 
         Needs the privilege `read`.
+        """
+
+    async def of_source(self, source: str, below: int, after: RowPlace | None) -> SourcePage:
+        """Return a page of a source's documents with versions below `below`, tombstones apart, in an order that stays.
+
+        `after` is that of the page before, None for the first. What is written between two pages may be in none of
+        them. Needs the privilege `read`.
         """
 
 

@@ -132,7 +132,14 @@ class Rejection:
     place: "Place | None" = field(default=None, compare=False)
 
 
-Decoded = RowChange | Skip | Rejection
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """A table was emptied: every row of it whose last change has a version below this one is gone."""
+
+    version: int
+
+
+Decoded = RowChange | Truncate | Skip | Rejection
 
 
 class Place(NamedTuple):
@@ -140,6 +147,13 @@ class Place(NamedTuple):
 
     document_id: str
     tenant: str
+
+
+class RowPlace(NamedTuple):
+    """A document of a row: the row's source key, and where the document lives."""
+
+    key: str
+    place: Place
 
 
 @dataclass(slots=True)
@@ -158,9 +172,9 @@ class Change:
     positioned changes that an unpositioned one hides.
 
     `locates` is True where only the index knows all places of the row; those that it knows become part of `left`.
-    `key_places` belong to the row's source key alone, whatever its tenant: a delete that does not know the tenant has
-    its `place` there, and a change of any tenant gives way to a newer tombstone there. `doubt` is what a delete ends
-    with if nothing is stored at its place: its tenant may be made up.
+    `key_places` belong to the row's source key alone, whatever its tenant, or to its source (`stages/truncate.py`): a
+    delete that does not know the tenant has its `place` there, and a change of any tenant gives way to a newer
+    tombstone there. `doubt` is what a delete ends with if nothing is stored at its place: its tenant may be made up.
     """
 
     record: Record

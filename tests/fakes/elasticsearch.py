@@ -13,8 +13,8 @@ import orjson
 from typing_extensions import override
 
 from worker.errors import Halt, HaltReason
-from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink, Tombstones
-from worker.records import ItemResponse, OldTombstone, Place, Removal, Stored
+from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink, SourcePage, Tombstones
+from worker.records import ItemResponse, OldTombstone, Place, Removal, RowPlace, Stored
 from worker.stages.documents import unpacked_vector
 
 _MAX_ID_BYTES = 512
@@ -100,6 +100,10 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
         self.searchable: dict[Place, Held] = {}
         """What a search sees: the documents as they were at the last refresh."""
         self.refreshes = 0
+        self.page = 3
+        """Documents in one page of a source."""
+        self.sweeps: list[str] = []
+        """The sources of whose documents a page was asked for."""
         self.searches: list[list[str]] = []
         """The keys of every search that came."""
         self.before_locate: Callable[[Sequence[str]], Awaitable[None]] = _at_once_keys
@@ -255,6 +259,22 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
                 found[key].add(place)
         return {key: frozenset(places) for key, places in found.items()}
 
+    @override
+    async def of_source(self, source: str, below: int, after: RowPlace | None) -> SourcePage:
+        self.sweeps.append(source)
+        await self._before_locate([source])
+        found = sorted(
+            (
+                RowPlace(held.body["sync"]["key"], place)
+                for place, held in self.searchable.items()
+                if not held.deleted and held.body["sync"]["source"] == source and held.version < below
+            ),
+            key=_in_order,
+        )
+        rest = [one for one in found if after is None or _in_order(one) > _in_order(after)]
+        page = rest[: self.page]
+        return SourcePage(page, page[-1] if len(page) == self.page else None)
+
     async def _before_locate(self, keys: Sequence[str]) -> None:
         await self.before_locate(keys)
         if self._locate_faults:
@@ -302,6 +322,10 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
     @override
     async def close(self) -> None:
         return
+
+
+def _in_order(one: RowPlace) -> tuple[str, str]:
+    return one.key, one.place.tenant
 
 
 def _numbers(vector: Any) -> Any:  # noqa: ANN401 - as it is in a body

@@ -7,8 +7,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.stages.identity import MAX_ID_BYTES, joined, joined_id, key_part, source_key, tenant_alias
+from worker.stages.identity import MAX_ID_BYTES, joined, joined_id, key_part, key_place_id, source_key, tenant_alias
 from worker.stages.rules import IdScope
+from worker.stages.truncate import marker
 
 # Few letters, so that two keys often differ by nothing but an escape; the rest are what ids have broken on before.
 nasty = st.text(alphabet=[*'aA1/%~#2F .-e+"[]\n\x00\u00a0\u202e\u200dא👩'], max_size=6)
@@ -53,6 +54,19 @@ def test_tenant_source_and_key_can_be_read_back_from_an_id_so_no_two_share_one(t
     assert read(first) == tenant
     assert source == "articles"
     assert written([read(part) for part in rest]) == written(key)
+
+
+@given(sources, tenants, sources, keys, st.sampled_from(IdScope))
+def test_a_sources_marker_is_no_row_s_place(
+    marked: str, tenant: str, source: str, key: list[Any], scope: IdScope
+) -> None:
+    parts = [key_part(part) for part in key]
+    row = source_key(source, parts)
+    assert marker(marked).document_id not in {
+        joined_id(scope, key_part(tenant), joined(source, parts)),
+        key_place_id(row),
+    }
+    assert marked != row, "nor is the key that its tombstone has any row's"
 
 
 @given(tenants, sources, keys, tenants, sources, keys)

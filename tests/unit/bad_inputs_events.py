@@ -171,8 +171,8 @@ EVENTS = (
     BadInput(
         13,
         "truncate (`op: t`)",
-        "Rejected: rebuild the index",
-        (rejected(record(event("t")), RejectReason.UNSUPPORTED_OPERATION, "truncated", "rebuild the index"),),
+        "Rejected; with `truncate: delete_all` every older document becomes a tombstone",
+        (rejected(record(event("t")), RejectReason.UNSUPPORTED_OPERATION, "truncated", "truncate: delete_all"),),
     ),
     BadInput(
         14,

@@ -54,6 +54,7 @@ def test_each_record_becomes_what_the_table_says(case: Case) -> None:
     elif isinstance(outcome, Skip):
         assert outcome.reason == case.outcome
     else:
+        assert isinstance(outcome, Change)
         assert outcome.operation == case.outcome
         assert case.positioned in (None, version is not None)
         check_change(case, outcome)

@@ -1,5 +1,6 @@
 """Debezium's JSON to a row change: each trap of a real connector's feed has its test."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -7,9 +8,9 @@ import pytest
 
 from tests.builders import event, record, row, rules
 from worker.errors import RejectReason, SkipReason
-from worker.records import Decoded, Operation, Rejection, RowChange, Skip
+from worker.records import Decoded, Operation, Rejection, RowChange, Skip, Truncate
 from worker.stages.decode.debezium import decode
-from worker.stages.rules import SourceRules
+from worker.stages.rules import SourceRules, TruncatePolicy
 
 TRUSTING = rules(trusts_before=True)
 
@@ -147,7 +148,40 @@ def test_a_flattened_row_that_looks_a_little_like_metadata_is_a_row(columns: dic
 def test_a_truncate_is_rejected_with_the_remedy() -> None:
     found = rejection(event("t"), None)
     assert found.reason is RejectReason.UNSUPPORTED_OPERATION
+    assert "truncate: delete_all" in found.message
     assert "rebuild the index" in found.message
+
+
+EMPTYING = replace(rules(), truncate=TruncatePolicy.DELETE_ALL, table="public.articles")
+OWN: dict[str, Any] = {"db": "app", "schema": "public", "table": "articles"}
+
+
+def test_a_truncate_is_obeyed_where_the_source_says_so() -> None:
+    assert decoded(event("t", lsn=7, **OWN), None, EMPTYING) == Truncate(7)
+    assert decoded(event("t", lsn=7, **OWN), None, replace(EMPTYING, version_epoch=2)) == Truncate(2 << 56 | 7)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (event("t", **{**OWN, "table": "notes"}), RejectReason.WRONG_TABLE),
+        (event("t", **{**OWN, "schema": "archive"}), RejectReason.WRONG_TABLE),
+        (event("t"), RejectReason.WRONG_TABLE),
+        ({"op": "t", "after": None, "source": None}, RejectReason.WRONG_TABLE),
+        (event("t", lsn=None, **OWN), RejectReason.POSITION_INVALID),
+        (event("t", lsn="7", **OWN), RejectReason.POSITION_INVALID),
+    ],
+)
+def test_a_truncate_of_another_table_or_without_a_position_deletes_nothing(value: object, reason: RejectReason) -> None:
+    outcome = decoded(value, None, EMPTYING)
+    assert isinstance(outcome, Rejection)
+    assert outcome.reason is reason
+
+
+def test_a_flattened_truncate_is_rejected_because_its_table_is_not_sure() -> None:
+    outcome = decoded({**row(), "__op": "t", "__lsn": 7, "__table": "articles"}, None, EMPTYING)
+    assert isinstance(outcome, Rejection)
+    assert outcome.reason is RejectReason.UNSUPPORTED_OPERATION
 
 
 @pytest.mark.parametrize("op", ["x", "", "C", None, 1, True, ["c"], {"c": 1}, "c" * 10_000])

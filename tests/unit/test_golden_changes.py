@@ -14,7 +14,7 @@ import pytest
 from tests.golden import types_files, types_scenario
 from tests.unit.test_golden_types import FOLDER, record_of
 from worker.app.sources import source_readers
-from worker.records import Change, Operation, Rejection, Skip
+from worker.records import Change, Operation, Rejection, Skip, Truncate
 from worker.settings.sources import SourceSettings
 
 EXPECTED: Final = Path(FOLDER / "changes.expected.txt").read_text(encoding="utf-8").splitlines()
@@ -54,7 +54,7 @@ def settings(name: str) -> list[SourceSettings]:
 
 
 @cache
-def outcomes(name: str) -> list[tuple[str, int, Change | Skip | Rejection]]:
+def outcomes(name: str) -> list[tuple[str, int, Change | Truncate | Skip | Rejection]]:
     """Topic without prefix, offset, and what became of the record; each topic has one partition."""
     readers = source_readers(settings(name))
     watermarks: defaultdict[str, int] = defaultdict(int)
@@ -67,12 +67,14 @@ def outcomes(name: str) -> list[tuple[str, int, Change | Skip | Rejection]]:
     return found
 
 
-def line_of(outcome: Change | Skip | Rejection) -> str:
+def line_of(outcome: Change | Truncate | Skip | Rejection) -> str:
     match outcome:
         case Skip():
             return f"skip: {outcome.reason}"
         case Rejection():
             return f"reject: {outcome.reason}: {outcome.message}"
+        case Truncate():
+            return f"truncate: {outcome.version}"
         case Change():
             title = f" {str(outcome.fields['title'])!r}" if "title" in outcome.fields else ""
             parts = [f"{outcome.operation} {outcome.place.document_id}{title}"]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.builders import record
 from worker.app.sources import source_readers
-from worker.records import Change, Record, Rejection, Skip, TopicPartition
+from worker.records import Change, Record, Rejection, Skip, TopicPartition, Truncate
 from worker.settings.sources import ReplicaIdentity, SourceSettings
 from worker.stages.offsets import PartitionProgress
 from worker.stages.rules import FieldType
@@ -76,13 +76,15 @@ def record_of(line: str) -> Record:
     )
 
 
-def summary(outcome: Change | Skip | Rejection) -> dict[str, Any]:
+def summary(outcome: Change | Truncate | Skip | Rejection) -> dict[str, Any]:
     """What matters of an outcome, as it stands in the file of expectations."""
     match outcome:
         case Skip():
             return {"skip": outcome.reason.value}
         case Rejection():
             return {"reject": outcome.reason.value, "message": outcome.message}
+        case Truncate():
+            return {"truncate": outcome.version}
         case Change():
             fields = {"fields": dict(outcome.fields), "absent": sorted(outcome.absent)}
             return {

@@ -7,7 +7,7 @@ from typing import Any, Final
 from tests.golden import types_files
 from tests.unit.test_golden_types import record_of
 from worker.app.sources import source_readers
-from worker.records import Change, Operation, Rejection, Skip
+from worker.records import Change, Operation, Rejection, Skip, Truncate
 from worker.settings.sources import SourceSettings
 
 FILE: Final = Path(__file__).parents[1] / "golden" / "mysql" / "mysql-connector.jsonl"
@@ -32,7 +32,7 @@ def source(name: str, **others: Any) -> SourceSettings:  # noqa: ANN401 - settin
 
 
 @cache
-def outcomes(table: str) -> list[Change | Skip | Rejection]:
+def outcomes(table: str) -> list[Change | Truncate | Skip | Rejection]:
     fields = {column: column for column in COLUMNS} | {"js": {"from": "js", "type": "json"}}
     sources = [source("products", fields=fields), source("bare", tenant="title"), source("schema", topics=["mysql"])]
     readers = source_readers(sources)

@@ -57,6 +57,31 @@ async def test_waiting_changes_of_a_row_become_one_unit_that_knows_all_their_pos
     assert sorted(position.offset for position in unit.hidden) == [0, 2]
 
 
+async def test_what_is_in_flight_passes_though_its_rows_are_taken_again_and_others_stay() -> None:
+    intake = Intake()
+    for row in (1, 2):
+        intake.add(change(row, row_id=row))
+    first, second = await intake.take(2)
+    passing = asyncio.ensure_future(intake.passed())
+    await asyncio.sleep(0)
+    intake.add(change(9, row_id=1))
+    intake.release(first.change.key)
+    await intake.take(1)
+    intake.add(change(3, row_id=3))
+    await intake.take(1)
+    await asyncio.sleep(0.1)
+    assert not passing.done()
+    intake.release(second.change.key)
+    await asyncio.wait_for(passing, 1)
+    assert intake.rows_in_flight == 2
+
+
+async def test_where_nothing_is_in_flight_nothing_has_to_pass() -> None:
+    intake = Intake()
+    intake.add(change(1))
+    await asyncio.wait_for(intake.passed(), 1)
+
+
 async def test_a_row_in_flight_waits_until_it_is_released() -> None:
     intake = Intake()
     intake.add(change(1))

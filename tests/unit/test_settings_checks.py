@@ -147,6 +147,31 @@ def test_a_source_refuses(change: dict[str, Any], sentence: str) -> None:
     assert sentence in refusal(SourceSettings, {**SOURCE, **change})
 
 
+ONE_TABLE = {"truncate": "delete_all", "table": "public.articles"}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"truncate": "delete_all"}, "all of them must come from one table"),
+        ({**ONE_TABLE, "topics": ["t", "u"]}, "all of them must come from one table"),
+        ({**ONE_TABLE, "topics": [], "pattern": "t"}, "all of them must come from one table"),
+        ({**ONE_TABLE, "version": "changed_at"}, "does not go with version"),
+        ({**ONE_TABLE, "format": "change-event"}, "does not go with format: change-event"),
+        ({"truncate": "yes"}, "'reject' or 'delete_all'"),
+    ],
+)
+def test_truncates_that_would_delete_too_much_or_cannot_be_ordered_are_refused(
+    change: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in refusal(SourceSettings, {**SOURCE, **change})
+
+
+def test_a_source_of_one_table_may_be_truncated() -> None:
+    assert SourceSettings.model_validate({**SOURCE, **ONE_TABLE}).rules().truncate == "delete_all"
+    assert SourceSettings.model_validate(SOURCE).rules().truncate == "reject"
+
+
 def test_readers_and_the_worker_need_two_names() -> None:
     assert "write_alias must differ from alias" in refusal(IndexSettings, {"alias": "a", "write_alias": "a"})
 

@@ -1,4 +1,4 @@
-"""Finding the documents of rows by their source keys, on all shards: nobody knows the routing."""
+"""Finding the documents of rows by their source keys, or of a whole source, on all shards: nobody knows the routing."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -9,8 +9,8 @@ from typing_extensions import override
 
 from worker.adapters.elastic_client import describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
-from worker.ports import Locator
-from worker.records import Place
+from worker.ports import Locator, SourcePage
+from worker.records import Place, RowPlace
 from worker.stages.documents import SYNC_FIELD
 
 KEYS: Final = 1000
@@ -40,9 +40,9 @@ class ElasticLocator(Locator):
                 raise
             raise Halt(
                 HaltReason.FORBIDDEN,
-                "to find rows whose events do not tell their tenant, the worker must be able to refresh the index: "
-                f"grant it the privilege 'maintenance' on {self._alias}, or set locate: never for their sources "
-                f"({halt})",
+                "to find rows whose events do not tell their tenant, or all rows of a truncated table, the worker must "
+                f"be able to refresh the index: grant it the privilege 'maintenance' on {self._alias}, or set locate: "
+                f"never and truncate: reject for their sources ({halt})",
             ) from halt
         _refuse_partial(answer)
 
@@ -55,24 +55,44 @@ class ElasticLocator(Locator):
                 found.setdefault(hit["_source"][SYNC_FIELD]["key"], set()).add(_place(hit))
         return {key: frozenset(places) for key, places in found.items()}
 
+    @override
+    async def of_source(self, source: str, below: int, after: RowPlace | None) -> SourcePage:
+        """Search for one page."""
+        wanted: list[dict[str, Any]] = [
+            {"term": {f"{SYNC_FIELD}.source": source}},
+            {"range": {f"{SYNC_FIELD}.version": {"lt": below}}},
+        ]
+        hits = await self._page_of(wanted, None if after is None else [after.key, after.place.tenant])
+        documents = [RowPlace(hit["_source"][SYNC_FIELD]["key"], _place(hit)) for hit in hits]
+        return SourcePage(documents, documents[-1] if len(documents) == self._page else None)
+
     async def _hits(self, wanted: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        after = None
+        while True:
+            hits = await self._page_of([wanted], after)
+            for hit in hits:
+                yield hit
+            if len(hits) < self._page:
+                return
+            after = hits[-1]["sort"]
+
+    async def _page_of(
+        self, wanted: Sequence[Mapping[str, Any]], after: Sequence[str] | None
+    ) -> Sequence[Mapping[str, Any]]:
         body: dict[str, Any] = {
             "size": self._page,
-            "query": {"bool": {"filter": [wanted], "must_not": [{"term": {f"{SYNC_FIELD}.deleted": True}}]}},
+            "query": {"bool": {"filter": wanted, "must_not": [{"term": {f"{SYNC_FIELD}.deleted": True}}]}},
             "_source": ["tenant", f"{SYNC_FIELD}.key"],
             # No two documents of a row have one tenant, so no page can end between equals.
             "sort": [f"{SYNC_FIELD}.key", "tenant"],
             "track_total_hits": False,
         }
-        while True:
-            answer = await self._ask("_search?allow_partial_search_results=false", body)
-            _refuse_partial(answer)
-            hits = answer["hits"]["hits"]
-            for hit in hits:
-                yield hit
-            if len(hits) < self._page:
-                return
-            body["search_after"] = hits[-1]["sort"]
+        if after is not None:
+            body["search_after"] = after
+        answer = await self._ask("_search?allow_partial_search_results=false", body)
+        _refuse_partial(answer)
+        hits: Sequence[Mapping[str, Any]] = answer["hits"]["hits"]
+        return hits
 
     async def _ask(self, what: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         with self._explained(), translated():

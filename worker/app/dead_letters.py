@@ -16,7 +16,7 @@ from worker.adapters.sentence_embedder import SentenceEmbedder
 from worker.app.model import refuse_missing_model
 from worker.app.sources import source_readers
 from worker.control.dead_letters import Filters, Letters, Listing, list_letters, one_letter
-from worker.control.dry_run import DryEmbedder, DrySink
+from worker.control.dry_run import DryEmbedder, DryLocator, DrySink
 from worker.control.replay import Outcome, Replay, Replayed, Told, without_breaker
 from worker.control.target import check_alias, check_target
 from worker.errors import OperatorError
@@ -101,10 +101,11 @@ async def replay_dead_letters(
         embedder = await _embedder(settings, admin, closing, dry_run=dry_run)
         replay = Replay(_again(first, letters), source_readers(settings.sources), settings.delivery, count, Clock())
         alias = settings.index.writer_alias
+        locator = ElasticLocator(client, alias)
         ports = Ports(
             source=replay,
             store=ElasticStore(client, alias),
-            locator=ElasticLocator(client, alias),
+            locator=DryLocator(locator) if dry_run else locator,
             embedder=embedder,
             sink=DrySink(alias) if dry_run else ElasticSink(client, alias),
             dead_letters=replay,

@@ -90,7 +90,8 @@ def _privileges(alias: str, granted: frozenset[str] | None, locating: Collection
             f"grant {', '.join(missing)} on the name {alias}, or see the line 'tenant'",
         )
     elif missing:
-        yield note("privileges", f"not {listed(missing)}: needed only to search for rows that do not tell their tenant")
+        needed = "needed only to search for rows that do not tell their tenant, and for truncate: delete_all"
+        yield note("privileges", f"not {listed(missing)}: {needed}")
 
 
 async def _target(admin: IndexAdmin, settings: Settings, alias: str) -> Sequence[Finding]:

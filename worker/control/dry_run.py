@@ -1,13 +1,13 @@
 """Stand-ins for a pipeline that is to decide and to write nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from typing_extensions import override
 
-from worker.ports import Embedder, Sink, Vectors
-from worker.records import ItemResponse
+from worker.ports import Embedder, Locator, Sink, SourcePage, Vectors
+from worker.records import ItemResponse, Place, RowPlace
 
 _ITEM_CREATED: Final = 201
 
@@ -39,6 +39,25 @@ class DrySink(Sink):
     @override
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class DryLocator(Locator):
+    """Finds rows, but no documents of truncated tables: a sweep ends when it finds none that it has not deleted."""
+
+    def __init__(self, locator: Locator) -> None:
+        self._locator = locator
+
+    @override
+    async def refresh(self) -> None:
+        await self._locator.refresh()
+
+    @override
+    async def places(self, keys: Sequence[str]) -> Mapping[str, frozenset[Place]]:
+        return await self._locator.places(keys)
+
+    @override
+    async def of_source(self, source: str, below: int, after: RowPlace | None) -> SourcePage:
+        return SourcePage((), None)
 
 
 class DryEmbedder(Embedder):

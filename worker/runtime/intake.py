@@ -33,7 +33,10 @@ class Intake:
     def __init__(self) -> None:
         self._ready: dict[str, _Waiting] = {}
         self._held: dict[str, _Waiting] = {}
-        self._busy: set[str] = set()
+        # Each row with the number of its turn; a dictionary keeps its order, so the first is the oldest.
+        self._busy: dict[str, int] = {}
+        self._turns = 0
+        self._released = asyncio.Event()
         self._open = True
         self._has_ready = asyncio.Event()
         self._is_idle = asyncio.Event()
@@ -54,14 +57,17 @@ class Intake:
         while not self._has_ready.is_set():  # closed or cleared between the wake-up and the waking, perhaps
             await self._has_ready.wait()
         keys = list(itertools.islice(self._ready, max_units))
-        self._busy.update(keys)
+        self._turns += 1
+        self._busy.update(dict.fromkeys(keys, self._turns))
         units = [self._ready.pop(key).unit() for key in keys]
         self._signal()
         return units
 
     def release(self, key: str) -> None:
         """End a row's turn; what waited for it is ready now."""
-        self._busy.discard(key)
+        self._busy.pop(key, None)
+        self._released.set()
+        self._released.clear()
         if (waiting := self._held.pop(key, None)) is not None:
             self._ready[key] = waiting
         self._signal()
@@ -85,6 +91,12 @@ class Intake:
     async def idle(self) -> None:
         """Wait until no row is in flight."""
         await self._is_idle.wait()
+
+    async def passed(self) -> None:
+        """Wait until all that is in flight now has ended, whatever is taken meanwhile."""
+        turn = self._turns
+        while next(iter(self._busy.values()), turn + 1) <= turn:
+            await self._released.wait()
 
     def is_in_flight(self, key: str) -> bool:
         """Whether a row has a unit in flight."""

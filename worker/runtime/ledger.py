@@ -96,6 +96,10 @@ class Ledger:
         self.last_progress = self._clock.monotonic()
         self._metrics.last_progress.set(self._clock.wall_ms() / 1000)
 
+    def progressed(self) -> None:
+        """Note that work on a record goes on which takes long by nature, though none is resolved."""
+        self.last_progress = self._clock.monotonic()
+
     def watermark_before(self, position: Position) -> int | None:
         """Return the watermark that an open record was read with; None if its assignment is lost."""
         progress = self._partitions.get(position.topic_partition)

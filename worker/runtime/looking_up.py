@@ -19,6 +19,7 @@ from worker.runtime.retrying import Retrying
 from worker.runtime.sources import SourceReaders
 from worker.stages.locate import must_be_located, with_located
 from worker.stages.planning import NeedsVector, Plan, Ready, plan
+from worker.stages.truncate import kept_out, marker
 
 REMEMBERED_ROWS: Final = 20_000
 """Rows whose places are kept in memory, some 10 MB of it."""
@@ -71,10 +72,11 @@ class Lookup:
             self._count(units, found, stored)
         model, now_ms = self._ports.embedder.model, self._clock.wall_ms()
         packed = self._ports.sink.packs_vectors
-        plans = [
-            (unit, plan(unit, stored, self._readers.rules_of(unit.change.source).embed, model, now_ms, packed=packed))
-            for unit in units
-        ]
+        plans = []
+        for unit in units:
+            embed = self._readers.rules_of(unit.change.source).embed
+            decision = plan(unit, stored, embed, model, now_ms, packed=packed)
+            plans.append((unit, kept_out(unit.change, decision, stored, now_ms)))
         self._remember(plans)
         return plans
 
@@ -123,5 +125,5 @@ class Lookup:
         for unit, decision in plans:
             change = unit.change
             is_written = change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector))
-            if is_written and change.key_places:
+            if is_written and change.key_places - {marker(change.source)}:
                 self._recent.note(change.key, change.place)

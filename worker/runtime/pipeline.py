@@ -15,12 +15,13 @@ from functools import partial
 
 from worker.errors import Halt
 from worker.metrics import Metrics
-from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source, Vectors
-from worker.records import Record, Rejection, Skip, Unit, Verdict
+from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source
+from worker.records import Record, Rejection, Skip, Truncate, Unit, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
 from worker.runtime.committer import Committer
 from worker.runtime.draining import Draining
+from worker.runtime.embedding import Embedding
 from worker.runtime.finishing import Finishing
 from worker.runtime.flow import Flow
 from worker.runtime.intake import Intake
@@ -33,6 +34,7 @@ from worker.runtime.rejoining import Rejoining
 from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
+from worker.runtime.truncating import Sweeper, Truncating
 from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
 from worker.settings.worker import Deletes
@@ -93,7 +95,10 @@ class Pipeline:
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
+        self._embedding = Embedding(ports.embedder, metrics, self._clock)
         self._sender = Sender(ports.sink, self.retrying, metrics, self._clock, batch.bulk_concurrency)
+        sweeper = Sweeper(ports.locator, self._deliver, self.retrying, self._intake, self._clock, delivery)
+        self._truncating = Truncating(sweeper, self.ledger, self._rejecting, metrics, self._clock)
         self._to_embed: BatchQueue[tuple[Unit, NeedsVector]] = BatchQueue(
             max_bytes=int(batch.bulk_bytes),
             max_items=4 * batch.embed_texts,
@@ -139,6 +144,7 @@ class Pipeline:
                         for number in range(self._batch.bulk_concurrency)
                     ),
                     group.create_task(self._rejecting.run(), name="reject"),
+                    group.create_task(self._truncating.run(), name="truncate"),
                     group.create_task(self._committer.run(), name="commit"),
                     group.create_task(monitor.run(), name="monitor"),
                     group.create_task(self.watchdog.run(), name="watchdog"),
@@ -177,6 +183,8 @@ class Pipeline:
             self._finishing.skip(record.position, outcome.reason)
         elif isinstance(outcome, Rejection):
             self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
+        elif isinstance(outcome, Truncate):
+            self._truncating.add(record, outcome, reader.rules.name)
         else:
             if outcome.nulled:
                 self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
@@ -216,28 +224,29 @@ class Pipeline:
     async def _embed(self) -> None:
         while True:
             batch = await self._to_embed.take(int(self._batch.bulk_bytes), self._batch.embed_texts)
-            vectors = await self.retrying.call("embed", partial(self._vectors, [needed.text for _, needed in batch]))
+            texts = [needed.text for _, needed in batch]
+            vectors = await self.retrying.call("embed", partial(self._embedding.vectors, texts))
             self._metrics.texts.inc(len(batch))
             for (unit, needed), vector in zip(batch, vectors, strict=True):
+                if isinstance(vector, Rejection):
+                    self._rejecting.unit(unit, vector, "embed")
+                    continue
+                self._rejecting.accepted(unit.change.source, "embed")
                 ready = with_vector(needed, vector, self._ports.embedder.model, packed=self._ports.sink.packs_vectors)
                 await self._pass_on(unit, ready)
-
-    async def _vectors(self, texts: Sequence[str]) -> Vectors:
-        started = self._clock.monotonic()
-        try:
-            return await self._ports.embedder.embed(texts)
-        finally:
-            self._metrics.stage.labels("embed").observe(self._clock.monotonic() - started)
 
     async def _send(self) -> None:
         while True:
             works = await self._to_send.take(int(self._batch.bulk_bytes), self._batch.bulk_documents)
-            items: list[Item] = [item for work in works for item in items_of(work, self._ports.sink.target)]
-            for part in self._parts(items):
-                await self._sender.send(part)
+            await self._deliver(works)
             for work in works:
                 self._end(work)
             self._flow.adjust()
+
+    async def _deliver(self, works: Sequence[Work]) -> None:
+        items: list[Item] = [item for work in works for item in items_of(work, self._ports.sink.target)]
+        for part in self._parts(items):
+            await self._sender.send(part)
 
     def _parts(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         """A row may bring several writes, so what was taken within the budgets may be more than one request."""

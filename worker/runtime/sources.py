@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip
+from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip, Truncate
 from worker.stages.decode import change_event, debezium
 from worker.stages.mapping import RowMapper
-from worker.stages.rules import SourceRules
+from worker.stages.rules import SourceRules, TruncatePolicy
+from worker.stages.truncate import guarded
 
 Decoder = Callable[[Record, SourceRules], Decoded]
 DECODERS: Final[Mapping[str, Decoder]] = {"debezium": debezium.decode, "change-event": change_event.decode}
@@ -27,12 +28,15 @@ class SourceReader:
     def __post_init__(self) -> None:
         object.__setattr__(self, "mapper", RowMapper(self.rules))
 
-    def read(self, record: Record, watermark: int) -> tuple[Change | Skip | Rejection, int | None]:
+    def read(self, record: Record, watermark: int) -> tuple[Change | Truncate | Skip | Rejection, int | None]:
         """Return what a record says, and its own version if it has one."""
         decoded = self.decode(record, self.rules)
         if not isinstance(decoded, RowChange):
-            return decoded, None
-        return self.mapper.map(record, decoded, watermark), decoded.version
+            return decoded, decoded.version if isinstance(decoded, Truncate) else None
+        change = self.mapper.map(record, decoded, watermark)
+        if self.rules.truncate is TruncatePolicy.DELETE_ALL and isinstance(change, Change):
+            change = guarded(change)
+        return change, decoded.version
 
 
 class SourceReaders:

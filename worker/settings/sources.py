@@ -21,6 +21,7 @@ from worker.stages.rules import (
     SourceRules,
     TenantInKey,
     TombstoneMeaning,
+    TruncatePolicy,
 )
 
 
@@ -78,6 +79,10 @@ class SourceSettings(Group):
     document_id: IdScope = IdScope.TENANT_SCOPED
     """`tenant_scoped` makes `_id` of tenant, source and key (`acme/articles/1`); `global` leaves the tenant out
     (`articles/1`), for keys that are unique over all tenants."""
+    truncate: TruncatePolicy = TruncatePolicy.REJECT
+    """What a truncate of the table (`op: t`) does: `reject` refuses the record, and the documents stay; `delete_all`
+    makes a tombstone of every document of this source that is older. Needs `table`, one topic, and the privilege
+    `maintenance` on the write alias; Debezium leaves truncates out unless `skipped.operations` is `none`."""
     version_epoch: int = Field(default=0, ge=0, le=127)
     """Raised by one when the database is restored or fails over to a history with lower positions."""
     fields: dict[str, FieldForm] = Field(min_length=1)
@@ -117,9 +122,24 @@ class SourceSettings(Group):
             raise ValueError(f"fields: {inside[0]!r} lies inside another field: one of the two needs another name")
         if self.tenant in self.id:
             raise ValueError(f"id: leave the tenant column {self.tenant!r} out, it is added by itself")
+        self._check_truncate()
         if used := self.rules().wanted_columns & set(self.drop):
             raise ValueError(f"drop: column {min(used)!r} is used by this source: take it out of one of them")
         return self
+
+    def _check_truncate(self) -> None:
+        """A truncate empties one table, and with `delete_all` all of the source: the two must be the same."""
+        if self.truncate is TruncatePolicy.REJECT:
+            return
+        if len(set(self.topics)) != 1 or self.table is None:
+            raise ValueError(
+                "truncate: delete_all deletes every document of this source, so all of them must come from one table: "
+                "give one topic, and the table's name as table; or make a source of each table"
+            )
+        if self.version is not None:
+            raise ValueError("truncate: delete_all does not go with version: a truncate has no row to read it from")
+        if self.format != "debezium":
+            raise ValueError(f"truncate: delete_all does not go with format: {self.format}, which has no truncates")
 
     def _meant(self, field: str) -> str:
         hint = nearest(field, list(self.fields))
@@ -146,6 +166,7 @@ class SourceSettings(Group):
             key_missing=self.key_missing,
             locate=self.locate,
             tenant_in_key=self.tenant_in_key,
+            truncate=self.truncate,
             dropped=frozenset(self.drop),
         )
 

@@ -92,6 +92,13 @@ class TenantInKey(StrEnum):
     MESSAGE_KEY = "message_key"
 
 
+class TruncatePolicy(StrEnum):
+    """What is done when the table was truncated: nothing, or every document that is older becomes a tombstone."""
+
+    REJECT = "reject"
+    DELETE_ALL = "delete_all"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldRule:
     """One document field and the column that it comes from."""
@@ -144,6 +151,7 @@ class SourceRules:
     key_missing: KeyMissing = KeyMissing.ROW
     locate: Locate = Locate.AUTO
     tenant_in_key: TenantInKey = TenantInKey.AUTO
+    truncate: TruncatePolicy = TruncatePolicy.REJECT
     dropped: frozenset[str] = frozenset()
     """Columns that are known and left out on purpose."""
     wanted_columns: frozenset[str] = field(init=False, compare=False, repr=False)

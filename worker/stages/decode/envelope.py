@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from worker.errors import RejectReason, SkipReason
-from worker.records import Decoded, Operation, Record, Rejection, RowChange, Skip
+from worker.records import Decoded, Operation, Record, Rejection, RowChange, Skip, Truncate
 from worker.stages.decode import mongodb
 from worker.stages.decode.connect_schema import columns_of
 from worker.stages.decode.headers import former_key, new_key
 from worker.stages.decode.json_values import shown
 from worker.stages.decode.table import wrong_table
 from worker.stages.decode.version import time_of, version_of
-from worker.stages.rules import SourceRules
+from worker.stages.rules import SourceRules, TruncatePolicy
 
 # Looked up once: an enumeration's members are slow to come by.
 _UPSERT: Final = Operation.UPSERT
@@ -39,7 +39,11 @@ def _no_change(code: object) -> Skip | Rejection:
     if code == "m":
         return Skip(SkipReason.NOT_A_ROW)
     if code == "t":
-        return Rejection(RejectReason.UNSUPPORTED_OPERATION, "the table was truncated (op 't'): rebuild the index")
+        return Rejection(
+            RejectReason.UNSUPPORTED_OPERATION,
+            "the table was truncated (op 't'), and its documents are still there: set truncate: delete_all for this "
+            "source, and replay this record, or rebuild the index",
+        )
     return Rejection(RejectReason.UNKNOWN_OPERATION, f"op {shown(code)} is not one of c, u, r, d, t, m")
 
 
@@ -50,7 +54,7 @@ def row_change(
     code = event["op"]
     operation = _OPERATIONS.get(code) if type(code) is str else None
     if operation is None:
-        return _no_change(code)
+        return _truncate(event, rules) if _is_obeyed_truncate(code, rules) else _no_change(code)
     source = event.get("source")
     if not isinstance(source, dict):
         return Rejection(RejectReason.POSITION_INVALID, "the event has no 'source' block, so no position")
@@ -77,6 +81,25 @@ def row_change(
         rules.trusts_before,
         new_key(record) if record.headers and operation is not _UPSERT else {},
     )
+
+
+def _is_obeyed_truncate(code: object, rules: SourceRules) -> bool:
+    return code == "t" and rules.truncate is TruncatePolicy.DELETE_ALL
+
+
+def _truncate(event: Mapping[str, object], rules: SourceRules) -> Truncate | Rejection:
+    """What a truncate says: of which table, and where it stands among the table's changes."""
+    source = event.get("source")
+    block: Mapping[str, object] = source if isinstance(source, dict) else {}
+    if (wrong := wrong_table(block, rules)) is not None:
+        return wrong
+    version = version_of(block, {}, Operation.DELETE, rules)
+    if version is None:
+        return Rejection(
+            RejectReason.POSITION_INVALID,
+            "the truncate has no position, so nothing tells which documents are older: rebuild the index",
+        )
+    return version if isinstance(version, Rejection) else Truncate(version)
 
 
 def _document(part: object) -> object:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip
+from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip, Truncate
 from worker.stages.decode.envelope import is_envelope
 from worker.stages.decode.headers import PREFIX, metadata
 from worker.stages.decode.json_values import parse
@@ -41,7 +41,7 @@ class Observed:
     event: Mapping[str, object]
     metadata: Mapping[str, object]
     decoded: Decoded
-    outcome: Change | Skip | Rejection
+    outcome: Change | Truncate | Skip | Rejection
 
     @property
     def change(self) -> RowChange | None:

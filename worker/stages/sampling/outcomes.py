@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from worker.errors import RejectReason
-from worker.records import Operation, Rejection, Skip
+from worker.records import Operation, Rejection, Skip, Truncate
 from worker.stages.decode.json_values import cut
 from worker.stages.findings import Finding, Level, counted, note, ok, warning
 from worker.stages.sampling.observed import Form, Observed
@@ -21,7 +21,9 @@ _FIXES: Final = {
     RejectReason.INVALID_JSON: _CONVERTER,
     RejectReason.NOT_AN_EVENT: "correct topics, format or fields of this source",
     RejectReason.WRONG_TABLE: "correct topics or table of this source",
-    RejectReason.UNSUPPORTED_OPERATION: "rebuild the index after a truncate; skipped.operations=t hides it",
+    RejectReason.UNSUPPORTED_OPERATION: (
+        "set truncate: delete_all, or rebuild the index after a truncate; skipped.operations=t hides it"
+    ),
     RejectReason.ROW_MISSING: (
         "let the connector write the whole row: REPLICA IDENTITY other than NOTHING, and for MongoDB "
         "capture.mode=change_streams_update_full"
@@ -55,6 +57,8 @@ def _told(observed: Sequence[Observed]) -> str:
                 verdicts[f"skipped ({reason})"] += 1
             case Rejection():
                 verdicts["rejected"] += 1
+            case Truncate():
+                verdicts["truncating the table"] += 1
             case _:
                 change = one.change
                 deleted = change is not None and change.operation is Operation.DELETE

@@ -47,8 +47,8 @@ def tenant_key_finding(changes: Sequence[tuple[Observed, RowChange]], rules: Sou
             "tenant",
             f"the key holds {column!r}, but in {counted(len(made_up), 'delete')} as {shown(made_up[0].key[column])}: "
             "the column is not in the primary key, so the database did not log it and the connector made it up",
-            f"{_FULL} (or USING INDEX, of an index with the tenant); or set tenant_in_key: message_key, and snapshot the "
-            "table again",
+            f"{_FULL} (or USING INDEX, of an index with the tenant); or set tenant_in_key: message_key, and snapshot "
+            "the table again",
         )
     seen = "" if deletes else " (no delete was seen)"
     return ok("tenant", f"{column!r} is in the key of every record: deletes and moves tell their tenant{seen}")
