@@ -9,13 +9,15 @@ TORCH  ?=
 ARGS   ?=
 EVENTS ?= 2000
 MINUTES ?= 30
+SEEDS  ?= 1000
 SEED   ?=
+ALLOW  ?=
 
 UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm test-slow soak backlog replay mutation lint format docs requirements wheel clean
+.PHONY: help demo test test-jvm test-slow simulate soak backlog replay mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,6 +30,9 @@ test: $(VENV)/.dev ## run the tests on embedded servers (no Java, no Docker)
 
 test-jvm: $(VENV)/.dev ## run the tests on real PostgreSQL, Debezium, Kafka and Elasticsearch (needs Maven, JDK 21+)
 	$(VENV)/bin/pytest --servers jvm $(ARGS)
+
+simulate: $(VENV)/.dev ## perform SEEDS=1000 random stories on a simulated world, or one again: SEED=17
+	$(VENV)/bin/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ALLOW:%=--allow %)
 
 test-slow: $(VENV)/.dev ## run the tests that take minutes each, on real servers: Kafka away, a soak of SOAK_MINUTES (30)
 	$(VENV)/bin/pytest --servers jvm --slow -s $(ARGS)

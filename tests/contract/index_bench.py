@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from tests.fakes.elasticsearch import FakeElasticsearch
+from tests.simulation.elasticsearch import Connection, Server
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_locate import ElasticLocator
 from worker.adapters.elastic_sink import ElasticSink
@@ -51,6 +52,22 @@ def fake_bench() -> Bench:
         there.remembered.clear()
 
     return Bench(there, there, nowhere, nowhere, there, nowhere, there, at_once, forget)
+
+
+def simulated_bench() -> Bench:
+    """The server of the simulation, five shards as on the real one."""
+    there, nowhere = Server(shards=5, dimensions=DIMENSIONS), Server("missing-write")
+    nowhere.alias_exists = False
+    one, other = Connection(there), Connection(nowhere)
+
+    async def forget() -> None:
+        there.gc_deletes = 0.0
+        await asyncio.sleep(0.01)
+
+    async def refresh() -> None:
+        there.refresh()
+
+    return Bench(one, one, other, other, one, other, FakeElasticsearch(), refresh, forget)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, Records
 from typing_extensions import override
 
 from tests.fakes.source import FakeSource, Log
+from tests.simulation.broker import Broker, Client
 from worker.adapters.kafka_source import KafkaSource
 from worker.ports import AssignmentListener, Commit, Source
 from worker.records import TopicPartition
@@ -114,6 +115,41 @@ class FakeBench(Bench):
     @override
     async def add_partition(self) -> int:
         return self._log.add_partition(self.topic).partition
+
+
+class SimulatedBench(Bench):
+    def __init__(self) -> None:
+        self.topic = "articles"
+        self._broker = Broker(self.topic, PARTITIONS)
+
+    @override
+    def source(
+        self, *, topic: str = "", on_lost: OffsetPolicy = OffsetPolicy.FAIL, start: OffsetPolicy = OffsetPolicy.EARLIEST
+    ) -> Source:
+        return Client(self._broker, topic or self.topic, on_lost_offsets=on_lost, start_from=start)
+
+    @override
+    async def produce(self, partition: int, values: Sequence[bytes | None]) -> None:
+        for value in values:
+            self._broker.append(TopicPartition(self.topic, partition), None, value)
+
+    @override
+    async def produce_one(
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> None:
+        self._broker.append(TopicPartition(self.topic, 0), key, value, headers)
+
+    @override
+    async def delete_before(self, partition: int, offset: int) -> None:
+        self._broker.delete_before(TopicPartition(self.topic, partition), offset)
+
+    @override
+    async def commit(self, partition: int, offset: int) -> None:
+        self._broker.commits[TopicPartition(self.topic, partition)] = Commit(offset, "")
+
+    @override
+    async def add_partition(self) -> int:
+        return self._broker.add_partition().partition
 
 
 class KafkaBench(Bench):

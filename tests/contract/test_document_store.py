@@ -5,17 +5,30 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from tests.contract.index_bench import Bench, article, fake_bench, real_bench, send, tombstone_body, vector, write
+from tests.contract.index_bench import (
+    Bench,
+    article,
+    fake_bench,
+    real_bench,
+    send,
+    simulated_bench,
+    tombstone_body,
+    vector,
+    write,
+)
 from worker.errors import Halt, HaltReason
 from worker.records import Place
 
 ONE, TWO, THREE = (Place(f"acme/{number}", "acme") for number in (1, 2, 3))
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "simulated", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     if request.param == "fake":
         yield fake_bench()
+        return
+    if request.param == "simulated":
+        yield simulated_bench()
         return
     async with real_bench(request.getfixturevalue("servers").elasticsearch) as real:
         yield real

@@ -12,6 +12,7 @@ from tests.contract.index_bench import (
     fake_bench,
     real_bench,
     send,
+    simulated_bench,
     statuses,
     tombstone_body,
     write,
@@ -26,10 +27,13 @@ from worker.stages.documents import hard
 ONE, TWO, THREE = (Place(f"acme/{number}", "acme") for number in (1, 2, 3))
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "simulated", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     if request.param == "fake":
         yield fake_bench()
+        return
+    if request.param == "simulated":
+        yield simulated_bench()
         return
     async with real_bench(request.getfixturevalue("servers").elasticsearch) as real:
         yield real

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.contract.source_bench import PARTITIONS, PATIENCE, Bench, FakeBench, KafkaBench, Listening
+from tests.contract.source_bench import PARTITIONS, PATIENCE, Bench, FakeBench, KafkaBench, Listening, SimulatedBench
 from tests.servers.addresses import Kind
 from worker.errors import Halt, HaltReason, OperatorError
 from worker.ports import Commit, CommitRefusedError, Source
@@ -15,10 +15,13 @@ from worker.records import Record, TopicPartition
 from worker.stages.start_offsets import OffsetPolicy
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "simulated", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     if request.param == "fake":
         yield FakeBench()
+        return
+    if request.param == "simulated":
+        yield SimulatedBench()
         return
     async with KafkaBench(request.getfixturevalue("servers").kafka) as real:
         yield real

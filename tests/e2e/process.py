@@ -167,7 +167,7 @@ class WorkerProcess:
         assert self.running, self.told("the worker has ended")
 
     def logged(self, text: str) -> bool:
-        return text in self.log.read_text(errors="replace")
+        return self.log.exists() and text in self.log.read_text(errors="replace")
 
     def told(self, what: str) -> str:
         return f"{what}; its log {self.log} ends:\n{self._server.log_tail()}"

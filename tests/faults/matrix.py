@@ -411,8 +411,8 @@ MATRIX: Final = (
         "the others' changes do not wait for all of its",
         _log("a_hot_tenant_in_one_partition_does_not_keep_the_others_waiting"),
         Result.PARTLY,
-        "Between partitions. Within one it is first come, first served: keyed by row, a hot tenant's backlog is in all "
-        "of them, and everybody waits.",
+        "Between partitions: the others wait for no more than one fetch (`kafka.fetch_max_bytes`). Within one it is first "
+        "come, first served: keyed by row, a hot tenant's backlog is in all of them, and everybody waits.",
     ),
     Fault(
         48,

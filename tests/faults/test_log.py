@@ -22,8 +22,7 @@ def test_records_that_are_no_events_are_put_aside_and_committed(healthy: Stage) 
     before = len(healthy.dead_letters())
     key = b'{"tenant":"acme","id":1}'
     truncated = builders.event("t", None, None)
-    no_position = builders.event("c", builders.row(400, published=None))
-    del no_position["source"]["lsn"]
+    no_position = builders.event("c", builders.row(400, published=None), lsn="nowhere")
     poison = [b"\xff\xfe garbage", b'{"op":"c"', b"\x00\x00\x00\x00\x07avro of an unknown schema", b"[]", b'"text"']
     poison += [json.dumps(truncated).encode(), json.dumps(no_position).encode()]
     healthy.send_raw(*((key, value, number % PARTITIONS) for number, value in enumerate(poison)))
@@ -222,8 +221,9 @@ async def send(producer: AIOKafkaProducer, stage: Stage, change: Change) -> None
 
 
 def test_a_hot_tenant_in_one_partition_does_not_keep_the_others_waiting(new_stage: NewStage) -> None:
-    stage = new_stage(batch={"max_in_flight": "1MiB"})
-    stage.model.set("slow", 0.2)
+    """The client hands out all that it has fetched of one partition before the next: so much they may wait."""
+    stage = new_stage(batch={"max_in_flight": "1MiB"}, kafka={"fetch_max_bytes": "64KiB"})
+    stage.model.set("slow", 0.4)
     hot = [Change(2 * number, "hot") for number in range(1500)]
     stage.send(*hot)
     stage.worker.start()

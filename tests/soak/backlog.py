@@ -105,7 +105,10 @@ class Watch:
     """The worker's memory and progress, looked at every second."""
 
     worker: WorkerProcess
+    samples_file: Path
+    """Gets a line for every sample: time, resident kB, bytes in flight, records resolved."""
     baseline_kb: int = 0
+    resident_kb: int = 0
     highest_kb: int = 0
     samples: int = 0
     paused: int = 0
@@ -128,7 +131,8 @@ class Watch:
     def _run(self) -> None:
         self._moved_at = time.monotonic()
         while not self._stopping.wait(1):
-            self.highest_kb = max(self.highest_kb, memory_kb(self.worker.pid, "VmRSS"))
+            self.resident_kb = memory_kb(self.worker.pid, "VmRSS")
+            self.highest_kb = max(self.highest_kb, self.resident_kb)
             self.samples += 1
             try:
                 self._look()
@@ -137,7 +141,10 @@ class Watch:
 
     def _look(self) -> None:
         scrape = self.worker.scrape()
-        self.most_in_flight = max(self.most_in_flight, scrape.total("syncline_in_flight_bytes"))
+        in_flight = scrape.total("syncline_in_flight_bytes")
+        self.most_in_flight = max(self.most_in_flight, in_flight)
+        with self.samples_file.open("a") as file:
+            file.write(f"{time.time():.1f},{self.resident_kb},{in_flight:.0f},{scrape.resolved:.0f}\n")
         self.paused += scrape.total("syncline_fetch_paused") > 0
         now = time.monotonic()
         self.longest_pause_s = max(self.longest_pause_s, now - self._moved_at)
@@ -204,7 +211,7 @@ def backlog(
     fleet.start(0)
     worker = fleet.workers[0]
     time.sleep(3)
-    watch = Watch(worker, baseline_kb=memory_kb(worker.pid, "VmRSS"))
+    watch = Watch(worker, report.folder / "memory.csv", baseline_kb=memory_kb(worker.pid, "VmRSS"))
     report.log(f"the worker is ready, resident memory {watch.baseline_kb / 1024:.0f} MB")
     slowed = Slowed(elasticsearch)
     first = max(1, history.total // 20)
@@ -257,7 +264,8 @@ def wait_for_end(fleet: Fleet, watch: Watch, report: Report, limit_s: float) -> 
             told_at = report.elapsed
             report.log(
                 f"  {watch.resolved:,.0f} resolved, {fleet.lag(ends):,} not committed; "
-                f"{watch.highest_kb / 1024:.0f} MB at most, longest pause {watch.longest_pause_s:.0f} s"
+                f"{watch.resident_kb / 1024:.0f} MB, {watch.highest_kb / 1024:.0f} at most; "
+                f"longest pause {watch.longest_pause_s:.0f} s"
             )
         time.sleep(1)
 
@@ -288,7 +296,7 @@ def compare(built: Direct, history: History, report: Report) -> None:
     """Every row's newest change is there, and nothing else."""
     seen: set[int] = set()
     live = 0
-    for found in every_document(built.index.url, f"{built.name}-v000001", ["title", "sync.deleted"]):
+    for found in every_document(built.index.url, f"{built.name}-v000001", ["title", "sync.version", "sync.deleted"]):
         id_ = int(found.id.rpartition("/")[2])
         newest = history.newest.get(id_)
         title = None if found.body["sync"].get("deleted") else found.body["title"]

@@ -22,6 +22,7 @@ from tests.e2e.process import until
 from tests.e2e.scene import Scene, scene
 from tests.soak.comparison import compare
 from tests.soak.fleet import Fleet
+from tests.soak.pages import every_document
 from tests.soak.reader import Reader, add_tenant_aliases
 from tests.soak.report import Report
 from tests.soak.soak import tell
@@ -78,7 +79,7 @@ def replay(built: Scene, report: Report, seed: int, limit_s: float) -> None:
     records = compare(built, report)
     if first.records != records:
         report.violation(f"the first pass counts {first.records} records, the log has {records}")
-    before = writes(built)
+    before, versions = writes(built), stored(built)
     report.log(f"Elasticsearch's counters: {before}")
     reader = Reader(built.index.url, built.index.alias, TENANTS, report, seed, only=picture(built))
     with reader.running(0.2):
@@ -94,6 +95,8 @@ def replay(built: Scene, report: Report, seed: int, limit_s: float) -> None:
             report.violation(f"replay {number} counts {each.records} records, the log has {records}")
     if (after := writes(built)) != before:
         report.violation(f"Elasticsearch's counters moved from {before} to {after}")
+    for written in sorted(stored(built).items() ^ versions.items())[:20]:
+        report.violation(f"before or after, but not both: {written}")
     report.figure("Elasticsearch's sequence numbers and counters, before and after", f"{before}, {after}")
     reader.figures()
 
@@ -151,6 +154,13 @@ def writes(built: Scene) -> dict[str, int]:
         for name in ("index_total", "index_failed", "delete_total"):
             counted[name] += shard["indexing"][name]
     return dict(counted)
+
+
+def stored(built: Scene) -> dict[str, tuple[int, bool]]:
+    """Version of everything that is stored, and whether it is a tombstone, by document id."""
+    wanted = ["sync.version", "sync.deleted"]
+    found = every_document(built.index.url, f"{built.name}-v000001", wanted)
+    return {one.id: (one.version, "deleted" in one.body["sync"]) for one in found}
 
 
 def picture(built: Scene) -> dict[str, dict[str, int]]:

@@ -142,5 +142,5 @@ def folded(events: Sequence[Event]) -> dict[str, tuple[int, str]]:
 
 def left(built: Direct) -> dict[str, tuple[int, str]]:
     """What the index has, tombstones left out."""
-    found = every_document(built.index.url, f"{built.name}-v000001", ["title", "sync.deleted"])
+    found = every_document(built.index.url, f"{built.name}-v000001", ["title", "sync.version", "sync.deleted"])
     return {one.id: (one.version, one.body["title"]) for one in found if not one.body["sync"].get("deleted")}

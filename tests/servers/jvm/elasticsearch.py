@@ -41,6 +41,8 @@ def prepare(folder: Path, *, version: str = artifacts.ELASTICSEARCH, password: s
         ready=lambda _: processes.http_ok(f"{url}/_cluster/health?wait_for_status=yellow", _authorization(password)),
         env=env,
         account=account,
+        # Several of them start on two processors that others use as well.
+        start_within_s=180,
     )
     return url, server
 

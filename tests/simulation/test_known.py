@@ -1,0 +1,141 @@
+"""What the worker does not survive yet, each as the short story that a seed was made into.
+
+Strict: whoever mends one of these is told by a test that passes when it should not, and lets the workload into every
+story (`drawing.Allowed`).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from tests.simulation.database import Identity, Schema
+from tests.simulation.perform import Outcome, perform
+from tests.simulation.story import Step, Story, Surroundings
+
+FULL: Final = Schema(Identity.FULL)
+GLOBAL: Final = Schema(Identity.FULL, global_ids=True)
+DEFAULT: Final = Schema(Identity.DEFAULT)
+TOAST: Final = Schema(Identity.DEFAULT, toast=True)
+TOAST_IN_KEY: Final = Schema(Identity.TENANT_IN_KEY, toast=True)
+A_SECOND: Final = Step("marker", row=5, pause=1)
+
+
+def told(schema: Schema, *steps: Step, seed: int = 0) -> Outcome:
+    return perform(Story(seed, Surroundings(schema), steps))
+
+
+def known(reason: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    return pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError)
+
+
+@known("the snapshot's row takes the watermark, which is above the position of what commits later")
+def test_a_delete_that_commits_after_a_snapshot_has_read_its_row() -> None:
+    outcome = told(
+        FULL,
+        Step("upsert"),
+        Step("delete", txn=0),  # position 101, and still open
+        Step("upsert", row=1),  # position 102: the watermark
+        Step("snapshot_begin"),  # reads the row as it was before the delete
+        Step("snapshot_end"),
+        Step("commit", txn=0),
+    )
+    assert outcome.violation is None, "the deleted row stays visible"
+
+
+@known("the snapshot's row takes the watermark, which is above the position of what commits later")
+def test_an_update_that_commits_after_a_snapshot_has_read_its_row() -> None:
+    outcome = told(
+        FULL,
+        Step("upsert"),
+        Step("upsert", title=1, txn=0),
+        Step("upsert", row=1),
+        Step("snapshot_begin"),
+        Step("snapshot_end"),
+        Step("commit", txn=0),
+    )
+    assert outcome.violation is None, "the update is lost"
+
+
+@known("tombstone and document of a moved row are one document with one version where both tenants share a shard")
+def test_a_move_with_global_ids_whose_document_is_refused_once() -> None:
+    outcome = told(
+        GLOBAL,
+        Step("upsert"),
+        Step("bulk_fault", pause=0.5, kind="items", count=1),  # takes the tombstone, refuses the document
+        Step("move", to=1),
+        A_SECOND,
+        seed=4,
+    )
+    assert outcome.violation is None, "the row has vanished, and counts as superseded"
+
+
+@known("written with external_gte, the tombstone that comes after the document replaces it on a shared shard")
+def test_a_move_with_global_ids_and_a_snapshot() -> None:
+    outcome = told(
+        GLOBAL,
+        Step("touch", row=1),
+        Step("move", row=1, tenant=2, to=1),
+        Step("snapshot_begin"),
+        Step("snapshot_end"),
+    )
+    assert outcome.violation is None, "the row has vanished"
+
+
+@known("values are taken from the former key's document, which lags behind the changes that wait for it")
+def test_a_key_change_right_behind_an_update_that_leaves_a_value_out() -> None:
+    outcome = told(TOAST_IN_KEY, Step("upsert"), Step("upsert", pause=0.5), Step("rekey", to=4))
+    assert outcome.violation is None, "the document holds the value from before the update"
+
+
+@known("the delete half hides the insert that held the value, and the other half finds nothing to take it from")
+def test_a_key_change_right_behind_an_insert_that_leaves_a_value_out() -> None:
+    outcome = told(TOAST_IN_KEY, Step("upsert"), Step("move", to=2))
+    assert outcome.violation is None, "the row is a dead letter"
+
+
+@known("nobody remembers that the stored document is not the row's latest but one")
+def test_an_update_that_leaves_out_a_value_of_a_rejected_one() -> None:
+    outcome = told(TOAST, Step("upsert"), Step("poison", pause=0.5), Step("retitle", pause=0.5, title=1))
+    assert outcome.violation is None, "the document holds the value from before the rejected change"
+
+
+@known("joined with others, a change writes its tombstones with the version of the newest of them")
+def test_a_replay_of_moves_writes_nothing() -> None:
+    outcome = told(FULL, Step("upsert"), Step("move", pause=0.5, to=1), Step("move", pause=0.5, tenant=1, to=2))
+    assert outcome.replay_writes == 0
+
+
+@known("with one partition more keys move between the old ones, too, and of those none waits for another")
+def test_a_value_that_is_left_out_in_another_partition_than_before() -> None:
+    outcome = told(
+        replace(TOAST, partitions=2),
+        Step("retitle", pause=2.0, row=1),
+        Step("add_partition"),
+        Step("touch", row=1, tenant=1),  # in partition 0, which had no record of this row before
+    )
+    assert outcome.violation is None, "the change is a dead letter, or holds the value from before"
+
+
+@known("two workers look for one row at once, because its changes stand in two partitions, and neither finds it")
+def test_a_move_that_no_event_tells_in_another_partition_than_before() -> None:
+    schema = replace(DEFAULT, partitions=3)
+    steps = (Step("upsert", tenant=2), Step("move", to=1, txn=1), Step("add_partition"))
+    assert perform(Story(2394, Surroundings(schema, workers=3), steps)).violation is None, "the row is shown twice"
+
+
+def test_a_replay_of_a_snapshot_writes_nothing() -> None:
+    outcome = told(FULL, Step("upsert"), Step("snapshot_begin"), Step("snapshot_end"))
+    assert outcome.replay_writes == 0
+
+
+@known("sent again after a lost reply, the write conflicts with itself")
+def test_a_document_counts_as_indexed_though_the_reply_was_lost() -> None:
+    outcome = told(FULL, Step("bulk_fault", kind="lost", count=1), Step("upsert"), A_SECOND)
+    assert outcome.verdicts == {"indexed": 1}
+
+
+def test_a_delete_without_its_tenant() -> None:
+    outcome = told(DEFAULT, Step("upsert"), Step("delete", pause=0.5))
+    assert outcome.verdicts["dead_lettered"] == 0
