@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from worker.records import Change, Operation, Place, Position, Record, Stored, Unit
-from worker.stages.identity import grave_id, joined, joined_id, key_part, source_key
+from worker.stages.identity import joined, joined_id, key_part, key_place_id, source_key
 from worker.stages.rules import FieldRule, FieldType, IdScope, SourceRules
 
 TOPIC = "cms.public.articles"
@@ -147,21 +147,21 @@ def deletion(
     )
 
 
-def grave(row_id: object = 1) -> Place:
+def key_place(row_id: object = 1) -> Place:
     """Where a deletion of this row leaves its tombstone if it does not know the tenant."""
-    found = grave_id(source_key("articles", [key_part(row_id)]))
+    found = key_place_id(source_key("articles", [key_part(row_id)]))
     return Place(found, found)
 
 
 def located(one: Change, row_id: object = 1) -> Change:
     """The same change where only the index knows all places of its row."""
-    return replace(one, locates=True, graves=frozenset({grave(row_id)}))
+    return replace(one, locates=True, key_places=frozenset({key_place(row_id)}))
 
 
 def untold_deletion(version: int = 1, *, row_id: object = 1, positioned: bool = True) -> Change:
     """A deletion that does not tell the tenant."""
     gone = deletion(version, row_id=row_id, positioned=positioned)
-    return replace(located(gone, row_id), place=grave(row_id))
+    return replace(located(gone, row_id), place=key_place(row_id))
 
 
 def unit(newest: Change, *hidden: Position) -> Unit:

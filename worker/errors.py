@@ -33,6 +33,7 @@ class SkipReason(StrEnum):
 
     TOMBSTONE = "tombstone"
     NOT_A_ROW = "not_a_row"
+    KEY_CHANGE = "key_change"
     LOST_ASSIGNMENT = "lost_assignment"
 
 

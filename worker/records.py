@@ -78,13 +78,14 @@ class ColumnType:
 
     `base` is Connect's type (`int64`, `string`, `bytes`, `struct`, `array`, `map` ...), `logical` the schema's name
     (`io.debezium.time.MicroTimestamp`), if it has one, `parameters` its parameters (`scale`), `items` the type of an
-    array's elements or of a map's values.
+    array's elements or of a map's values, `default` what stands for a value that is missing.
     """
 
     base: str
     logical: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     items: "ColumnType | None" = None
+    default: object = None
 
 
 @dataclass(slots=True)
@@ -95,7 +96,8 @@ class RowChange:
     source is declared REPLICA IDENTITY FULL, none otherwise: Debezium fills absent NOT NULL columns with type
     defaults). `version` is None for an event without a source position. `columns` tells what the row's values are
     where the event carried its schema, None where it did not. `former_key` holds the key columns that the row had
-    before its key changed, where a header tells them. `tells_moves` is True where a row cannot change its tenant
+    before its key changed, `new_key` those that it has since, where a header of the one half or the other tells them.
+    `tells_moves` is True where a row cannot change its tenant
     unseen: `before` holds the old row if there was one, or whoever wrote the event says a move in another way.
     """
 
@@ -108,6 +110,7 @@ class RowChange:
     columns: Mapping[str, ColumnType] | None = None
     former_key: Mapping[str, object] = field(default_factory=dict)
     tells_moves: bool = False
+    new_key: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +172,9 @@ class Change:
     positioned changes that an unpositioned one hides.
 
     `locates` is True where only the index knows all places of the row; those that it knows become part of `left`.
-    `graves` belong to the row's key alone, whatever its tenant: a delete that does not know the tenant has its `place`
-    there, and a change of any tenant gives way to a newer tombstone there.
+    `key_places` belong to the row's source key alone, whatever its tenant, or to its source (`stages/truncate.py`): a
+    delete that does not know the tenant has its `place` there, and a change of any tenant gives way to a newer
+    tombstone there. `doubt` is what a delete ends with if nothing is stored at its place: its tenant may be made up.
     """
 
     record: Record
@@ -189,7 +193,8 @@ class Change:
     inherited: Mapping[str, int] = field(default_factory=dict)
     hides: int = 0
     locates: bool = False
-    graves: frozenset[Place] = frozenset()
+    key_places: frozenset[Place] = frozenset()
+    doubt: Rejection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +209,11 @@ class Unit:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Every place to look up, each once: the newest change's own, those it left, those of a former key, graves."""
+        """Every place to look up, each once: its own, those that the row left, of a former key, of its source key."""
         change = self.change
-        if not (change.left or change.former or change.graves):
+        if not (change.left or change.former or change.key_places):
             return (change.place,)
-        rest = (*sorted(change.left), *sorted(change.former), *sorted(change.graves))
+        rest = (*sorted(change.left), *sorted(change.former), *sorted(change.key_places))
         return tuple(dict.fromkeys((change.place, *rest)))
 
     @property

@@ -3,9 +3,10 @@
     python -m tests.benchmarks.locate [--servers jvm] [--documents 50000]
 
 Prints milliseconds a batch, the median of several, on an index of documents with text and vectors. `lookup` is the
-multi-get of a source whose events tell every place: the baseline. `+ search` is the same with the rows' graves in the
-multi-get and one search; `+ refresh` also refreshes before, as happens once a second; each batch is written again
-before it, so that there is something to refresh. `written whole` is one bulk request for the batch, to compare with.
+multi-get of a source whose events tell every place: the baseline. `+ search` is the same with the places of the rows'
+keys in the multi-get and one search; `+ refresh` also refreshes before, as happens once a second; each batch is written
+again before it, so that there is something to refresh. `written whole` is one bulk request for the batch, to compare
+with.
 The last line is what an unpositioned change pays to be compared with what is stored: the multi-get with whole bodies.
 """
 
@@ -26,7 +27,7 @@ from tests.contract.index_bench import Bench, article, real_bench, send, vector,
 from tests.servers.addresses import Kind
 from tests.servers.start import start
 from worker.records import DocumentWrite, Place
-from worker.stages.identity import grave_id
+from worker.stages.identity import key_place_id
 
 BATCHES: Final = (1, 100, 500)
 RUNS: Final = 7
@@ -43,8 +44,8 @@ def place(number: int) -> Place:
     return Place(f"{tenant}/{number}", tenant)
 
 
-def grave(number: int) -> Place:
-    found = grave_id(key(number))
+def key_place(number: int) -> Place:
+    found = key_place_id(key(number))
     return Place(found, found)
 
 
@@ -100,7 +101,7 @@ class Measured:
         await self._bench.store.stored(places, set(places))
 
     async def search(self) -> None:
-        places = [one for number in self._numbers for one in (place(number), grave(number))]
+        places = [one for number in self._numbers for one in (place(number), key_place(number))]
         await self._bench.store.stored(places)
         found = await self._bench.locator.places([key(number) for number in self._numbers])
         assert len(found) == len(self._numbers)

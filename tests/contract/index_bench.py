@@ -133,7 +133,7 @@ def article(title: str, version: int = 1, tenant: str = "acme", **more: object) 
     return {"title": title, "tenant": tenant, "sync": {"source": "articles", "key": "1", "version": version}, **more}
 
 
-def grave(version: int, deleted_at: int = 1) -> dict[str, Any]:
+def tombstone_body(version: int, deleted_at: int = 1) -> dict[str, Any]:
     """Return the body of a tombstone."""
     return {"sync": {"source": "articles", "key": "1", "version": version, "deleted": True, "deleted_at": deleted_at}}
 

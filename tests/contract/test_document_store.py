@@ -9,10 +9,10 @@ from tests.contract.index_bench import (
     Bench,
     article,
     fake_bench,
-    grave,
     real_bench,
     send,
     simulated_bench,
+    tombstone_body,
     vector,
     write,
 )
@@ -54,7 +54,7 @@ async def test_what_was_written_a_moment_ago_is_seen(bench: Bench) -> None:
 
 async def test_a_tombstone_is_read_back_as_deleted(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 1, article("a")), write(TWO, 1, article("b")))
-    await send(bench.sink, write(ONE, 3, grave(3)))
+    await send(bench.sink, write(ONE, 3, tombstone_body(3)))
     gone, there = await bench.store.stored([ONE, TWO])
     assert gone is not None
     assert there is not None

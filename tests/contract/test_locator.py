@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from tests.contract.index_bench import Bench, article, fake_bench, grave, real_bench, send, simulated_bench, write
+from tests.contract.index_bench import (
+    Bench,
+    article,
+    fake_bench,
+    real_bench,
+    send,
+    simulated_bench,
+    tombstone_body,
+    write,
+)
 from worker.errors import Halt, HaltReason
 from worker.records import DocumentWrite, Place, RowPlace
 
@@ -33,7 +42,7 @@ def document(key: str, tenant: str, version: int = 1) -> DocumentWrite:
 
 
 def tombstone(key: str, tenant: str, version: int) -> DocumentWrite:
-    body: dict[str, Any] = grave(version)
+    body: dict[str, Any] = tombstone_body(version)
     body["sync"]["key"] = key
     return write(place(key, tenant), version, body)
 

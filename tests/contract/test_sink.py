@@ -10,11 +10,11 @@ from tests.contract.index_bench import (
     Bench,
     article,
     fake_bench,
-    grave,
     real_bench,
     send,
     simulated_bench,
     statuses,
+    tombstone_body,
     write,
 )
 from worker.adapters.elastic_client import build_client
@@ -71,51 +71,53 @@ async def test_versions_are_as_large_as_a_long(bench: Bench) -> None:
 
 async def test_a_tombstone_keeps_older_versions_out_and_lets_newer_ones_in(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 5, article("a")))
-    assert await statuses(bench.sink, write(ONE, 6, grave(6))) == [200]
+    assert await statuses(bench.sink, write(ONE, 6, tombstone_body(6))) == [200]
     assert await statuses(bench.sink, write(ONE, 5, article("late"))) == [409]
     assert await statuses(bench.sink, write(ONE, 7, article("again"))) == [200]
 
 
 async def test_a_real_delete_takes_the_document_away(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 5, article("a")))
-    assert await statuses(bench.sink, hard(write(ONE, 6, grave(6)))) == [200]
+    assert await statuses(bench.sink, hard(write(ONE, 6, tombstone_body(6)))) == [200]
     assert await bench.store.stored([ONE]) == [None]
 
 
 @pytest.mark.needs_jvm  # the embedded server remembers no deletes
 async def test_a_real_delete_is_remembered_for_a_while_and_lets_only_newer_versions_in(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 5, article("a")))
-    await send(bench.sink, hard(write(ONE, 6, grave(6))))
+    await send(bench.sink, hard(write(ONE, 6, tombstone_body(6))))
     assert await statuses(bench.sink, write(ONE, 5, article("late")), write(ONE, 6, article("equal"))) == [409, 409]
     assert await statuses(bench.sink, write(ONE, 7, article("again"))) == [201]
 
 
 async def test_a_real_delete_that_is_older_is_a_conflict(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 5, article("a")))
-    assert await statuses(bench.sink, hard(write(ONE, 4, grave(4))), hard(write(ONE, 5, grave(5)))) == [409, 409]
+    assert await statuses(
+        bench.sink, hard(write(ONE, 4, tombstone_body(4))), hard(write(ONE, 5, tombstone_body(5)))
+    ) == [409, 409]
     assert await bench.store.stored([ONE]) != [None]
 
 
 async def test_with_gte_a_real_delete_takes_what_is_as_old_as_itself(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 5, article("a")))
-    assert await statuses(bench.sink, hard(write(ONE, 5, grave(5), VersionType.EXTERNAL_GTE))) == [200]
+    assert await statuses(bench.sink, hard(write(ONE, 5, tombstone_body(5), VersionType.EXTERNAL_GTE))) == [200]
 
 
 async def test_a_real_delete_of_nothing_is_404_without_an_error(bench: Bench) -> None:
-    (response,) = await send(bench.sink, hard(write(ONE, 5, grave(5))))
+    (response,) = await send(bench.sink, hard(write(ONE, 5, tombstone_body(5))))
     assert (response.status, response.error_type) == (404, "")
 
 
 @pytest.mark.needs_jvm  # the embedded server remembers no deletes
 async def test_a_real_delete_of_nothing_is_remembered(bench: Bench) -> None:
-    await send(bench.sink, hard(write(ONE, 5, grave(5))))
+    await send(bench.sink, hard(write(ONE, 5, tombstone_body(5))))
     assert await statuses(bench.sink, write(ONE, 4, article("late"))) == [409]
 
 
 @pytest.mark.needs_jvm  # the embedded server remembers no deletes
 async def test_after_gc_deletes_a_real_delete_is_forgotten_and_anything_shows_the_row_again(bench: Bench) -> None:
     """What `deletes: hard` gives up, and a tombstone does not."""
-    await send(bench.sink, hard(write(ONE, 6, grave(6))), write(TWO, 6, grave(6)))
+    await send(bench.sink, hard(write(ONE, 6, tombstone_body(6))), write(TWO, 6, tombstone_body(6)))
     await bench.forget_deletes()
     assert await statuses(bench.sink, write(ONE, 4, article("a zombie's")), write(TWO, 4, article("x"))) == [201, 409]
 
@@ -123,7 +125,10 @@ async def test_after_gc_deletes_a_real_delete_is_forgotten_and_anything_shows_th
 async def test_real_deletes_and_documents_go_together_in_one_request(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 1, article("a")))
     assert await statuses(
-        bench.sink, hard(write(ONE, 2, grave(2))), write(TWO, 2, article("b")), hard(write(THREE, 2, grave(2)))
+        bench.sink,
+        hard(write(ONE, 2, tombstone_body(2))),
+        write(TWO, 2, article("b")),
+        hard(write(THREE, 2, tombstone_body(2))),
     ) == [200, 201, 404]
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from tests.contract.index_bench import Bench, article, fake_bench, grave, real_bench, send, statuses, write
+from tests.contract.index_bench import Bench, article, fake_bench, real_bench, send, statuses, tombstone_body, write
 from tests.servers.addresses import Kind
 from worker.records import OldTombstone, Place, Removal, VersionType
 from worker.stages.documents import hard
@@ -33,7 +33,7 @@ async def found(bench: Bench, before_ms: int = NOW, size: int = 100) -> list[Old
 
 async def tombstones(bench: Bench, *places: Place, version: int = 6) -> Sequence[OldTombstone]:
     """Write tombstones and find them, in the order of the places."""
-    await send(bench.sink, *(write(place, version, grave(version, NOW - 10)) for place in places))
+    await send(bench.sink, *(write(place, version, tombstone_body(version, NOW - 10)) for place in places))
     there = {one.document_id: one for one in await found(bench)}
     return [there[place.document_id] for place in places]
 
@@ -41,8 +41,8 @@ async def tombstones(bench: Bench, *places: Place, version: int = 6) -> Sequence
 async def test_only_tombstones_that_are_old_enough_are_found(bench: Bench) -> None:
     await send(
         bench.sink,
-        write(ONE, 1, grave(1, NOW - 1)),
-        write(TWO, 1, grave(1, NOW)),
+        write(ONE, 1, tombstone_body(1, NOW - 1)),
+        write(TWO, 1, tombstone_body(1, NOW)),
         write(THREE, 1, article("alive")),
     )
     (only,) = await found(bench)
@@ -53,7 +53,7 @@ async def test_only_tombstones_that_are_old_enough_are_found(bench: Bench) -> No
 
 async def test_they_come_a_page_at_a_time_and_each_once(bench: Bench) -> None:
     places = [Place(f"acme/{number}", "acme") for number in range(25)]
-    await send(bench.sink, *(write(place, 1, grave(1)) for place in places))
+    await send(bench.sink, *(write(place, 1, tombstone_body(1)) for place in places))
     await bench.refresh()
     pages = [page async for page in bench.tombstones.found(NOW, 10)]
     assert all(len(page) <= 10 for page in pages)
@@ -62,7 +62,7 @@ async def test_they_come_a_page_at_a_time_and_each_once(bench: Bench) -> None:
 
 async def test_pages_go_on_while_what_came_before_is_removed(bench: Bench) -> None:
     places = [Place(f"acme/{number}", "acme") for number in range(25)]
-    await send(bench.sink, *(write(place, 1, grave(1)) for place in places))
+    await send(bench.sink, *(write(place, 1, tombstone_body(1)) for place in places))
     await bench.refresh()
     removed = [await bench.tombstones.remove(page) async for page in bench.tombstones.found(NOW, 10)]
     assert [one for page in removed for one in page] == [REMOVED] * 25
@@ -94,7 +94,7 @@ async def test_a_row_that_is_there_again_is_never_removed(bench: Bench, version:
 
 async def test_a_row_that_was_deleted_again_keeps_its_new_tombstone(bench: Bench) -> None:
     (first,) = await tombstones(bench, ONE)
-    await send(bench.sink, write(ONE, 9, grave(9, NOW)))
+    await send(bench.sink, write(ONE, 9, tombstone_body(9, NOW)))
     assert list(await bench.tombstones.remove([first])) == [CHANGED]
     (stored,) = await bench.store.stored([ONE])
     assert stored is not None
@@ -132,12 +132,12 @@ async def test_a_delete_by_version_would_take_a_row_that_has_the_tombstones(
     """Why removals name the sequence number."""
     await tombstones(bench, ONE)
     await send(bench.sink, write(ONE, 6, article("again"), GTE))
-    assert await statuses(bench.sink, hard(write(ONE, version, grave(version), version_type))) == [200]
+    assert await statuses(bench.sink, hard(write(ONE, version, tombstone_body(version), version_type))) == [200]
     assert await bench.store.stored([ONE]) == [None]
 
 
 @pytest.mark.needs_jvm  # the embedded server remembers no deletes
 async def test_a_delete_by_version_is_remembered_with_that_version(bench: Bench) -> None:
     await tombstones(bench, ONE, TWO)
-    await send(bench.sink, hard(write(ONE, 7, grave(7))), hard(write(TWO, 6, grave(6), GTE)))
+    await send(bench.sink, hard(write(ONE, 7, tombstone_body(7))), hard(write(TWO, 6, tombstone_body(6), GTE)))
     assert await statuses(bench.sink, write(ONE, 7, article("a")), write(TWO, 7, article("b"))) == [409, 201]

@@ -39,15 +39,17 @@ _COLUMNS: Final = (
 class Table:
     """`full`: keyed by `id` alone, the tenant a plain column, REPLICA IDENTITY FULL. Else keyed by tenant and id.
 
+    `message_key`: keyed by `id` alone under the default replica identity; in Kafka these columns are the key.
     `truncates`: its source obeys truncates, and the connector must pass them on.
     """
 
     name: str
     full: bool = False
+    message_key: str = ""
     truncates: bool = False
 
     def create(self, database: psycopg.Connection) -> None:
-        key = "id" if self.full else "tenant, id"
+        key = "id" if self.full or self.message_key else "tenant, id"
         database.execute(f"CREATE TABLE {self.name} ({_COLUMNS}, PRIMARY KEY ({key}))")
         if self.full:
             database.execute(f"ALTER TABLE {self.name} REPLICA IDENTITY FULL")
@@ -60,6 +62,7 @@ class Table:
             "document_id": "tenant_scoped",
             "id": ["id"],
             "tenant": "tenant",
+            "tenant_in_key": "message_key" if self.message_key else "auto",
             "fields": {field: field for field in FIELDS},
             "embed": ["title", "content"],
             **({"truncate": "delete_all", "table": f"public.{self.name}"} if self.truncates else {}),
@@ -116,10 +119,18 @@ class Scene:
     def connect(self, *, partitions: int = 3) -> None:
         """Start the connector; the tables' snapshots are in Kafka when this returns."""
         tables = [f"public.{name}" for name in (*(table.name for table in self.tables), self._marks)]
+        keys = [f"public.{table.name}:{table.message_key}" for table in self.tables if table.message_key]
         # Debezium's default leaves truncates out.
         options = {"skipped.operations": "none"} if any(table.truncates for table in self.tables) else {}
-        connector = PostgresConnector(prefix=self.name, tables=tables, partitions=partitions, options=options)
-        self.servers.connect.add(connector)
+        self.servers.connect.add(
+            PostgresConnector(
+                prefix=self.name,
+                tables=tables,
+                partitions=partitions,
+                message_key_columns=";".join(keys),
+                options=options,
+            )
+        )
         self.flush()
 
     def flush(self, within_s: float = 60) -> None:

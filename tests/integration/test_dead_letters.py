@@ -168,7 +168,7 @@ def test_replay_dry_then_in_earnest_then_again(
 def test_purge_removes_what_is_old(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = load_settings(config, {})
 
-    async def two_graves() -> None:
+    async def two_tombstones() -> None:
         async with build_client(settings.elasticsearch) as client:
             sink = ElasticSink(client, settings.index.writer_alias)
             writes = [
@@ -178,7 +178,7 @@ def test_purge_removes_what_is_old(config: Path, capsys: pytest.CaptureFixture[s
             await sink.bulk(b"".join(item_bytes(one, sink.target) for one in writes), len(writes))
             await client.indices.refresh(index=settings.index.writer_alias)
 
-    asyncio.run(two_graves())
+    asyncio.run(two_tombstones())
     assert "1 tombstone" in run(capsys, config, "purge", "--dry-run")
     assert "1 removed." in run(capsys, config, "purge")
     assert json.loads(run(capsys, config, "purge", "--json"))["removed"] == 0

@@ -150,6 +150,6 @@ def test_any_row_becomes_a_sound_document_or_a_rejection(
     if isinstance(decision, NeedsVector):
         decision = with_vector(decision, np.array([1], dtype=np.float32), "model")
     if isinstance(decision, Ready):
-        written = [place for place in unit.places if place not in found.graves or place == found.place]
+        written = [place for place in unit.places if place not in found.key_places or place == found.place]
         assert [write.place for write in decision.writes] == written
         assert all(orjson.loads(write.body)["sync"]["version"] == found.version for write in decision.writes)

@@ -7,7 +7,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.stages.identity import MAX_ID_BYTES, grave_id, joined, joined_id, key_part, source_key, tenant_alias
+from worker.stages.identity import MAX_ID_BYTES, joined, joined_id, key_part, key_place_id, source_key, tenant_alias
 from worker.stages.rules import IdScope
 from worker.stages.truncate import marker
 
@@ -62,7 +62,10 @@ def test_a_sources_marker_is_no_row_s_place(
 ) -> None:
     parts = [key_part(part) for part in key]
     row = source_key(source, parts)
-    assert marker(marked).document_id not in {joined_id(scope, key_part(tenant), joined(source, parts)), grave_id(row)}
+    assert marker(marked).document_id not in {
+        joined_id(scope, key_part(tenant), joined(source, parts)),
+        key_place_id(row),
+    }
     assert marked != row, "nor is the key that its tombstone has any row's"
 
 

@@ -16,7 +16,7 @@ import orjson
 from tests import builders
 from tests.simulation.broker import Broker, Headers
 from worker.records import Place, TopicPartition
-from worker.stages.identity import grave_id, joined, joined_id, key_part
+from worker.stages.identity import joined, joined_id, key_part, key_place_id
 from worker.stages.rules import IdScope
 
 UNCHANGED: Final = "__debezium_unavailable_value"
@@ -244,10 +244,10 @@ class Database:
         scope = IdScope.GLOBAL if self.schema.global_ids else IdScope.TENANT_SCOPED
         return Place(joined_id(scope, key_part(tenant), joined(SOURCE, [key_part(row_id)])), tenant)
 
-    def grave(self, place: Place) -> Place:
+    def key_place(self, place: Place) -> Place:
         """Where the tombstone of a row is whose deletes do not tell their tenant; `place` is one of the row's."""
-        grave = grave_id(joined(SOURCE, [place.document_id.rpartition("/")[2]]))
-        return Place(grave, grave)
+        name = key_place_id(joined(SOURCE, [place.document_id.rpartition("/")[2]]))
+        return Place(name, name)
 
     def _key(self, row_id: int, tenant: object) -> Key:
         return (tenant, row_id) if self.schema.identity is Identity.TENANT_IN_KEY else (row_id,)

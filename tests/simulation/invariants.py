@@ -73,7 +73,7 @@ class Watching:
         if self._database.schema.identity is Identity.DEFAULT:
             row_id = int(place.document_id.rpartition("/")[2])
             places += [self._database.place(row_id, tenant) for tenant in self._database.tenants]
-            places.append(self._database.grave(place))
+            places.append(self._database.key_place(place))
         stored = map(self._world.server.get, places)
         return any(
             held is not None
@@ -267,8 +267,8 @@ def replay_changes_nothing(
     for place, before, after in written:
         same_version = before is not None and before.version == after.version
         again = same_version and (drifts or (before is not None and before.body == after.body))
-        grave = after.tombstone and (before is None or before.tombstone)
-        if not again and not grave:
+        still_gone = after.tombstone and (before is None or before.tombstone)
+        if not again and not still_gone:
             raise Violation("I12 replay", f"the replay has written {_shown(place)}, version {after.version}")
 
 

@@ -204,7 +204,7 @@ def _believe_before(self: SourceReader, record: Record, watermark: int) -> Read:
     return mapping.RowMapper(trusting).map(record, decoded, watermark), decoded.version
 
 
-def _only_the_winners(winner: Change, _loser: Change, _graves: frozenset[Place]) -> frozenset[Place]:
+def _only_the_winners(winner: Change, _loser: Change, _key_places: frozenset[Place]) -> frozenset[Place]:
     return winner.left
 
 

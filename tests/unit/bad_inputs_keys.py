@@ -87,12 +87,16 @@ KEYS = (
     BadInput(
         28,
         "tenant missing, null, empty",
-        "Rejected: nobody could find the document",
+        "Rejected: nobody could find the document. So the delete whose key holds what Debezium makes up",
         (
             rejected(upsert({"id": 1, "title": "", "content": ""}), RejectReason.TENANT_UNKNOWN, "'tenant'"),
             *(
                 rejected(upsert(row(tenant=tenant)), RejectReason.TENANT_MISSING, "'tenant'")
                 for tenant in (None, "", " ")
+            ),
+            *(
+                rejected(record(event("d"), {"id": 1, "tenant": tenant}), RejectReason.TENANT_UNKNOWN, "makes up")
+                for tenant in (None, "", " ", False)
             ),
         ),
     ),

@@ -1,6 +1,7 @@
 """`syncline check` over fakes: what is asked, what is told of servers and topics, and how it is printed."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.unit.sampled import only, problems, source
 from worker.app.sources import source_readers
 from worker.control import check_report
 from worker.control.apply import apply
-from worker.control.check import Report, check_feed, refused
+from worker.control.check import Feed, Report, check_feed, refused
 from worker.control.check_index import MissingServerError, check_index
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.records import TopicPartition
@@ -35,6 +36,10 @@ def log(**topics: int) -> Log:
 
 
 async def feed(log: Log, chosen: Settings, records: int = 200) -> list[Section]:
+    return (await looked_at(log, chosen, records)).sections
+
+
+async def looked_at(log: Log, chosen: Settings, records: int = 200) -> Feed:
     return await check_feed(FakeTopicReader(log), chosen, source_readers(chosen.sources), records)
 
 
@@ -162,6 +167,39 @@ async def test_each_privilege_that_the_worker_needs_is_missed(missing: str) -> N
 async def test_what_only_a_search_for_the_tenant_needs_is_a_note() -> None:
     section = await check_index(await applied(), FakeServerInspector(privileges=LEAST), settings())
     assert [one.level for one in section.findings if one.subject == "privileges"] == [Level.OK, Level.NOTE]
+
+
+async def test_and_a_failure_where_a_source_needs_it() -> None:
+    section = await check_index(await applied(), FakeServerInspector(privileges=LEAST), settings(), ["articles"])
+    told, finding = (one for one in section.findings if one.subject == "privileges")
+    assert (told.level, finding.level) == (Level.OK, Level.FAILURE)
+    assert "lacks maintenance on articles-write, and rows of articles do not tell" in finding.sentence
+    assert finding.fix.startswith("grant maintenance on the name articles-write")
+    all_granted = FakeServerInspector(privileges=LEAST | {"maintenance"})
+    assert problems((await check_index(await applied(), all_granted, settings(), ["articles"])).findings) == []
+
+
+@pytest.mark.parametrize(("key", "locating"), [({"id": 1}, ("articles",)), ({"id": 1, "tenant": "acme"}, ())])
+async def test_which_sources_need_it_the_records_tell(key: dict[str, object], locating: tuple[str, ...]) -> None:
+    there = log(articles=1)
+    there.append(TopicPartition("articles", 0), json.dumps(key).encode(), json.dumps(event()).encode())
+    assert (await looked_at(there, settings())).locating == locating
+
+
+async def test_records_that_are_older_than_tombstones_are_kept_are_told_of() -> None:
+    there = log(articles=1)
+    append(there, event(lsn=1))
+    append(there, event(lsn=2))
+    records = there.records[TopicPartition("articles", 0)]
+    records[:] = [replace(one, timestamp_ms=1 + 1001 * number) for number, one in enumerate(records)]
+    kept = settings(delivery={"tombstone_retention": "1s"})
+    _, articles = await feed(there, kept)
+    finding = only(articles.findings, "tombstones")
+    assert finding.level is Level.WARNING
+    assert "delivery.tombstone_retention" in finding.fix
+    for harmless in ({"tombstone_retention": "2s"}, {"tombstone_retention": "1s", "deletes": "hard"}):
+        _, articles = await feed(there, settings(delivery=harmless))
+        assert [one for one in articles.findings if one.subject == "tombstones"] == []
 
 
 @pytest.mark.parametrize(

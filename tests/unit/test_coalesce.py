@@ -3,7 +3,7 @@ from functools import reduce
 
 import pytest
 
-from tests.builders import change, deletion, grave, located, place, untold_deletion
+from tests.builders import change, deletion, key_place, located, place, untold_deletion
 from worker.records import Change
 from worker.stages.coalesce import coalesce
 
@@ -42,16 +42,16 @@ def test_whatever_is_hidden_the_row_is_located_if_one_of_its_changes_wants_it() 
     told, untold = change(2), located(change(1))
     for found in (coalesce(told, untold), coalesce(untold, told)):
         assert found.locates
-        assert found.graves == {grave()}
+        assert found.key_places == {key_place()}
 
 
-def test_a_delete_that_knows_no_tenant_leaves_the_places_that_it_hides_and_its_grave() -> None:
+def test_a_delete_that_knows_no_tenant_leaves_the_places_that_it_hides_and_the_place_of_its_key() -> None:
     found = coalesce(located(change(1)), untold_deletion(2))
-    assert found.place == grave()
+    assert found.place == key_place()
     assert found.left == {place()}
 
 
-def test_a_row_that_is_there_again_has_not_left_its_grave() -> None:
+def test_a_row_that_is_there_again_has_not_left_the_place_of_its_key() -> None:
     """A tombstone of its own version there would hide the row from itself, if it is all that gets written."""
     found = coalesce(untold_deletion(1), located(change(2)))
     assert (found.place, found.left) == (place(), frozenset())

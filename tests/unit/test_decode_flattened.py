@@ -224,8 +224,18 @@ def test_without_a_header_that_can_be_read_there_is_no_former_key(headers: Heade
     assert change(event("c"), headers=headers).former_key == {}
 
 
-def test_a_delete_has_no_former_key() -> None:
-    """Its header `__debezium.newkey` says where the row went: that half writes there itself."""
+def test_the_delete_half_of_a_changed_key_and_its_tombstone_know_the_new_key_and_no_former_one() -> None:
     headers = [("__debezium.newkey", b'{"id":2}'), ("__debezium.oldkey", b'{"id":3}')]
-    assert change(event("d"), headers=headers).former_key == {}
-    assert change(row(__deleted="true"), headers=headers).former_key == {}
+    bare = replace(rules(), tombstone=TombstoneMeaning.DELETE)
+    for found in (
+        change(event("d"), headers=headers),
+        change(row(__deleted="true"), headers=headers),
+        change(None, given=bare, headers=headers),
+    ):
+        assert (found.former_key, found.new_key) == ({}, {"id": 2})
+
+
+def test_an_insert_has_no_new_key() -> None:
+    headers = [("__debezium.newkey", b'{"id":2}')]
+    assert change(event("c"), headers=headers).new_key == {}
+    assert change(row(), headers=headers).new_key == {}

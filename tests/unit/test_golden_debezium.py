@@ -90,7 +90,7 @@ def summary(outcome: Change | Truncate | Skip | Rejection) -> dict[str, Any]:
             return {
                 outcome.operation.value: outcome.key,
                 "id": outcome.place.document_id,
-                "tenant": None if outcome.place in outcome.graves else outcome.place.tenant,
+                "tenant": None if outcome.place in outcome.key_places else outcome.place.tenant,
                 "version": outcome.version,
                 "positioned": outcome.positioned,
                 "source_ts": outcome.source_ts_ms,

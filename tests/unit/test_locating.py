@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests import builders
-from tests.builders import grave, place
+from tests.builders import key_place, place
 from tests.fakes.world import World
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.records import Place
@@ -29,7 +29,7 @@ def found(world: World) -> dict[str, float]:
     }
 
 
-def graves(world: World) -> dict[Place, int]:
+def tombstones(world: World) -> dict[Place, int]:
     return {where: held.version for where, held in world.index.documents.items() if held.deleted}
 
 
@@ -42,7 +42,7 @@ async def test_a_deleted_row_is_gone_for_its_tenant() -> None:
         delete(world, 12)
         await world.settle()
     assert world.titles == {place(row_id=2): "b"}
-    assert graves(world) == {ACME: 12, grave(): 12}
+    assert tombstones(world) == {ACME: 12, key_place(): 12}
     assert world.verdicts == {"indexed": 2, "deleted": 1}
     assert found(world) == {"nowhere": 2, "elsewhere": 1}
 
@@ -209,4 +209,4 @@ async def test_where_events_tell_every_place_nothing_is_searched() -> None:
     world.append(builders.event("d", None, builders.row(1, "globex"), lsn=12), 1)
     await world.run_to_the_end()
     assert (world.index.refreshes, world.index.searches) == (0, [])
-    assert all(places == [ACME] or grave() not in places for places in world.index.lookups)
+    assert all(places == [ACME] or key_place() not in places for places in world.index.lookups)

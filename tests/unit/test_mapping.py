@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from tests.builders import TENANT, grave, place, record, row, rules
+from tests.builders import TENANT, key_place, place, record, row, rules
 from worker.errors import RejectReason
 from worker.records import Change, ColumnType, Operation, Place, Rejection, RowChange
 from worker.stages.conversion import UNAVAILABLE, convert, is_unavailable
 from worker.stages.documents import document
-from worker.stages.mapping import RowMapper, TenantPlace, tenant_known, undeclared_columns
+from worker.stages.mapping import RowMapper, undeclared_columns
 from worker.stages.rules import (
     FieldRule,
     FieldType,
@@ -23,6 +23,7 @@ from worker.stages.rules import (
     SourceRules,
     TombstoneMeaning,
 )
+from worker.stages.tenants import TenantPlace, tenant_known
 
 RECORD = record(offset=42)
 COMPOSITE = {"tenant": "acme", "id": 1}
@@ -79,7 +80,7 @@ def test_a_row_becomes_a_document_in_its_tenant() -> None:
         source_ts_ms=5,
         fields={"title": "Title", "content": "Content"},
         locates=True,
-        graves=frozenset({grave()}),
+        key_places=frozenset({key_place()}),
     )
 
 
@@ -110,7 +111,7 @@ def test_the_tenant_is_looked_for_in_the_row_then_the_key_then_before(
 
 def test_a_delete_that_does_not_carry_its_tenant_is_located_and_lies_where_its_key_does() -> None:
     found = mapped(row_change(None))
-    assert (found.place, found.graves, found.locates) == (grave(), frozenset({grave()}), True)
+    assert (found.place, found.key_places, found.locates) == (key_place(), frozenset({key_place()}), True)
     assert found.key == mapped(row_change(row())).key
 
 
@@ -132,7 +133,7 @@ FULL = rules(trusts_before=True)
 
 
 @pytest.mark.parametrize(
-    ("change", "given", "locates", "has_grave"),
+    ("change", "given", "locates", "has_key_place"),
     [
         (row_change(row()), rules(), True, True),
         (row_change(row(), key={"id": 1, "tenant": "acme"}), rules(), False, False),
@@ -159,10 +160,10 @@ FULL = rules(trusts_before=True)
     ],
 )
 def test_only_rows_whose_places_no_event_tells_are_located(
-    *, change: RowChange, given: SourceRules, locates: bool, has_grave: bool
+    *, change: RowChange, given: SourceRules, locates: bool, has_key_place: bool
 ) -> None:
     found = mapped(change, given)
-    assert (found.locates, found.graves) == (locates, {grave()} if has_grave else frozenset())
+    assert (found.locates, found.key_places) == (locates, {key_place()} if has_key_place else frozenset())
 
 
 def test_an_unchanged_value_that_is_left_out_is_no_tenant() -> None:

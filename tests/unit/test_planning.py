@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
-from tests.builders import TEXT, change, deletion, grave, located, place, stored, unit, untold_deletion
+from tests.builders import TEXT, change, deletion, key_place, located, place, stored, unit, untold_deletion
 from worker.errors import RejectReason
 from worker.records import Change, DocumentWrite, Place, Rejection, Stored, VersionType
 from worker.stages.coalesce import coalesce
@@ -324,21 +324,21 @@ def looked_up(newest: Change, known: Mapping[Place, Stored], *found: Place) -> P
 def test_where_a_deleted_row_is_found_a_tombstone_is_left_and_one_for_its_key() -> None:
     ready = looked_up(untold_deletion(5), {place("acme"): embedded(4)}, place("acme"))
     assert isinstance(ready, Ready)
-    assert tombstoned(ready.writes) == [grave(), place("acme")]
+    assert tombstoned(ready.writes) == [key_place(), place("acme")]
     assert {body(write)["sync"]["key"] for write in ready.writes} == {"articles/1"}
 
 
 def test_a_deleted_row_that_is_nowhere_still_leaves_a_tombstone_for_its_key() -> None:
     ready = looked_up(untold_deletion(5), {})
     assert isinstance(ready, Ready)
-    assert tombstoned(ready.writes) == [grave()]
+    assert tombstoned(ready.writes) == [key_place()]
 
 
 @pytest.mark.parametrize("newest", [located(change(5)), located(change(5, tenant="globex", left=["acme"]))])
 def test_a_row_that_was_deleted_later_is_not_written_whatever_its_tenant(newest: Change) -> None:
-    found = decided(newest, {grave(): gone(6), place("acme"): gone(6)})
+    found = decided(newest, {key_place(): gone(6), place("acme"): gone(6)})
     assert found == Superseded()
-    assert isinstance(decided(newest, {grave(): gone(4)}), NeedsVector)
+    assert isinstance(decided(newest, {key_place(): gone(4)}), NeedsVector)
 
 
 def test_a_row_that_has_moved_is_gone_from_where_it_is_found_and_takes_its_vector_along() -> None:
@@ -357,7 +357,7 @@ def test_a_row_that_is_found_newer_elsewhere_is_superseded_and_its_older_copies_
 
 
 def test_a_newer_tombstone_elsewhere_does_not_hide_a_row() -> None:
-    """It may have been left by the move that brought the row here: only a grave speaks for all tenants."""
+    """It may have been left by the move that brought the row here: only the place of its key speaks for all tenants."""
     assert isinstance(looked_up(located(change(5)), {place("globex"): gone(6)}, place("globex")), NeedsVector)
 
 
@@ -379,10 +379,10 @@ def test_unchanged_values_are_taken_from_the_newest_document_that_is_found() -> 
         (located(change(5)), {place(): stored(5)}, True),
         (located(change(5)), {place(): stored(6)}, False),
         (located(change(5)), {place(): gone(6)}, False),
-        (located(change(5)), {grave(): gone(6)}, False),
-        (located(change(5)), {grave(): gone(4)}, True),
-        (untold_deletion(5), {grave(): gone(5)}, True),
-        (untold_deletion(5), {grave(): gone(6)}, False),
+        (located(change(5)), {key_place(): gone(6)}, False),
+        (located(change(5)), {key_place(): gone(4)}, True),
+        (untold_deletion(5), {key_place(): gone(5)}, True),
+        (untold_deletion(5), {key_place(): gone(6)}, False),
     ],
 )
 def test_a_row_is_located_unless_a_newer_change_of_it_has_been(

@@ -23,7 +23,7 @@ async def send(index: FakeElasticsearch, *writes: DocumentWrite) -> None:
     await index.bulk(b"".join(item_bytes(write, index.target) for write in writes), len(writes))
 
 
-def grave(at: Place, deleted_ms: int, version: int = 5) -> DocumentWrite:
+def left_at(at: Place, deleted_ms: int, version: int = 5) -> DocumentWrite:
     return tombstone(deletion(version), at, deleted_ms)
 
 
@@ -31,7 +31,7 @@ async def index_of_three() -> FakeElasticsearch:
     """One tombstone of 8 days, one of 6, and a document."""
     index = FakeElasticsearch()
     alive = document(change(5, row_id=3), {"title": "T"}, None, "m", None)
-    await send(index, grave(ONE, NOW - 8 * DAY_MS), grave(TWO, NOW - 6 * DAY_MS), alive)
+    await send(index, left_at(ONE, NOW - 8 * DAY_MS), left_at(TWO, NOW - 6 * DAY_MS), alive)
     return index
 
 
@@ -57,7 +57,7 @@ async def test_a_dry_run_counts_and_removes_nothing() -> None:
 
 async def test_many_go_a_batch_at_a_time() -> None:
     index = FakeElasticsearch()
-    await send(index, *(grave(place(row_id=number), 1) for number in range(25)))
+    await send(index, *(left_at(place(row_id=number), 1) for number in range(25)))
     assert (await seven_days(index, size=4)).removals == {Removal.REMOVED: 25}
     assert not index.documents
 
@@ -77,7 +77,7 @@ class Meanwhile(FakeElasticsearch):
 async def test_a_row_that_is_there_again_is_left_alone(positioned: bool) -> None:  # noqa: FBT001 - a parameter
     """Also one that has the tombstone's own version, since it has no position of its own."""
     index = Meanwhile()
-    await send(index, grave(ONE, 1), grave(TWO, 1))
+    await send(index, left_at(ONE, 1), left_at(TWO, 1))
     again = change(6 if positioned else 5, positioned=positioned)
     index.writes_meanwhile = [document(again, {"title": "again"}, None, "m", None)]
     purged = await seven_days(index)
@@ -88,7 +88,7 @@ async def test_a_row_that_is_there_again_is_left_alone(positioned: bool) -> None
 
 async def test_what_cannot_be_removed_is_said_with_its_reason() -> None:
     index = FakeElasticsearch()
-    await send(index, grave(ONE, 1), grave(TWO, 1))
+    await send(index, left_at(ONE, 1), left_at(TWO, 1))
     index.fail_item(ONE.document_id, UNPARSABLE)
     purged = await seven_days(index)
     assert not purged.ok

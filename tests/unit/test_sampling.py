@@ -1,13 +1,14 @@
 """What a check says of records that are made for one question each."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
-from tests.builders import event, record, row
+from tests.builders import TOPIC, event, record, row
 from tests.unit.sampled import findings, of, only, problems
-from worker.records import Record
+from worker.records import Position, Record
 from worker.stages.findings import Finding, Level
 
 WARNING, FAILURE = Level.WARNING, Level.FAILURE
@@ -192,6 +193,42 @@ def test_bare_times_are_noted_where_nothing_says_what_they_are() -> None:
 
 def test_a_tenant_that_is_zero_in_rows_is_no_made_up_one() -> None:
     assert only(findings([keyed("c", 0, 1), keyed("d", 0, 1)]), "tenant").level is Level.OK
+
+
+def keyed_feed(*said: tuple[str, object, int]) -> list[Record]:
+    return [replace(keyed(*one), position=Position(TOPIC, 0, number)) for number, one in enumerate(said)]
+
+
+def test_a_column_s_default_that_is_made_up_contradicts_the_rows() -> None:
+    rows = [("c", "acme", 1), ("c", "globex", 2), ("c", "public", 3)]
+    told = findings(keyed_feed(*rows, ("d", "public", 1), ("d", "public", 2)))
+    assert only(told, "tenant").level is FAILURE
+    for harmless in (
+        [("d", "public", 1)],
+        [("d", "public", 1), ("d", "acme", 2)],
+        [("c", "public", 1), ("d", "public", 1), ("d", "public", 2)],
+    ):
+        assert only(findings(keyed_feed(*rows, *harmless)), "tenant").level is Level.OK
+
+
+def test_of_a_declared_message_key_the_cost_is_told() -> None:
+    rows = [("c", "acme", 1), ("c", "globex", 2)]
+    found = only(findings(keyed_feed(*rows, ("d", "", 1)), tenant_in_key="message_key"), "tenant")
+    assert (found.level, "a search on all shards" in found.sentence) == (WARNING, True)
+    assert "REPLICA IDENTITY FULL" in found.fix
+    full = findings(keyed_feed(*rows, ("d", "acme", 1)), tenant_in_key="message_key", replica_identity="full")
+    assert only(full, "tenant").level is Level.OK
+
+
+def test_a_declaration_that_the_feed_does_not_bear_out_is_told_of() -> None:
+    real = [("c", "acme", 1), ("c", "globex", 2), ("d", "acme", 1)]
+    found = only(findings(keyed_feed(*real), tenant_in_key="message_key"), "tenant")
+    assert (found.level, "primary_key" in found.fix) == (Level.NOTE, True)
+    shared = [("c", "acme", 1), ("c", "globex", 1)]
+    found = only(findings(keyed_feed(*shared), tenant_in_key="message_key"), "tenant")
+    assert (found.level, found.fix) == (FAILURE, "set tenant_in_key: primary_key")
+    assert "rows of several tenants have one id, such as 1" in found.sentence
+    assert only(findings(keyed_feed(*shared)), "tenant").level is Level.OK
 
 
 def test_a_change_that_is_sent_again_word_for_word_is_not_two_changes() -> None:

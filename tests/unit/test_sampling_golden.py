@@ -83,7 +83,7 @@ def test_a_tenant_in_neither_is_a_search_with_its_price_and_the_remedy(name: str
     finding = only(found(name, "full_row"), "tenant")
     assert finding.level is WARNING
     assert "2 of 2 deletes do not tell the tenant 'tenant'" in finding.sentence
-    assert "a refresh and a search" in finding.sentence
+    assert "a search on all shards and the index a refresh a second" in finding.sentence
     assert "REPLICA IDENTITY FULL" in finding.fix
 
 

@@ -67,7 +67,7 @@ def test_other_sources_do_not_look_at_the_marker() -> None:
 def test_a_coalesced_change_still_looks_at_the_marker() -> None:
     for first, second in ((change(5), change(6)), (change(6), change(5)), (change(5), deletion(6))):
         both = coalesce(guarded(first), guarded(second))
-        assert MARKER in both.graves
+        assert MARKER in both.key_places
         assert MARKER not in both.left
 
 

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from tests import builders
-from tests.builders import grave, place
+from tests.builders import key_place, place
 from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE
 from tests.fakes.world import RULES, TOPIC, Gate, World
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
@@ -324,7 +324,7 @@ async def test_a_delete_that_knows_no_tenant_still_finds_its_row() -> None:
     world.append(builders.event("d", None, lsn=20), 1)
     await (later := new_world(like=world)).run_to_the_end()
     assert later.titles == {}
-    assert versions(world) == {place(): 20, grave(): 20}
+    assert versions(world) == {place(): 20, key_place(): 20}
 
 
 async def test_long_sweeps_count_as_progress_and_other_rows_go_on() -> None:

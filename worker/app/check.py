@@ -1,6 +1,7 @@
 """`syncline check`: both servers looked at, even where one of them is not there."""
 
 import contextlib
+from collections.abc import Sequence
 
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
@@ -9,7 +10,7 @@ from worker.adapters.kafka_check import check_kafka
 from worker.adapters.kafka_samples import KafkaTopicReader
 from worker.app.model import refuse_missing_model
 from worker.app.sources import source_readers
-from worker.control.check import Report, check_feed, refused
+from worker.control.check import Feed, Report, check_feed, refused
 from worker.control.check_index import MissingServerError, check_index
 from worker.errors import OperatorError
 from worker.settings import Settings
@@ -23,15 +24,16 @@ async def check_settings(settings: Settings, records: int) -> Report:
         OperatorError: a secret or a certificate cannot be read.
     """
     missing: list[str] = []
+    feed = await _kafka(settings, records, missing)
     sections = [
-        *await _kafka(settings, records, missing),
-        await _elasticsearch(settings, missing),
+        *feed.sections,
+        await _elasticsearch(settings, feed.locating, missing),
         Section("Model", (_model(settings),)),
     ]
     return Report(tuple(sections), tuple(missing))
 
 
-async def _kafka(settings: Settings, records: int, missing: list[str]) -> list[Section]:
+async def _kafka(settings: Settings, records: int, missing: list[str]) -> Feed:
     async with contextlib.AsyncExitStack() as closing:
         try:
             # Seconds instead of the client's minutes; topics are looked at one by one later.
@@ -41,17 +43,17 @@ async def _kafka(settings: Settings, records: int, missing: list[str]) -> list[S
             await reader.start()
         except OperatorError as error:
             missing.append("Kafka")
-            return [Section("Kafka", (refused("brokers", error),))]
+            return Feed([Section("Kafka", (refused("brokers", error),))], ())
         try:
             return await check_feed(reader, settings, source_readers(settings.sources), records)
         except OperatorError as error:
-            return [Section("Kafka", (refused("topics", error),))]
+            return Feed([Section("Kafka", (refused("topics", error),))], ())
 
 
-async def _elasticsearch(settings: Settings, missing: list[str]) -> Section:
+async def _elasticsearch(settings: Settings, locating: Sequence[str], missing: list[str]) -> Section:
     async with build_client(settings.elasticsearch) as client:
         try:
-            return await check_index(ElasticAdmin(client), ElasticInspector(client), settings)
+            return await check_index(ElasticAdmin(client), ElasticInspector(client), settings, locating)
         except MissingServerError as error:
             missing.append("Elasticsearch")
             return error.section

@@ -6,14 +6,15 @@ Reads only: no consumer group is joined, nothing is committed or written.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from worker.errors import OperatorError
 from worker.ports import TopicReader
 from worker.runtime.sources import SourceReaders
 from worker.settings import Settings, SourceSettings
+from worker.settings.worker import Deletes, DeliverySettings
 from worker.stages.findings import Finding, Level, Section, count_of, counted, failure, note, ok, warning
-from worker.stages.sampling import Declared, Observed, chosen_spans, observe, source_findings
+from worker.stages.sampling import Declared, Observed, chosen_spans, locating, observe, source_findings
 
 SAMPLE_BYTES: Final = 16 << 20
 """Bytes of records that are read of a topic at most."""
@@ -36,6 +37,13 @@ class Report:
         return not self.missing and not count_of(self.sections, Level.FAILURE)
 
 
+class Feed(NamedTuple):
+    """What Kafka and the sources look like. `locating` are sources whose records make the worker search."""
+
+    sections: list[Section]
+    locating: tuple[str, ...]
+
+
 _REMEDY: Final = re.compile(
     r"(?P<sentence>.*?)[:;] (?P<fix>(?:add|build|check|correct|create|give|grant|install|look|mend|set|try|write)\b.*)",
     re.DOTALL,
@@ -48,7 +56,7 @@ def refused(subject: str, error: OperatorError) -> Finding:
     return failure(subject, str(error), "") if parts is None else failure(subject, parts["sentence"], parts["fix"])
 
 
-async def check_feed(reader: TopicReader, settings: Settings, readers: SourceReaders, records: int) -> list[Section]:
+async def check_feed(reader: TopicReader, settings: Settings, readers: SourceReaders, records: int) -> Feed:
     """Return what Kafka and, by reading up to `records` records of each topic, every source looks like.
 
     Raises:
@@ -57,8 +65,13 @@ async def check_feed(reader: TopicReader, settings: Settings, readers: SourceRea
     topics = await reader.topics()
     servers = ", ".join(settings.kafka.bootstrap_servers)
     kafka = Section("Kafka", (ok("brokers", f"{servers} answers"), *_topic_findings(topics, settings)))
-    sources = [await _source_section(reader, source, topics, settings, readers, records) for source in settings.sources]
-    return [kafka, *sources]
+    sections, searching = [kafka], []
+    for source in settings.sources:
+        section, locates = await _source_section(reader, source, topics, settings, readers, records)
+        sections.append(section)
+        if locates:
+            searching.append(source.name)
+    return Feed(sections, tuple(searching))
 
 
 def _topic_findings(topics: Mapping[str, int], settings: Settings) -> Iterator[Finding]:
@@ -105,7 +118,7 @@ async def _source_section(
     settings: Settings,
     readers: SourceReaders,
     records: int,
-) -> Section:
+) -> tuple[Section, bool]:
     found: list[Finding] = []
     observed: list[Observed] = []
     names = _topics_of(source, topics)
@@ -119,9 +132,14 @@ async def _source_section(
     if len(names) > MOST_TOPICS:
         found.append(note("topics", f"only the first {MOST_TOPICS} of {len(names)} are read"))
     if observed:
-        declared = Declared(source.rules(), source.format, settings.kafka.dead_letter_topic is not None)
+        has_letters = settings.kafka.dead_letter_topic is not None
+        declared = Declared(source.rules(), source.format, has_letters, _retention_of(settings.delivery))
         found += source_findings(observed, declared)
-    return Section(f"Source {source.name}", tuple(found))
+    return Section(f"Source {source.name}", tuple(found)), locating(observed)
+
+
+def _retention_of(delivery: DeliverySettings) -> float:
+    return delivery.tombstone_retention if delivery.deletes is Deletes.TOMBSTONE else float("inf")
 
 
 def _read_finding(topic: str, held: int, read: int) -> Finding:

@@ -1,6 +1,6 @@
 """`syncline check`, the write target: the alias, and its mapping against sources, definition and model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from worker.control.check import refused
@@ -29,8 +29,10 @@ class MissingServerError(Exception):
         self.section = section
 
 
-async def check_index(admin: IndexAdmin, inspector: ServerInspector, settings: Settings) -> Section:
-    """Return what the write target looks like.
+async def check_index(
+    admin: IndexAdmin, inspector: ServerInspector, settings: Settings, locating: Collection[str] = ()
+) -> Section:
+    """Return what the write target looks like. `locating` are sources whose rows are searched for in it.
 
     Raises:
         MissingServerError: it cannot be asked.
@@ -48,7 +50,7 @@ async def check_index(admin: IndexAdmin, inspector: ServerInspector, settings: S
     with explained(settings.elasticsearch):
         findings = [
             _server(nodes, await inspector.version()),
-            *_privileges(alias, await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING])),
+            *_privileges(alias, await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING]), locating),
             *await _target(admin, settings, alias),
         ]
     return Section(_TITLE, tuple(findings))
@@ -67,7 +69,7 @@ def _server(nodes: str, version: str | None) -> Finding:
     return ok("server", f"{nodes} is Elasticsearch {version}")
 
 
-def _privileges(alias: str, granted: frozenset[str] | None) -> Iterator[Finding]:
+def _privileges(alias: str, granted: frozenset[str] | None, locating: Collection[str]) -> Iterator[Finding]:
     if granted is None:
         yield note("privileges", "security is off, or not to be seen: everybody may do everything")
         return
@@ -79,7 +81,15 @@ def _privileges(alias: str, granted: frozenset[str] | None) -> Iterator[Finding]
         )
     else:
         yield ok("privileges", f"{', '.join(_NEEDED)} on {alias}")
-    if missing := [name for name in _FOR_SEARCHING if name not in granted]:
+    missing = [name for name in _FOR_SEARCHING if name not in granted]
+    if missing and locating:
+        yield failure(
+            "privileges",
+            f"this credential lacks {listed(missing)} on {alias}, and rows of {listed(locating)} do not tell their "
+            "tenant: the first of them halts the worker",
+            f"grant {', '.join(missing)} on the name {alias}, or see the line 'tenant'",
+        )
+    elif missing:
         needed = "needed only to search for rows that do not tell their tenant, and for truncate: delete_all"
         yield note("privileges", f"not {listed(missing)}: {needed}")
 

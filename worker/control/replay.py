@@ -39,6 +39,7 @@ from worker.settings.types import format_duration
 from worker.settings.worker import Deletes
 from worker.stages.dead_letters import PREFIX, Letter, Omitted
 from worker.stages.rules import SourceRules
+from worker.stages.tenants import believes_key
 
 _BATCH_LETTERS: Final = 200
 _BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -165,7 +166,7 @@ class Replay(Source, DeadLetters):
             decoded = decode(record, rules)
             if not isinstance(decoded, RowChange):
                 return decoded
-            if not (rules.trusts_before or rules.tenant_column in decoded.key):
+            if not (rules.trusts_before or (believes_key(rules) and rules.tenant_column in decoded.key)):
                 self._batch.unmarked.add(record.position)
             if decoded.version is not None:
                 return decoded

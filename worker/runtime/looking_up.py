@@ -124,6 +124,6 @@ class Lookup:
     def _remember(self, plans: Sequence[tuple[Unit, Plan]]) -> None:
         for unit, decision in plans:
             change = unit.change
-            may_be_located = change.graves - {marker(change.source)}
-            if may_be_located and change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector)):
+            is_written = change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector))
+            if is_written and change.key_places - {marker(change.source)}:
                 self._recent.note(change.key, change.place)

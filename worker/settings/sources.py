@@ -19,6 +19,7 @@ from worker.stages.rules import (
     KeyMissing,
     Locate,
     SourceRules,
+    TenantInKey,
     TombstoneMeaning,
     TruncatePolicy,
 )
@@ -63,6 +64,14 @@ class SourceSettings(Group):
     primary key has null keys, and its rows come from any partition), `reject` refuses such records."""
     tenant: str = Field(min_length=1)
     """Column that holds the tenant; `_routing`, the document's `tenant` field and its id follow from it."""
+    tenant_in_key: TenantInKey = TenantInKey.AUTO
+    """Why the tenant is in the record's key, where it is. `primary_key`: the table's primary key (or the index of its
+    replica identity) holds it, so `id` names a row within its tenant, and the key of a delete tells the tenant.
+    `message_key`: only Debezium's `message.key.columns` puts it there, so `id` is unique over all tenants, and in the
+    key of a delete Debezium makes it up, unless `replica_identity` is `full`; it is not believed then, and the row is
+    located. `auto`: as `primary_key`, but a delete whose tenant looks made up (0, empty, the column's default) and
+    under which nothing is stored is rejected. Rows that were indexed before this became, or was no longer,
+    `message_key` are found only after a new snapshot of the table (an incremental one will do)."""
     locate: Locate = Locate.AUTO
     """Where events tell neither the tenant of a deleted row nor that of an updated row's former place: `auto` searches
     the index for the row by its key, which must then be unique over all tenants; needs the privilege `maintenance` on
@@ -156,6 +165,7 @@ class SourceSettings(Group):
             unavailable_placeholder=self.unavailable_placeholder,
             key_missing=self.key_missing,
             locate=self.locate,
+            tenant_in_key=self.tenant_in_key,
             truncate=self.truncate,
             dropped=frozenset(self.drop),
         )

@@ -31,20 +31,22 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
 
 def _standing_for(winner: Change, loser: Change) -> Change:
     """The winner, with the loser's places and all that must be known of it when the winner is planned."""
-    graves = winner.graves | loser.graves
+    key_places = winner.key_places | loser.key_places
     return replace(
         winner,
-        left=_left(winner, loser, graves),
-        graves=graves,
+        left=_left(winner, loser, key_places),
+        key_places=key_places,
         locates=winner.locates or loser.locates,
+        # Somebody else's belief in the place is proof enough.
+        doubt=None if loser.doubt is None else winner.doubt,
         hides=winner.hides if winner.positioned else max(winner.hides, loser.hides, _position(loser)),
     )
 
 
-def _left(winner: Change, loser: Change, graves: frozenset[Place]) -> frozenset[Place]:
-    """A row that is there again has not left its grave: a tombstone of its own version there would hide itself."""
+def _left(winner: Change, loser: Change, key_places: frozenset[Place]) -> frozenset[Place]:
+    """A row that is there again has not left its key's place: a tombstone of its own version there would hide it."""
     left = (winner.left | loser.left | {loser.place}) - {winner.place}
-    return left - graves if graves and winner.operation is Operation.UPSERT else left
+    return left - key_places if key_places and winner.operation is Operation.UPSERT else left
 
 
 def _position(change: Change) -> int:

@@ -91,7 +91,7 @@ def source_key(source: str, parts: Iterable[str]) -> str:
     return shortened(joined(source, parts))
 
 
-def grave_id(source_key: str) -> str:
+def key_place_id(source_key: str) -> str:
     """Return the id, and the routing, of the place that belongs to a row's source key alone, whatever its tenant.
 
     No document has it: their ids begin with a key part, and none of those is empty.

@@ -19,12 +19,12 @@ def must_be_located(unit: Unit, stored: Mapping[Place, Stored | None]) -> bool:
     change = unit.change
     if not change.locates:
         return False
-    known = (stored[place] for place in (change.place, *change.graves))
+    known = (stored[place] for place in (change.place, *change.key_places))
     return all(one is None or one.version <= change.version for one in known)
 
 
 def with_located(unit: Unit, places: Iterable[Place]) -> Unit:
     """Return the unit with the places that were found as places that the row has left, but for its own."""
     change = unit.change
-    left = change.left.union(places) - change.graves - {change.place}
+    left = change.left.union(places) - change.key_places - {change.place}
     return unit if left <= change.left else replace(unit, change=replace(change, left=change.left | left))

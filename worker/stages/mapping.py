@@ -1,17 +1,25 @@
 """Row to document: fields, identity, tenant."""
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
-from worker.errors import RejectReason
-from worker.records import Change, ColumnType, Operation, Place, Record, Rejection, RowChange
+from worker.errors import RejectReason, SkipReason
+from worker.records import Change, ColumnType, Operation, Place, Record, Rejection, RowChange, Skip
 from worker.stages import identity
 from worker.stages.conversion import convert, converter, expected, is_unavailable, unavailable_forms
 from worker.stages.decode.json_values import check_depth
-from worker.stages.rules import FieldRule, KeyMissing, Locate, OnBadField, SourceRules, TombstoneMeaning
+from worker.stages.rules import FieldRule, KeyMissing, Locate, OnBadField, SourceRules, TenantInKey, TombstoneMeaning
+from worker.stages.tenants import (
+    Tenant,
+    TenantPlace,
+    believes_key,
+    doubt,
+    tenant,
+    tenant_known,
+    tenant_of,
+    tenant_of_text,
+)
 
 # Looked up once: an enumeration's members are slow to come by.
 _UPSERT: Final = Operation.UPSERT
@@ -21,26 +29,10 @@ _NO_NAMES: Final[frozenset[str]] = frozenset()
 _NO_FIELDS: Final[Mapping[str, object]] = {}
 
 
-class TenantPlace(StrEnum):
-    """Which part of an event holds its tenant. UNKNOWN: none does; only a search for the row could tell."""
-
-    ROW = "row"
-    KEY = "key"
-    BEFORE = "before"
-    UNKNOWN = "unknown"
-
-
-class TenantKnown(NamedTuple):
-    """Where the tenant column was found, and its value as it stands there."""
-
-    where: TenantPlace
-    value: object
-
-
 class _Unmappable(Exception):  # noqa: N818 - carries a rejection up to RowMapper.map, never leaves this module
-    def __init__(self, reason: RejectReason, message: str) -> None:
-        super().__init__(message)
-        self.rejection = Rejection(reason, message)
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(rejection.message)
+        self.rejection = rejection
 
 
 class RowMapper:
@@ -51,10 +43,12 @@ class RowMapper:
         self._fields = tuple((rule.name, rule.column, converter(rule.type, rule.scale), rule) for rule in rules.fields)
         self._texts, self._structures = unavailable_forms(rules.unavailable_placeholder)
         self._may_locate = rules.locate is Locate.AUTO
+        self._scopes_keys = rules.tenant_in_key is not TenantInKey.MESSAGE_KEY
+        self._believes_key = believes_key(rules)
         self._may_lack_tenant = not rules.trusts_before or rules.tombstone is TombstoneMeaning.DELETE
 
-    def map(self, record: Record, change: RowChange, watermark: int) -> Change | Rejection:
-        """Return the change in terms of documents, or why it cannot become one; never raises.
+    def map(self, record: Record, change: RowChange, watermark: int) -> Change | Skip | Rejection:
+        """Return the change in terms of documents, that there is none, or why it cannot become one; never raises.
 
         `watermark` is the highest version among the records before this one in its partition: the version of a change
         that has none of its own.
@@ -65,22 +59,28 @@ class RowMapper:
         place: Place | None = None
         try:
             parts = self._key_parts(change)
+            if change.new_key and self._stays(change, parts):
+                return Skip(SkipReason.KEY_CHANGE)
             joined_key = identity.joined(rules.name, parts)
-            found = self._tenant_in_row(change) or self._tenant(change)
-            key = self._source_key(change, found, parts, joined_key)
-            graves, locates = self._unseen(change, found, key)
+            in_key = rules.tenant_column in change.key
+            found = self._tenant_in_row(change) or self._tenant(change, in_key=in_key)
+            key = self._source_key(found if in_key else None, parts, joined_key)
+            key_places, locates = self._unseen(change, found, key, in_key=in_key)
             if found is None:
-                (place,) = graves
+                (place,) = key_places
             else:
                 place = Place(identity.joined_id(rules.id_scope, found[1], joined_key), found[0])
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
             return unmappable.rejection if place is None else replace(unmappable.rejection, place=place)
+        if change.new_key and version and not (in_key and self._scopes_keys) and self._keeps_id(change, parts):
+            # The row goes on elsewhere: its insert has the same position and must win.
+            version -= 1
         left = _left(change, rules, parts) - {place} if change.before else _NO_PLACES
         former = _former(change, rules, place, parts) if change.former_key else _NO_PLACES
         positioned = version is not None
-        # By position: thirteen names would cost half a microsecond, of the ten that a record may take.
+        # By position: fourteen names would cost half a microsecond, of the ten that a record may take.
         return Change(
             record,
             rules.name,
@@ -96,36 +96,55 @@ class RowMapper:
             former,
             nulled,
             locates=locates,
-            graves=graves,
+            key_places=key_places,
+            doubt=None if change.operation is _UPSERT else doubt(change, rules),
         )
 
-    def _source_key(
-        self, change: RowChange, tenant: tuple[str, str] | None, parts: Sequence[str], joined_key: str
-    ) -> str:
-        rules = self._rules
-        if tenant is None or rules.tenant_column not in change.key:
-            return identity.shortened(joined_key)
-        return identity.source_key(rules.name, (tenant[1], *parts))
+    def _keeps_id(self, change: RowChange, parts: Sequence[str]) -> bool:
+        """Whether the other half of a key change is of the same columns of `id`."""
+        return _parts_in(change.new_key, self._rules, parts) == parts
 
-    def _tenant(self, change: RowChange) -> tuple[str, str] | None:
+    def _stays(self, change: RowChange, parts: Sequence[str]) -> bool:
+        """Whether this delete is the half of a key change after which the row is where it was: its insert does all.
+
+        So where columns of the key have changed that are no part of the row's identity. Where nobody knows the
+        tenant, the insert is located.
+        """
+        if not self._keeps_id(change, parts):
+            return False
+        where, value = tenant_known(change, self._rules)
+        if where is TenantPlace.KEY:
+            return change.new_key.get(self._rules.tenant_column, value) == value
+        return where is TenantPlace.UNKNOWN
+
+    def _source_key(self, tenant: Tenant | None, parts: Sequence[str], joined_key: str) -> str:
+        """`tenant` is the one in the Kafka key, if there is one."""
+        if tenant is None or not self._scopes_keys:
+            return identity.shortened(joined_key)
+        return identity.source_key(self._rules.name, (tenant.id_part, *parts))
+
+    def _tenant(self, change: RowChange, *, in_key: bool) -> Tenant | None:
         """The tenant wherever it is; None for a delete whose tenant may be located."""
         rules = self._rules
-        may_lack_it = change.operation is not _UPSERT and self._may_locate and rules.tenant_column not in change.key
+        may_lack_it = change.operation is not _UPSERT and self._may_locate and not (in_key and self._scopes_keys)
         if may_lack_it and tenant_known(change, rules).where is TenantPlace.UNKNOWN:
             return None
-        return _tenant(change, rules)
+        found = tenant(change, rules)
+        if isinstance(found, Rejection):
+            raise _Unmappable(found)
+        return found
 
     def _unseen(
-        self, change: RowChange, tenant: tuple[str, str] | None, source_key: str
+        self, change: RowChange, tenant: Tenant | None, source_key: str, *, in_key: bool
     ) -> tuple[frozenset[Place], bool]:
-        """The row's grave, if it may have one, and whether the row may be where the event does not tell."""
-        if not self._may_locate or self._rules.tenant_column in change.key:
+        """Where a tombstone of the row's key may be, and whether the row may be where the event does not tell."""
+        if not self._may_locate or (in_key and self._believes_key):
             return _NO_PLACES, False
         locates = tenant is None or (change.operation is _UPSERT and not change.tells_moves)
         if not locates and not self._may_lack_tenant:
             return _NO_PLACES, False
-        grave = identity.grave_id(source_key)
-        return frozenset((Place(grave, grave),)), locates
+        key_place = identity.key_place_id(source_key)
+        return frozenset((Place(key_place, key_place),)), locates
 
     def _key_parts(self, change: RowChange) -> list[str]:
         """The key columns are looked for in the Kafka key, then in the row, then in a `before` that may be believed."""
@@ -139,13 +158,13 @@ class RowMapper:
             try:
                 parts.append(identity.key_part(value))
             except ValueError as error:
-                raise _Unmappable(RejectReason.KEY_MISSING, f"key column {column!r} {error}") from None
+                raise _Unmappable(Rejection(RejectReason.KEY_MISSING, f"key column {column!r} {error}")) from None
         return parts
 
-    def _tenant_in_row(self, change: RowChange) -> tuple[str, str] | None:
+    def _tenant_in_row(self, change: RowChange) -> Tenant | None:
         """The tenant where it is nearly always, and what it nearly always is: a text in the row."""
         value = change.row.get(self._rules.tenant_column)
-        return _tenant_of_text(value) if type(value) is str and value not in self._texts else None
+        return tenant_of_text(value) if type(value) is str and value not in self._texts else None
 
     def _converted(self, change: RowChange) -> tuple[Mapping[str, object], frozenset[str], frozenset[str]]:
         """The document's fields, the names of those that the event left out, and of those that are null for a fault."""
@@ -186,24 +205,9 @@ class RowMapper:
 def _refuse_unless_null(rule: FieldRule, column: ColumnType | None, error: ValueError) -> None:
     if rule.on_bad is OnBadField.REJECT:
         wanted = expected(rule.type, column)
-        raise _Unmappable(RejectReason.FIELD_INVALID, f"column {rule.column!r} should be {wanted}: {error}") from None
-
-
-def tenant_known(change: RowChange, rules: SourceRules) -> TenantKnown:
-    """Return where an event tells its tenant: in the row, else in the key, else in a `before` that may be believed.
-
-    A placeholder of an unchanged value tells nothing, so the search goes on.
-    """
-    column = rules.tenant_column
-    for where, columns in (
-        (TenantPlace.ROW, change.row),
-        (TenantPlace.KEY, change.key),
-        (TenantPlace.BEFORE, change.before),
-    ):
-        value = columns.get(column, _NOTHING)
-        if value is not _NOTHING and not is_unavailable(value, rules.unavailable_placeholder):
-            return TenantKnown(where, value)
-    return TenantKnown(TenantPlace.UNKNOWN, None)
+        raise _Unmappable(
+            Rejection(RejectReason.FIELD_INVALID, f"column {rule.column!r} should be {wanted}: {error}")
+        ) from None
 
 
 def undeclared_columns(row: Mapping[str, object], rules: SourceRules) -> list[str]:
@@ -213,56 +217,12 @@ def undeclared_columns(row: Mapping[str, object], rules: SourceRules) -> list[st
 
 def _key_elsewhere(column: str, change: RowChange, rules: SourceRules) -> object:
     if rules.key_missing is KeyMissing.REJECT:
-        raise _Unmappable(
-            RejectReason.KEY_MISSING,
+        told = (
             f"key column {column!r} is not in the record's key: give the table a primary key, set "
-            "message.key.columns, or set key_missing: row to take it from the row",
+            "message.key.columns, or set key_missing: row to take it from the row"
         )
+        raise _Unmappable(Rejection(RejectReason.KEY_MISSING, told))
     return change.row.get(column, change.before.get(column))
-
-
-def _tenant(change: RowChange, rules: SourceRules) -> tuple[str, str]:
-    """Return the tenant, and the tenant as a part of an id."""
-    where, value = tenant_known(change, rules)
-    if where is TenantPlace.UNKNOWN:
-        remedy = "make it part of the primary key, or set REPLICA IDENTITY FULL and replica_identity: full"
-        if change.operation is not _UPSERT:
-            remedy += ", or set locate: auto"
-        raise _Unmappable(
-            RejectReason.TENANT_UNKNOWN,
-            f"the event does not carry tenant column {rules.tenant_column!r}: {remedy}",
-        )
-    known = _tenant_of(value)
-    if known is None:
-        raise _Unmappable(
-            RejectReason.TENANT_MISSING,
-            f"tenant column {rules.tenant_column!r} {_why_no_tenant(value)}: a tenant is a text or an integer",
-        )
-    return known
-
-
-def _why_no_tenant(value: object) -> str:
-    match value:
-        case None:
-            return "is null"
-        case str() if not value.strip():
-            return "is blank"
-        case str():
-            return f"has {len(value.encode())} bytes, more than the {identity.MAX_ID_BYTES} allowed"
-        case _:
-            return f"is of type {type(value).__name__}"
-
-
-def _tenant_of(value: object) -> tuple[str, str] | None:
-    """Return a tenant and its part of an id, where the value can be one."""
-    text = str(value) if type(value) is int else value
-    return _tenant_of_text(text) if isinstance(text, str) else None
-
-
-# Many records, few tenants.
-@functools.lru_cache(maxsize=4096)
-def _tenant_of_text(text: str) -> tuple[str, str] | None:
-    return (text, identity.key_part(text)) if text.strip() and identity.fits(text) else None
 
 
 def _left(change: RowChange, rules: SourceRules, parts: Iterable[str]) -> frozenset[Place]:
@@ -271,31 +231,37 @@ def _left(change: RowChange, rules: SourceRules, parts: Iterable[str]) -> frozen
     return _NO_PLACES if is_unavailable(value, rules.unavailable_placeholder) else _place(rules, value, parts)
 
 
-def _former(change: RowChange, rules: SourceRules, place: Place, parts: Iterable[str]) -> frozenset[Place]:
-    """The place of the row under its former key; a column that the former key lacks is as it is now."""
+def _parts_in(key: Mapping[str, object], rules: SourceRules, parts: Sequence[str]) -> list[str] | None:
+    """The key's parts in another key of the same row; a column that it lacks is as it is in this one."""
     try:
-        former = [
-            identity.key_part(change.former_key[column]) if column in change.former_key else part
+        return [
+            identity.key_part(key[column]) if column in key else part
             for column, part in zip(rules.id_columns, parts, strict=True)
         ]
     except ValueError:
+        return None
+
+
+def _former(change: RowChange, rules: SourceRules, place: Place, parts: Sequence[str]) -> frozenset[Place]:
+    """The place of the row under its former key."""
+    former = _parts_in(change.former_key, rules, parts)
+    if former is None:
         return _NO_PLACES
-    return _place(rules, change.former_key.get(rules.tenant_column, place.tenant), former) - {place}
+    tenant = change.former_key.get(rules.tenant_column, place.tenant) if believes_key(rules) else place.tenant
+    return _place(rules, tenant, former) - {place}
 
 
 def _place(rules: SourceRules, tenant: object, parts: Iterable[str]) -> frozenset[Place]:
-    known = _tenant_of(tenant)
+    known = tenant_of(tenant)
     if known is None:
         return _NO_PLACES
-    text, part = known
-    return frozenset({Place(identity.joined_id(rules.id_scope, part, identity.joined(rules.name, parts)), text)})
+    joined_key = identity.joined(rules.name, parts)
+    return frozenset((Place(identity.joined_id(rules.id_scope, known.id_part, joined_key), known.name),))
 
 
 def _default(rule: FieldRule, row: Mapping[str, object]) -> object:
     if rule.has_default:
         return rule.default
     known = ", ".join(sorted(row))[:200]
-    raise _Unmappable(
-        RejectReason.FIELD_INVALID,
-        f"the row has no column {rule.column!r} for field {rule.name!r}; it has: {known}",
-    )
+    told = f"the row has no column {rule.column!r} for field {rule.name!r}; it has: {known}"
+    raise _Unmappable(Rejection(RejectReason.FIELD_INVALID, told))

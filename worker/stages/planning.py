@@ -59,6 +59,8 @@ def plan(
     `packed` is how vectors are written: see `documents.document`.
     """
     change = unit.change
+    if change.doubt is not None and stored[change.place] is None:
+        return change.doubt
     tombstones = tuple(
         tombstone(change, place, now_ms)
         for place in unit.places
@@ -102,12 +104,12 @@ def _hides(stored: Stored | None, change: Change) -> bool:
 
 
 def _is_overtaken(change: Change, stored: StoredDocuments) -> bool:
-    """Whether the row's own place, a grave of its key, or a document of it elsewhere shows a later state of the row.
+    """Whether the row's own place, that of its key, or a document of it elsewhere shows a later state of the row.
 
     A document elsewhere tells that only where the row's places are located: a move that an event tells leaves a
     tombstone at the place itself.
     """
-    if any(_hides(stored[place], change) for place in (change.place, *change.graves)):
+    if any(_hides(stored[place], change) for place in (change.place, *change.key_places)):
         return True
     elsewhere = (stored[place] for place in change.left) if change.locates else ()
     return any(known is not None and not known.deleted and _hides(known, change) for known in elsewhere)

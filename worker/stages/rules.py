@@ -81,6 +81,17 @@ class Locate(StrEnum):
     NEVER = "never"
 
 
+class TenantInKey(StrEnum):
+    """Why the tenant is in the Kafka key, where it is, and so which rows are one row and what a delete's key tells.
+
+    AUTO: as PRIMARY_KEY, but a tenant in a delete's key that looks made up counts only where its row is stored.
+    """
+
+    AUTO = "auto"
+    PRIMARY_KEY = "primary_key"
+    MESSAGE_KEY = "message_key"
+
+
 class TruncatePolicy(StrEnum):
     """What is done when the table was truncated: nothing, or every document that is older becomes a tombstone."""
 
@@ -139,6 +150,7 @@ class SourceRules:
     unavailable_placeholder: str = "__debezium_unavailable_value"
     key_missing: KeyMissing = KeyMissing.ROW
     locate: Locate = Locate.AUTO
+    tenant_in_key: TenantInKey = TenantInKey.AUTO
     truncate: TruncatePolicy = TruncatePolicy.REJECT
     dropped: frozenset[str] = frozenset()
     """Columns that are known and left out on purpose."""

@@ -17,7 +17,7 @@ from worker.stages.planning import Plan, Ready, StoredDocuments
 def marker(source: str) -> Place:
     """Return the place of a source's marker.
 
-    No document and no grave of a row has it: their ids hold a source's name and a part of a key at least.
+    No document has it, and no place of a row's key: their ids hold a source's name and a part of a key at least.
     """
     name = f"/{source}"
     return Place(name, name)
@@ -25,7 +25,7 @@ def marker(source: str) -> Place:
 
 def guarded(change: Change) -> Change:
     """Return the change as one that gives way to a newer truncate of its source."""
-    return replace(change, graves=change.graves | {marker(change.source)})
+    return replace(change, key_places=change.key_places | {marker(change.source)})
 
 
 def kept_out(change: Change, decision: Plan, stored: StoredDocuments, now_ms: int) -> Plan:
@@ -35,7 +35,7 @@ def kept_out(change: Change, decision: Plan, stored: StoredDocuments, now_ms: in
     place itself stops that write. So the index ends the same whether a row came before its truncate or after it.
     """
     where = marker(change.source)
-    if where not in change.graves or change.operation is Operation.DELETE:
+    if where not in change.key_places or change.operation is Operation.DELETE:
         return decision
     truncated, there = stored[where], stored[change.place]
     if truncated is None or not is_refused(change, truncated.version):

@@ -53,6 +53,7 @@ def _type(schema: object, levels: int) -> ColumnType | None:
         logical if isinstance(logical, str) else None,
         _texts(parameters) if isinstance(parameters, dict) else _NONE,
         None if inner is None else _type(inner, levels - 1),
+        schema.get("default"),
     )
 
 

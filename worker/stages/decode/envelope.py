@@ -7,7 +7,7 @@ from worker.errors import RejectReason, SkipReason
 from worker.records import Decoded, Operation, Record, Rejection, RowChange, Skip, Truncate
 from worker.stages.decode import mongodb
 from worker.stages.decode.connect_schema import columns_of
-from worker.stages.decode.headers import former_key
+from worker.stages.decode.headers import former_key, new_key
 from worker.stages.decode.json_values import shown
 from worker.stages.decode.table import wrong_table
 from worker.stages.decode.version import time_of, version_of
@@ -79,6 +79,7 @@ def row_change(
         None if schema is None else columns_of(schema, "after", rules.wanted_columns),
         former_key(record) if record.headers and operation is _UPSERT else {},
         rules.trusts_before,
+        new_key(record) if record.headers and operation is not _UPSERT else {},
     )
 
 

@@ -11,7 +11,7 @@ from worker.errors import RejectReason, SkipReason
 from worker.records import Decoded, Operation, Record, Rejection, RowChange, Skip
 from worker.stages.decode.connect_schema import columns_of
 from worker.stages.decode.envelope import operation_of
-from worker.stages.decode.headers import PREFIX, former_key, metadata
+from worker.stages.decode.headers import PREFIX, former_key, metadata, new_key
 from worker.stages.decode.json_values import cut
 from worker.stages.decode.record_key import key_columns
 from worker.stages.decode.table import wrong_table
@@ -56,6 +56,7 @@ def row_change(
         time_of(source.get("ts_ms")),
         None if schema is None else columns_of(schema, None, rules.wanted_columns),
         {} if deleted or not record.headers else former_key(record),
+        new_key=new_key(record) if deleted else {},
     )
 
 
@@ -81,7 +82,7 @@ def tombstone(record: Record, rules: SourceRules) -> Decoded:
     version = _version(source, {}, _DELETE, rules)
     if isinstance(version, Rejection):
         return version
-    return RowChange(_DELETE, key, {}, {}, version, time_of(source.get("ts_ms")))
+    return RowChange(_DELETE, key, {}, {}, version, time_of(source.get("ts_ms")), new_key=new_key(record))
 
 
 def _operation(said: Mapping[str, object]) -> Operation | Skip | Rejection:

@@ -13,14 +13,26 @@ from worker.stages.decode.json_values import loads
 OLD_KEY: Final = "__debezium.oldkey"
 """On the insert half of a changed primary key: the key that the row had before."""
 
+NEW_KEY: Final = "__debezium.newkey"
+"""On the delete half, and on the tombstone that follows it: the key that the row has now."""
+
 PREFIX: Final = "__"
 """Before the names that `add.fields` and `add.headers` of ExtractNewRecordState put in place."""
 
 
 def former_key(record: Record) -> Mapping[str, object]:
     """Return the key columns that the row had before its key changed; none where no header tells."""
+    return _key_in(record, OLD_KEY)
+
+
+def new_key(record: Record) -> Mapping[str, object]:
+    """Return the key columns that the row has since its key changed; none where no header tells."""
+    return _key_in(record, NEW_KEY)
+
+
+def _key_in(record: Record, header: str) -> Mapping[str, object]:
     for name, value in record.headers:
-        if name == OLD_KEY and value is not None:
+        if name == header and value is not None:
             key = header_value(value)
             return key if isinstance(key, dict) else {}
     return {}

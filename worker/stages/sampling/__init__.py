@@ -2,7 +2,7 @@
 
     spans     which offsets to read: some of the oldest, more of the newest
     observed  one record: its form, what decoding and mapping make of it, and the event as it stands there
-    outcomes, forms, tenants, old_rows, positions, columns, values
+    outcomes, forms, tenants, tenant_keys, old_rows, positions, ages, columns, values
               findings over the records of one source, each module about one question
 
 Records are few and rows may be rare, so that something was not seen proves nothing; the findings say what was seen.
@@ -11,5 +11,6 @@ Records are few and rows may be rare, so that something was not seen proves noth
 from worker.stages.sampling.observed import Form, Observed, observe
 from worker.stages.sampling.source import Declared, source_findings
 from worker.stages.sampling.spans import Extent, Span, chosen_spans
+from worker.stages.sampling.tenants import locating
 
-__all__ = ["Declared", "Extent", "Form", "Observed", "Span", "chosen_spans", "observe", "source_findings"]
+__all__ = ["Declared", "Extent", "Form", "Observed", "Span", "chosen_spans", "locating", "observe", "source_findings"]

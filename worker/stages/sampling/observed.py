@@ -9,8 +9,9 @@ from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip, 
 from worker.stages.decode.envelope import is_envelope
 from worker.stages.decode.headers import PREFIX, metadata
 from worker.stages.decode.json_values import parse
-from worker.stages.mapping import RowMapper, TenantPlace, tenant_known
+from worker.stages.mapping import RowMapper
 from worker.stages.rules import SourceRules
+from worker.stages.tenants import TenantPlace, tenant_known
 
 _CHANGE_EVENT: Final = frozenset({"upsert", "delete"})
 _NOTHING: Final[Mapping[str, object]] = {}

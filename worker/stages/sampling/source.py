@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from worker.stages.findings import Finding, note
 from worker.stages.rules import SourceRules
+from worker.stages.sampling.ages import age_findings
 from worker.stages.sampling.columns import column_findings
 from worker.stages.sampling.forms import form_findings, key_findings, tombstone_findings
 from worker.stages.sampling.observed import Observed
@@ -23,6 +24,8 @@ class Declared:
     format: str
     dead_letters: bool
     """Whether there is a dead-letter topic."""
+    tombstone_retention_s: float = float("inf")
+    """Seconds that a tombstone is kept; infinite where deletes leave none, and ages do not matter."""
 
 
 def source_findings(observed: Sequence[Observed], declared: Declared) -> Iterator[Finding]:
@@ -38,5 +41,6 @@ def source_findings(observed: Sequence[Observed], declared: Declared) -> Iterato
     yield from old_row_findings(observed, rules)
     yield from position_findings(observed, rules)
     yield from tombstone_findings(observed, rules)
+    yield from age_findings(observed, declared.tombstone_retention_s)
     yield from column_findings(observed, rules)
     yield from value_findings(observed, rules)

@@ -4,17 +4,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from worker.records import Operation, RowChange
+from worker.records import Change, Operation
 from worker.stages.findings import Finding, counted, failure, note, ok, warning
-from worker.stages.mapping import TenantPlace
 from worker.stages.rules import SourceRules
 from worker.stages.sampling.observed import Form, Observed, place_of_tenant
+from worker.stages.sampling.tenant_keys import tenant_key_finding
+from worker.stages.tenants import TenantPlace
 
-_MADE_UP: Final = (None, "", 0, False)
-"""What stands in a delete for a column that PostgreSQL did not log."""
 _REMEDY: Final = (
     "make the tenant part of the primary key, or set REPLICA IDENTITY FULL on the table and replica_identity: full here"
 )
+
+
+def locating(observed: Sequence[Observed]) -> bool:
+    """Whether any of the records makes the worker search for its row."""
+    return any(isinstance(one.outcome, Change) and one.outcome.locates for one in observed)
 
 
 def tenant_findings(observed: Sequence[Observed], rules: SourceRules) -> Iterator[Finding]:
@@ -25,7 +29,7 @@ def tenant_findings(observed: Sequence[Observed], rules: SourceRules) -> Iterato
     column = rules.tenant_column
     in_key = sum(column in change.key for _, change in changes)
     if in_key == len(changes) and not all(one.form is Form.CHANGE_EVENT for one, _ in changes):
-        yield _in_key([change for _, change in changes], column)
+        yield tenant_key_finding(changes, rules, _LOCATE)
         return
     deletes = Counter(place_of_tenant(change, rules) for _, change in changes if change.operation is Operation.DELETE)
     unknown = deletes[TenantPlace.UNKNOWN]
@@ -63,29 +67,9 @@ def tenant_findings(observed: Sequence[Observed], rules: SourceRules) -> Iterato
 
 
 _LOCATE: Final = (
-    "only a search for the row's document can tell, which costs each such batch a refresh and a search and needs the "
-    "privilege 'maintenance'"
+    "only a search for the row's document can tell, which costs each such batch a search on all shards and the index a "
+    "refresh a second, and needs the privilege 'maintenance'"
 )
-
-
-def _in_key(changes: Sequence[RowChange], column: str) -> Finding:
-    """Debezium makes a delete's key from the old row: a column that PostgreSQL did not log is made up there, too."""
-    kept = {repr(change.key[column]) for change in changes if change.operation is Operation.UPSERT}
-    made_up = [
-        change
-        for change in changes
-        if change.operation is Operation.DELETE
-        and change.key[column] in _MADE_UP
-        and repr(change.key[column]) not in kept
-    ]
-    if made_up:
-        return failure(
-            "tenant",
-            f"the key holds {column!r}, but in {counted(len(made_up), 'delete')} as {made_up[0].key[column]!r}: "
-            "the column is not in the primary key, so the database did not log it and the connector made it up",
-            "set REPLICA IDENTITY FULL on the table (or USING INDEX, of an index with the tenant)",
-        )
-    return ok("tenant", f"{column!r} is in the key of every record: deletes and moves tell their tenant")
 
 
 def _of_change_events(unknown: int, deletes: int) -> Iterator[Finding]:
