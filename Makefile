@@ -8,12 +8,14 @@ VENV   ?= .venv
 TORCH  ?=
 ARGS   ?=
 EVENTS ?= 2000
+MINUTES ?= 30
+SEED   ?=
 
 UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm mutation lint format docs requirements wheel clean
+.PHONY: help demo test test-jvm test-slow soak backlog replay mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +28,21 @@ test: $(VENV)/.dev ## run the tests on embedded servers (no Java, no Docker)
 
 test-jvm: $(VENV)/.dev ## run the tests on real PostgreSQL, Debezium, Kafka and Elasticsearch (needs Maven, JDK 21+)
 	$(VENV)/bin/pytest --servers jvm $(ARGS)
+
+test-slow: $(VENV)/.dev ## run the tests that take minutes each, on real servers: Kafka away, a soak of SOAK_MINUTES (30)
+	$(VENV)/bin/pytest --servers jvm --slow -s $(ARGS)
+
+# What these prove, and how long they take: docs/reliability.md. Reports and logs are left in build/soak/.
+soak: $(VENV)/.dev ## real servers, random SQL, a fault every 20 s: MINUTES=30 SEED=...
+	$(VENV)/bin/python -m tests.soak.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+backlog: EVENTS = 1000000
+backlog: $(VENV)/.dev ## real servers, a backlog before a slow Elasticsearch: EVENTS=1000000 SEED=...
+	$(VENV)/bin/python -m tests.soak.backlog --events $(EVENTS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+replay: EVENTS = 100000
+replay: $(VENV)/.dev ## real servers, the whole log read twice more: EVENTS=100000 SEED=...
+	$(VENV)/bin/python -m tests.soak.replay --events $(EVENTS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 mutation: $(VENV)/.mutation ## change decoding and mapping in 1700 ways, list the changes that no test notices (10 min)
 	$(VENV)/bin/mutmut run $(ARGS)
@@ -46,6 +63,7 @@ docs: $(VENV)/.dev ## write again what is generated: settings schema, configurat
 	$(VENV)/bin/python -m tools.configuration_docs
 	$(VENV)/bin/python -m tools.metrics_docs
 	$(VENV)/bin/python -m tools.bad_inputs_docs
+	$(VENV)/bin/python -m tools.fault_docs
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(UV) build --quiet --wheel --out-dir dist

@@ -3,9 +3,11 @@
 import json
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 _ENOUGH = 10_000
 
@@ -48,6 +50,10 @@ class Index:
         answer = call("POST", f"{self.url}/{self.alias}/_count", {"query": query or {"match_all": {}}})
         return int(answer["count"])
 
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the server anything."""
+        return call(method, f"{self.url}{path}", body)
+
     def _search(self, alias: str, query: Mapping[str, Any] | None) -> list[Document]:
         self._refresh()
         body = {"query": query or {"match_all": {}}, "size": _ENOUGH, "version": True}
@@ -67,8 +73,15 @@ class Index:
 
 
 def call(method: str, url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Ask; a user and a password in the URL are used to log in."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    parts = urlsplit(url)
+    headers = {"Content-Type": "application/json"}
+    if parts.username is not None:
+        login, _, address = parts.netloc.rpartition("@")
+        headers["Authorization"] = "Basic " + b64encode(login.encode()).decode()
+        url = parts._replace(netloc=address).geturl()
+    request = urllib.request.Request(url, data, headers, method=method)
     with urllib.request.urlopen(request, timeout=30) as response:
         answer: dict[str, Any] = json.load(response)
     return answer

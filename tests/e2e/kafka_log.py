@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,22 +48,27 @@ def committed(bootstrap: str, group: str) -> dict[TopicPartition, int]:
 
 def events(bootstrap: str, topic: str) -> list[Event]:
     """Everything in a topic; in order within each partition."""
+    found: list[Event] = []
+    each_event(bootstrap, topic, found.append)
+    return found
 
-    async def ask() -> list[Event]:
+
+def each_event(bootstrap: str, topic: str, visit: Callable[[Event], None]) -> None:
+    """Show everything in a topic, one event at a time: a long log does not fit into memory."""
+
+    async def ask() -> None:
         async with AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
             partitions = await _partitions(bootstrap, [topic])
             consumer.assign(partitions)
             left = {partition: end for partition, end in (await consumer.end_offsets(partitions)).items() if end}
-            found = []
             while left:
                 message = await consumer.getone()
-                found.append(_event(message))
+                visit(_event(message))
                 partition = TopicPartition(message.topic, message.partition)
                 if message.offset + 1 >= left.get(partition, 0):
                     left.pop(partition, None)
-            return found
 
-    return asyncio.run(ask())
+    asyncio.run(ask())
 
 
 async def _partitions(bootstrap: str, topics: list[str]) -> list[TopicPartition]:

@@ -5,13 +5,13 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.nursery import Nursery
+from tests.e2e.nursery import Nursery, exit_code_file
 from tests.e2e.programs import environment
 from tests.servers import processes
 from tests.servers.processes import LOOPBACK, Server
@@ -62,6 +62,8 @@ class WorkerProcess:
     port: int
     log: Path
     nursery: Nursery | None = None
+    before: Sequence[str] = ()
+    """What a forked worker calls first: see `nursery`."""
     _server: Server = field(init=False)
     _forked: int | None = None
 
@@ -80,6 +82,11 @@ class WorkerProcess:
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
+    def started(self) -> bool:
+        """Whether it was ever started, and not killed since."""
+        return self._forked is not None or self._server._process is not None
+
+    @property
     def running(self) -> bool:
         return self._server.running if self._forked is None else processes.group_alive(self._forked)
 
@@ -96,7 +103,8 @@ class WorkerProcess:
         if self.nursery is None:
             self._server.start()
         else:
-            self._forked = self.nursery.fork(["run", "--config", str(self.config)], self.log)
+            exit_code_file(self.log).unlink(missing_ok=True)
+            self._forked = self.nursery.fork(["run", "--config", str(self.config)], self.log, self.before)
 
     def wait_ready(self, within_s: float = 90) -> None:
         until(lambda: self.is_ready() or not self.running, lambda: self.told("the worker is not ready"), within_s)
@@ -110,11 +118,22 @@ class WorkerProcess:
 
     def terminate(self, within_s: float) -> int:
         """Send SIGTERM, and return the exit code."""
-        assert self._forked is None, "only of a child of our own is the exit code known"
-        process = self._server._process
-        assert process is not None
-        os.kill(process.pid, signal.SIGTERM)
-        return process.wait(timeout=within_s)
+        self.signal(signal.SIGTERM)
+        return self.wait(within_s)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, within_s: float) -> int:
+        """Wait for its end, and return the exit code."""
+        if self._forked is None:
+            process = self._server._process
+            assert process is not None
+            return process.wait(timeout=within_s)
+        self._wait_until_gone(within_s)
+        code = exit_code_file(self.log)
+        assert code.exists(), self.told("it ended without an exit code")
+        return int(code.read_text())
 
     def kill(self) -> None:
         """End it at once, as a crash or the kernel's out-of-memory killer would."""
@@ -122,8 +141,11 @@ class WorkerProcess:
             self._server.kill()
             return
         processes.signal_group(self._forked, signal.SIGKILL)
+        self._wait_until_gone(60)
+
+    def _wait_until_gone(self, within_s: float) -> None:
         # Until the very last of its threads is gone, its port is taken.
-        until(lambda: not Path(f"/proc/{self._forked}").exists(), "the killed worker is still there")
+        until(lambda: not Path(f"/proc/{self._forked}").exists(), lambda: self.told("it is still there"), within_s)
         self._forked = None
 
     def scrape(self) -> Scrape:

@@ -20,6 +20,7 @@ _MARKERS = {
 }
 _DATA = pytest.StashKey[Path]()
 _NOT_RUN = pytest.StashKey[int]()
+_SLOW = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,9 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=Kind.EMBEDDED.value,
         help="what integration tests run on (default: %(default)s)",
     )
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes each, and no others")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes minutes; runs with --slow, which runs nothing else")
     for marker, (meaning, kinds) in _MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: {meaning}; runs under --servers {' or '.join(sorted(kinds))}")
 
@@ -39,6 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kind = kind_of(config)
     lacking = [marker for marker, (_, kinds) in _MARKERS.items() if kind not in kinds]
+    other_pace = [item for item in items if (item.get_closest_marker("slow") is not None) != config.getoption("--slow")]
+    config.stash[_SLOW] = 0 if config.getoption("--slow") else len(other_pace)
+    if other_pace:
+        config.hook.pytest_deselected(items=other_pace)
+        items[:] = [item for item in items if item not in set(other_pace)]
     not_run = [item for item in items if any(item.get_closest_marker(marker) for marker in lacking)]
     config.stash[_NOT_RUN] = len(not_run)
     if not_run:
@@ -51,6 +59,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not_run:
         tests = "1 test needs" if not_run == 1 else f"{not_run} tests need"
         terminalreporter.write_line(f"{tests} --servers jvm: not run here", yellow=True)
+    if slow := config.stash.get(_SLOW, 0):
+        terminalreporter.write_line(f"{slow} slow tests run with --slow: not run here", yellow=True)
     kept = config.stash.get(_DATA, None)
     if kept is not None and kept.exists():
         terminalreporter.write_line(f"the servers' logs are kept in {kept}")

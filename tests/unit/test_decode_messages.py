@@ -1,5 +1,6 @@
 """The sentence of every rejection, word for word: a person acts on it, so a change of it should be meant."""
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -10,7 +11,7 @@ from tests.builders import event, record, row, rules
 from worker.errors import RejectReason
 from worker.records import Record, Rejection
 from worker.runtime.sources import DECODERS
-from worker.stages.decode.json_values import parse
+from worker.stages.decode.json_values import loads, parse, shown
 from worker.stages.rules import SourceRules, TombstoneMeaning
 
 RULES: Final = rules()
@@ -72,10 +73,11 @@ DEBEZIUM: list[Case] = [
         RejectReason.UNSUPPORTED_OPERATION,
         record(event("t")),
         RULES,
-        "the table was truncated (op 't'): rebuild the index",
+        "the table was truncated (op 't'), and its documents are still there: set truncate: delete_all for this source, "
+        "and replay this record, or rebuild the index",
     ),
     (UNKNOWN, record(event("x")), RULES, "op 'x' is not one of c, u, r, d, t, m"),
-    (UNKNOWN, record(event("x" * 200)), RULES, f"op '{'x' * 99}... is not one of c, u, r, d, t, m"),
+    (UNKNOWN, record(event("x" * 200)), RULES, f"op '{'x' * 100}...' is not one of c, u, r, d, t, m"),
     (RejectReason.ROW_MISSING, record(event("u") | {"after": 5}), RULES, "op 'u' needs the row in 'after'"),
     (
         RejectReason.ROW_MISSING,
@@ -278,8 +280,29 @@ def test_a_value_comes_with_its_schema_or_with_none() -> None:
     assert parse(b'{"schema":5,"payload":[1]}', "value") == ([1], 5)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("x" * 10, "'xxxxxxxxxx'"),
+        ("x" * 11, "'xxxxxxxxxx...'"),
+        ("x" * 10**6, "'xxxxxxxxxx...'"),
+        ("it's what it is", '"it\'s what ..."'),
+        ("\n" * 5, "'\\n\\n\\n\\n\\n'"),
+        ("\n" * 6, "'\\n\\n\\n\\n\\n...'"),
+        (1234567890, "1234567890"),
+        ([1, 2, 3], "[1, 2, 3]"),
+        ([1, 2, 34], "[1, 2, 34]"),
+        ([1, 2, 345], "[1, 2, 345..."),
+        ([[[[[[]]]]]], "[[[[[...]]..."),
+    ],
+    ids=["fits", "one more", "many more", "apostrophe", "escapes", "more escapes", "int", "list", "10", "11", "deep"],
+)
+def test_of_a_long_value_a_message_shows_the_beginning(value: object, told: str) -> None:
+    assert shown(value, 10) == told
+
+
 def test_a_depth_is_told_with_its_limit() -> None:
-    found = parse(b"[" * 202 + b"]" * 202, "value")
-    assert found == Rejection(
-        RejectReason.INVALID_JSON, "the record's value is not JSON: nested deeper than 200 levels"
-    )
+    deep = b"[" * 201 + b"]" * 201
+    with pytest.raises(ValueError, match=re.escape("[[[[[...]]]]] is nested deeper than 200 levels")):
+        loads(deep)
+    assert loads(deep[1:-1]) == orjson.loads(deep[1:-1])

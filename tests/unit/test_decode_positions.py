@@ -231,7 +231,7 @@ def test_a_declared_column_that_orders_nothing_is_rejected_by_name(rev: object) 
 def test_a_text_in_the_declared_column_that_is_no_number_is_shown(rev: str) -> None:
     """Digits of other scripts, and what Python's `int` takes beyond plain digits, order nothing in a database."""
     outcome = decode(record(event(after=row(rev=rev))), VERSIONED)
-    shown = repr(rev) if len(rev) < 99 else f"{repr(rev)[:100]}..."
+    shown = repr(rev) if len(rev) <= 100 else f"'{rev[:100]}...'"
     assert outcome == Rejection(
         RejectReason.POSITION_INVALID,
         f"version column 'rev' is {shown}, not an integer from 0 to below 2^56 or a time with its zone",

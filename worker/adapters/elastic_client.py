@@ -86,13 +86,6 @@ def build_client(settings: ElasticsearchSettings, *, connections: int = 10) -> R
     Raises:
         OperatorError: a secret's file or the CA file cannot be read.
     """
-    options: dict[str, Any] = {}
-    if settings.ca_file is not None:
-        options["ca_certs"] = _readable_ca(settings)
-    if settings.fingerprint is not None:
-        options["ssl_assert_fingerprint"] = settings.fingerprint
-        # With a pinned certificate there is no authority to ask; the fingerprint is the check.
-        options |= {"verify_certs": False, "ssl_show_warn": False} if settings.ca_file is None else {}
     authorization = _authorization(settings)
     client = ReloadingClient(
         settings.urls,
@@ -103,7 +96,7 @@ def build_client(settings: ElasticsearchSettings, *, connections: int = 10) -> R
         retry_on_timeout=False,
         # Ten times faster than the default, on the event loop.
         serializers={OrjsonSerializer.mimetype: OrjsonSerializer()},
-        **options,
+        **_tls_options(settings),
     )
     client.use(settings, authorization)
     return client
@@ -132,15 +125,27 @@ def _major_minor(version: str) -> tuple[int, ...]:
     return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else (0,)
 
 
-def _readable_ca(settings: ElasticsearchSettings) -> str:
+def _tls_options(settings: ElasticsearchSettings) -> dict[str, Any]:
+    context = _tls_context(settings)
+    if settings.fingerprint is not None:
+        # The fingerprint is the check: with a pinned certificate there need be no authority to ask.
+        if settings.ca_file is None:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return {"ssl_context": context, "ssl_assert_fingerprint": settings.fingerprint}
+    # The client's own context would not compare the certificate with a host that is an IP address, and it would go on
+    # trusting the system's authorities beside those of `ca_file`.
+    return {"ssl_context": context} if any(url.startswith("https:") for url in settings.urls) else {}
+
+
+def _tls_context(settings: ElasticsearchSettings) -> ssl.SSLContext:
     try:
-        ssl.create_default_context(cafile=str(settings.ca_file))
+        return ssl.create_default_context(cafile=None if settings.ca_file is None else str(settings.ca_file))
     except (OSError, ssl.SSLError) as error:
         raise OperatorError(
             f"elasticsearch.ca_file: {settings.ca_file} is not a readable PEM file of certificates "
             f"({error.strerror or error}): give the CA that signed the nodes' certificates"
         ) from error
-    return str(settings.ca_file)
 
 
 @contextlib.contextmanager

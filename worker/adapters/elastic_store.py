@@ -61,7 +61,10 @@ class ElasticStore(DocumentStore):
                 self._asks_for_vectors = False
                 return await self._multi_get(body)
             raise Halt(HaltReason.TARGET_MISCONFIGURED, f"{self._alias}: {describe(error)}") from error
-        answers: list[Mapping[str, Any]] = response.body["docs"]
+        # What stands between here and Elasticsearch may answer in its place, with a page of its own.
+        answers = response.body.get("docs") if isinstance(response.body, Mapping) else None
+        if not isinstance(answers, list):
+            raise RetryLater(RetryReason.UNREADABLE_RESPONSE, "the answer to a lookup holds no documents")
         return answers
 
 

@@ -15,12 +15,13 @@ from functools import partial
 
 from worker.errors import Halt
 from worker.metrics import Metrics
-from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source, Vectors
+from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source
 from worker.records import Record, Rejection, Skip, Truncate, Unit, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
 from worker.runtime.committer import Committer
 from worker.runtime.draining import Draining
+from worker.runtime.embedding import Embedding
 from worker.runtime.finishing import Finishing
 from worker.runtime.flow import Flow
 from worker.runtime.intake import Intake
@@ -94,6 +95,7 @@ class Pipeline:
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
+        self._embedding = Embedding(ports.embedder, metrics, self._clock)
         self._sender = Sender(ports.sink, self.retrying, metrics, self._clock, batch.bulk_concurrency)
         sweeper = Sweeper(ports.locator, self._deliver, self.retrying, self._intake, self._clock, delivery)
         self._truncating = Truncating(sweeper, self.ledger, self._rejecting, metrics, self._clock)
@@ -222,18 +224,16 @@ class Pipeline:
     async def _embed(self) -> None:
         while True:
             batch = await self._to_embed.take(int(self._batch.bulk_bytes), self._batch.embed_texts)
-            vectors = await self.retrying.call("embed", partial(self._vectors, [needed.text for _, needed in batch]))
+            texts = [needed.text for _, needed in batch]
+            vectors = await self.retrying.call("embed", partial(self._embedding.vectors, texts))
             self._metrics.texts.inc(len(batch))
             for (unit, needed), vector in zip(batch, vectors, strict=True):
+                if isinstance(vector, Rejection):
+                    self._rejecting.unit(unit, vector, "embed")
+                    continue
+                self._rejecting.accepted(unit.change.source, "embed")
                 ready = with_vector(needed, vector, self._ports.embedder.model, packed=self._ports.sink.packs_vectors)
                 await self._pass_on(unit, ready)
-
-    async def _vectors(self, texts: Sequence[str]) -> Vectors:
-        started = self._clock.monotonic()
-        try:
-            return await self._ports.embedder.embed(texts)
-        finally:
-            self._metrics.stage.labels("embed").observe(self._clock.monotonic() - started)
 
     async def _send(self) -> None:
         while True:

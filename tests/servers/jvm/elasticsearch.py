@@ -15,7 +15,7 @@ USER = "elastic"
 def prepare(folder: Path, *, version: str = artifacts.ELASTICSEARCH, password: str | None = None) -> tuple[str, Server]:
     """Configure a node under `folder`; its URL, and a server still to be started.
 
-    With a `password` security is on: the user is `elastic`, and API keys work.
+    With a `password` security is on: the user is `elastic`, and API keys work. That one also takes only small requests.
     """
     account = processes.unprivileged()
     home = artifacts.elasticsearch_home(version)
@@ -59,6 +59,8 @@ def _configure(home: Path, folder: Path, port: int, transport_port: int, *, secu
         "path.logs": folder / "logs",
         "xpack.security.enabled": str(secured).lower(),
         "xpack.security.http.ssl.enabled": "false",
+        # As low as a proxy before it may be: to see what a worker does that sends more.
+        **({"http.max_content_length": "600kb"} if secured else {}),
         "xpack.security.transport.ssl.enabled": "false",
         # A developer's disk may be fuller than a node accepts, and indices would become read-only.
         "cluster.routing.allocation.disk.threshold_enabled": "false",

@@ -2,6 +2,7 @@
 
 import base64
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers import processes
@@ -9,12 +10,24 @@ from tests.servers.jvm import artifacts
 from tests.servers.processes import LOOPBACK, Server
 
 
-def prepare(folder: Path) -> tuple[str, Server]:
-    """Format the broker's storage under `folder`; the bootstrap address, and a server still to be started."""
+@dataclass(frozen=True, slots=True)
+class Proxied:
+    """A second listener of the broker: it tells its clients to come to another port, where a proxy is to stand.
+
+    Without it a client would ask through the proxy for the brokers' addresses, and then go to them directly.
+    """
+
+    port: int
+    proxy_port: int
+
+
+def prepare(folder: Path) -> tuple[str, Proxied, Server]:
+    """Format the broker's storage under `folder`; its addresses, and a server still to be started."""
     folder.mkdir(parents=True)
-    port, controller_port = processes.free_ports(2)
+    port, controller_port, *behind = processes.free_ports(4)
+    proxied = Proxied(*behind)
     settings = folder / "server.properties"
-    settings.write_text(_settings(folder / "data", port, controller_port))
+    settings.write_text(_settings(folder / "data", port, controller_port, proxied))
     processes.run([*java(folder), "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(settings)])
     server = Server(
         name="Kafka",
@@ -23,7 +36,7 @@ def prepare(folder: Path) -> tuple[str, Server]:
         # The port opens before the broker answers.
         ready=lambda server: server.logged("Kafka Server started"),
     )
-    return f"{LOOPBACK}:{port}", server
+    return f"{LOOPBACK}:{port}", proxied, server
 
 
 def java(temporary: Path, *options: str) -> list[str]:
@@ -39,13 +52,14 @@ def _cluster_id() -> str:
     return "s" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
 
 
-def _settings(data: Path, port: int, controller_port: int) -> str:
+def _settings(data: Path, port: int, controller_port: int, proxied: Proxied) -> str:
+    plain, behind, controller = f"PLAINTEXT://{LOOPBACK}:", f"PROXIED://{LOOPBACK}:", f"CONTROLLER://{LOOPBACK}:"
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"{plain}{port},{behind}{proxied.port},{controller}{controller_port}",
+        "advertised.listeners": f"{plain}{port},{behind}{proxied.proxy_port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
         "log.dirs": data,

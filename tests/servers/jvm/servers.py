@@ -8,6 +8,7 @@ from typing_extensions import override
 from tests.servers.addresses import Kind, PostgresAddress
 from tests.servers.jvm import artifacts, connect, elasticsearch, kafka, postgres
 from tests.servers.jvm.connect import Connect
+from tests.servers.jvm.kafka import Proxied
 from tests.servers.processes import Server
 from tests.servers.start import Servers
 
@@ -24,9 +25,15 @@ class JvmKind(Servers):
     @cached_property
     @override
     def kafka(self) -> str:
-        bootstrap, server = kafka.prepare(self._folder / "kafka")
+        bootstrap, self._proxied, server = kafka.prepare(self._folder / "kafka")
         self._start("kafka", server)
         return bootstrap
+
+    @property
+    def kafka_proxied(self) -> Proxied:
+        """The broker's listener for clients that come through a proxy; only one proxy can stand there at a time."""
+        assert self.kafka
+        return self._proxied
 
     @cached_property
     @override

@@ -20,7 +20,7 @@ each record is would cost a tenth of reading it, so whoever walks a value, or wr
 _CONTAINERS: Final = frozenset({list, dict})
 _SHORT: Final = reprlib.Repr()
 """Looks at a part of a value only, however large or deep the rest is."""
-_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxlong = 4, 10, 10, 200, 200
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 4, 10, 10, 40
 
 _REGISTRY_HEADER_BYTES: Final = 5
 _BEGINNINGS: Final = (
@@ -100,8 +100,11 @@ def _schema_id(data: bytes) -> str:
 
 
 def shown(value: object, limit: int = 100) -> str:
-    """Return a value as a message shows it: cut where it is long or deep."""
-    return cut(_SHORT.repr(value), limit)
+    """Return a value as a message shows it: of a text its beginning, between quotes that are closed; else cut."""
+    if not isinstance(value, str):
+        return cut(_SHORT.repr(value), limit)
+    quoted = repr(value[: limit + 1])
+    return quoted if len(quoted) <= limit + 2 else f"{quoted[: limit + 1]}...{quoted[-1]}"
 
 
 def cut(text: str, limit: int) -> str:
