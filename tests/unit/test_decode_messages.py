@@ -73,8 +73,10 @@ DEBEZIUM: list[Case] = [
         RejectReason.UNSUPPORTED_OPERATION,
         record(event("t")),
         RULES,
-        "the table was truncated (op 't'), and its documents are still there: set truncate: delete_all for this source, "
-        "and replay this record, or rebuild the index",
+        (
+            "the table was truncated (op 't'), and its documents are still there: set truncate: delete_all for this "
+            "source, and replay this record, or rebuild the index"
+        ),
     ),
     (UNKNOWN, record(event("x")), RULES, "op 'x' is not one of c, u, r, d, t, m"),
     (UNKNOWN, record(event("x" * 200)), RULES, f"op '{'x' * 100}...' is not one of c, u, r, d, t, m"),
