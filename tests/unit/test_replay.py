@@ -5,6 +5,7 @@ import dataclasses
 import random
 from collections import Counter
 
+import orjson
 import pytest
 from typing_extensions import override
 
@@ -12,7 +13,7 @@ from tests import builders
 from tests.fakes.elasticsearch import UNPARSABLE
 from tests.fakes.world import PATIENCE, RULES, TOPIC, Gate, World
 from worker.control.dead_letters import Filters, Letters
-from worker.control.dry_run import DryEmbedder, DrySink
+from worker.control.dry_run import DryEmbedder, DryLocator, DrySink
 from worker.control.replay import Outcome, Replay, Replayed, safe_seconds, without_breaker
 from worker.control.replay_report import line, line_json, summary
 from worker.metrics import Metrics
@@ -23,7 +24,7 @@ from worker.runtime.sources import SourceReader, SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
 from worker.settings.worker import Deletes
 from worker.stages.decode import debezium
-from worker.stages.rules import FieldRule, FieldType, SourceRules
+from worker.stages.rules import FieldRule, FieldType, SourceRules, TruncatePolicy
 
 pytestmark = pytest.mark.virtual_time
 
@@ -68,7 +69,7 @@ async def replay(
         Ports(
             source,
             world.index,
-            world.index,
+            DryLocator(world.index) if dry_run else world.index,
             DryEmbedder("m") if dry_run else world.embedder,
             DrySink(world.index.target) if dry_run else world.index,
             source,
@@ -270,6 +271,22 @@ async def test_a_record_that_was_put_aside_twice_has_two_outcomes_and_one_write(
     world.dead_letters.sent.append(dataclasses.replace(world.dead_letters.sent[-1]))
     assert outcomes(await replay(world)) == ["indexed", "superseded"]
     assert world.index.writes == 1
+
+
+async def test_a_truncate_that_was_rejected_empties_the_table_when_its_source_lets_it() -> None:
+    world = World(rules=FIXED)
+    for row_id in range(1, 6):
+        world.upsert(row_id, "old", lsn=6 + row_id)
+    world.log.append(TopicPartition(TOPIC, 0), None, orjson.dumps(builders.event("t", None, lsn=20)))
+    world.upsert(1, "new", lsn=21)
+    await world.run_to_the_end()
+    filters = Filters(reason="unsupported_operation")
+    writes = world.index.writes
+    emptying = dataclasses.replace(FIXED, truncate=TruncatePolicy.DELETE_ALL)
+    assert outcomes(await replay(world, rules=emptying, filters=filters, dry_run=True)) == ["deleted"]
+    assert world.index.writes == writes
+    assert outcomes(await replay(world, rules=emptying, filters=filters)) == ["deleted"]
+    assert world.titles == {ONE: "new"}
 
 
 async def test_a_dry_run_says_the_same_and_does_nothing() -> None:

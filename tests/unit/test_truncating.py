@@ -63,6 +63,19 @@ async def test_every_older_document_becomes_a_tombstone_page_by_page_and_newer_o
     assert held["sync"]["source"] == "articles"
 
 
+async def test_a_pass_reads_every_page_and_is_repeated_until_one_finds_nothing() -> None:
+    world = new_world(rules=replace(EMPTYING, locate=Locate.NEVER))
+    fill(world, 10)
+    async with world.running():
+        await world.settle()
+        truncate(world, 100)
+        await world.until(lambda: not world.index.live)
+        await asyncio.sleep(1)
+        assert (world.index.refreshes, len(world.index.sweeps)) == (2, 4 + 1)
+        await world.settle()
+    assert (world.index.refreshes, len(world.index.sweeps)) == (3, 4 + 1 + 1)
+
+
 async def test_by_default_it_is_rejected_and_the_documents_stay() -> None:
     world = World()
     world.upsert(1, "a", 10)
