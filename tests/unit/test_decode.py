@@ -61,6 +61,13 @@ def test_under_full_replica_identity_before_is_believed(op: str) -> None:
     assert row_change(event(op, before=row(tenant="globex")), given=TRUSTING).before == row(tenant="globex")
 
 
+@pytest.mark.parametrize("op", ["c", "u", "r", "d"])
+def test_no_row_changes_its_tenant_unseen_where_before_is_believed_and_always_told(op: str) -> None:
+    assert row_change(event(op), given=TRUSTING).tells_moves
+    assert not row_change(event(op)).tells_moves
+    assert not row_change(row(__op=op), given=TRUSTING).tells_moves  # flattened: there is no old row
+
+
 @pytest.mark.parametrize("before", [None, "text", [], 1])
 def test_a_before_that_is_no_row_is_no_row(before: object) -> None:
     assert row_change(event("u", before=before), given=TRUSTING).before == {}

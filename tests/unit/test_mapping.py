@@ -404,6 +404,13 @@ def test_a_value_that_does_not_fit_is_rejected_with_column_type_and_value() -> N
     assert found.message == "column 'ts' should be epoch_millis: 9223372036825200 is out of range (infinity?)"
 
 
+def test_a_rejection_tells_where_the_document_would_have_been_if_that_was_known_by_then() -> None:
+    bad = rules(fields={"published": ("ts", FieldType.EPOCH_MILLIS)})
+    assert rejected(row_change(row(ts="x")), bad).place == place()
+    assert rejected(row_change(row(tenant=None))).place is None
+    assert rejected(row_change(row(), key={"id": None})).place is None
+
+
 def test_a_column_that_the_row_lacks_is_rejected_with_those_it_has() -> None:
     columns = {f"column{number:04}": 1 for number in range(2000)}
     found = rejected(row_change({"id": 1, "tenant": TENANT, **columns}))
