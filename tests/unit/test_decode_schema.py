@@ -39,7 +39,7 @@ ROW = struct(
     field="after",
 )
 TYPES = {
-    "id": ColumnType("int64"),
+    "id": ColumnType("int64", default=0),
     "price": ColumnType(
         "bytes", "org.apache.kafka.connect.data.Decimal", {"scale": "2", "connect.decimal.precision": "10"}
     ),
