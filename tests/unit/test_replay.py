@@ -24,7 +24,7 @@ from worker.runtime.sources import SourceReader, SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
 from worker.settings.worker import Deletes
 from worker.stages.decode import debezium
-from worker.stages.rules import FieldRule, FieldType, SourceRules, TruncatePolicy
+from worker.stages.rules import FieldRule, FieldType, SourceRules, TenantInKey, TruncatePolicy
 
 pytestmark = pytest.mark.virtual_time
 
@@ -186,6 +186,18 @@ def test_the_limit_of_age_lies_before_the_purge(retention: float) -> None:
     safe = safe_seconds(DeliverySettings(tombstone_retention=retention))
     assert 0.9 * retention <= safe < retention
     assert retention - safe <= 3600
+
+
+async def test_a_tenant_that_is_made_up_in_the_keys_of_deletes_leaves_no_mark_either() -> None:
+    declared = dataclasses.replace(BROKEN, trusts_before=False, tenant_in_key=TenantInKey.MESSAGE_KEY)
+    world = world_of(declared)
+    change = builders.event("u", builders.row(1, title="a", url="u"), lsn=7)
+    key = {"tenant": "acme", "id": 1}
+    world.log.append(TopicPartition(TOPIC, 0), orjson.dumps(key), orjson.dumps(change))
+    await world.run_to_the_end()
+    (done,) = await replay(world, rules=dataclasses.replace(RULES, tenant_in_key=TenantInKey.MESSAGE_KEY))
+    assert done.outcome is Outcome.REFUSED
+    assert "its key does not tell the tenant" in done.detail
 
 
 async def test_a_row_of_a_source_whose_deletes_leave_no_mark_is_refused_while_it_is_absent() -> None:
