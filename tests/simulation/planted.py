@@ -4,7 +4,7 @@ Every mistake is a function that patches one place while it is entered. `tests/s
 seed that caught it last; where that one does not any more, it looks for another.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -25,14 +25,16 @@ from worker.records import (
     RowChange,
     Skip,
     Stored,
+    Unit,
     Verdict,
 )
-from worker.runtime import ledger, sending
+from worker.runtime import ledger, looking_up, sending
 from worker.runtime.assignment import Assignment
 from worker.runtime.finishing import Finishing
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
-from worker.runtime.sending import Item, Sender
+from worker.runtime.looking_up import Lookup
+from worker.runtime.sending import Item, Sender, Work
 from worker.runtime.sources import SourceReader
 from worker.stages import coalesce, mapping, planning
 from worker.stages.bulk import Done, Judgement, item_bytes, judge
@@ -260,6 +262,19 @@ def _not_busy(self: Intake, change: Change) -> None:
 _add: Final = Intake.add
 
 
+def _nothing_is_late(_work: Work, _write: DocumentWrite) -> bool:
+    return False
+
+
+async def _no_refresh(self: Lookup, epoch: int) -> None:
+    self._recent.forget(self._recent.finished(self._is_in_flight))
+    self._refreshed_at, self._refreshed_epoch = self._clock.monotonic(), epoch
+
+
+def _nothing_elsewhere(unit: Unit, _places: Iterable[Place]) -> Unit:
+    return unit
+
+
 def _no_watermark(_metadata: str) -> int:
     return 0
 
@@ -281,6 +296,9 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "forget former tenants when changes are joined": _patch(coalesce, "_left", _only_the_winners),
     "leave no tombstone where a row moves away": _patch(mapping, "_left", _leave_nothing_behind),
     "write the tombstone at the new tenant": _patch(planning, "tombstone", _tombstone_at_the_new_tenant),
+    "send a tombstone beside the document of its id": _patch(sending, "_is_late", _nothing_is_late),
+    "search for rows without a refresh": _patch(Lookup, "_refresh", _no_refresh),
+    "leave a row where it was found": _patch(looking_up, "with_located", _nothing_elsewhere),
     "look up once and remember": lambda: _Cache().plant(),
     "two changes of a row in flight at once": _patch(Intake, "add", _not_busy),
     "index the placeholder of an unchanged value": _patch(mapping, "unavailable_forms", _placeholders_are_text),

@@ -33,6 +33,18 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Owing:
+    """A change that can never be indexed, and the tombstones of the places that its row has left all the same.
+
+    They are written before the record is put aside: a reader of a former tenant must not go on seeing the row, and
+    who reads the record again does not know the places that were told by changes it hides.
+    """
+
+    writes: tuple[DocumentWrite, ...]
+    rejection: Rejection
+
+
+@dataclass(frozen=True, slots=True)
 class NeedsVector:
     """A document that lacks its vector, the text to embed, and the tombstones that go with it."""
 
@@ -42,7 +54,7 @@ class NeedsVector:
     tombstones: tuple[DocumentWrite, ...]
 
 
-Plan = Superseded | Ready | NeedsVector | Rejection
+Plan = Superseded | Ready | NeedsVector | Owing | Rejection
 
 
 def plan(
@@ -68,10 +80,12 @@ def plan(
         return Ready(tombstones) if tombstones else Superseded()
     fields = _completed(unit, stored)
     if isinstance(fields, Rejection):
-        return fields
+        return Owing(tombstones, fields) if tombstones else fields
     text = embedding_text(fields, embed)
     digest = text_hash(text) if text else None
-    if _is_there(change, fields, stored[change.place], digest, model):
+    # On one shard a tombstone of the document's id is refused only where the document has its very version.
+    alone = not any(one.place.document_id == change.place.document_id for one in tombstones)
+    if alone and _is_there(change, fields, stored[change.place], digest, model):
         return Ready(tombstones) if tombstones else Superseded()
     if digest is None:
         return Ready((document(change, fields, None, model, None), *tombstones))
