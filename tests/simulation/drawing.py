@@ -38,7 +38,7 @@ def _surroundings(chance: random.Random) -> Surroundings:
     identity = chance.choice(tuple(Identity))
     schema = Schema(
         identity=identity,
-        global_ids=identity is Identity.FULL and chance.random() < 0.3,
+        global_ids=identity is Identity.FULL and chance.random() < 0.6,
         toast=identity is not Identity.FULL and chance.random() < 0.5,
         partitions=chance.choice((1, 2, 3)),
     )

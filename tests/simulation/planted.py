@@ -33,8 +33,7 @@ from worker.runtime.assignment import Assignment
 from worker.runtime.finishing import Finishing
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
-from worker.runtime.looking_up import Lookup
-from worker.runtime.sending import Item, Sender, Work
+from worker.runtime.sending import Item, Sender
 from worker.runtime.sources import SourceReader
 from worker.stages import coalesce, mapping, planning
 from worker.stages.bulk import Done, Judgement, item_bytes, judge
@@ -262,15 +261,6 @@ def _not_busy(self: Intake, change: Change) -> None:
 _add: Final = Intake.add
 
 
-def _nothing_is_late(_work: Work, _write: DocumentWrite) -> bool:
-    return False
-
-
-async def _no_refresh(self: Lookup, epoch: int) -> None:
-    self._recent.forget(self._recent.finished(self._is_in_flight))
-    self._refreshed_at, self._refreshed_epoch = self._clock.monotonic(), epoch
-
-
 def _nothing_elsewhere(unit: Unit, _places: Iterable[Place]) -> Unit:
     return unit
 
@@ -296,8 +286,6 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "forget former tenants when changes are joined": _patch(coalesce, "_left", _only_the_winners),
     "leave no tombstone where a row moves away": _patch(mapping, "_left", _leave_nothing_behind),
     "write the tombstone at the new tenant": _patch(planning, "tombstone", _tombstone_at_the_new_tenant),
-    "send a tombstone beside the document of its id": _patch(sending, "_is_late", _nothing_is_late),
-    "search for rows without a refresh": _patch(Lookup, "_refresh", _no_refresh),
     "leave a row where it was found": _patch(looking_up, "with_located", _nothing_elsewhere),
     "look up once and remember": lambda: _Cache().plant(),
     "two changes of a row in flight at once": _patch(Intake, "add", _not_busy),

@@ -424,10 +424,13 @@ def test_a_tombstone_never_replaces_the_document_that_has_its_id_and_version(*, 
     assert types == {True: VersionType.EXTERNAL, False: VersionType.EXTERNAL if positioned else GTE}
 
 
-def test_what_is_stored_is_written_again_where_a_tombstone_of_its_id_is_due() -> None:
-    """Its version may be below the tombstone's: on one shard that would take its place."""
+def test_a_document_that_is_stored_already_is_not_taken_for_the_copy_that_was_left() -> None:
+    """On one shard both places show it; on another the copy gets its tombstone."""
     newest = moved_with_a_global_id(positioned=False)
     there = stored(4, body={"title": "T", "tenant": "globex", "sync": {"source": newest.source, "key": newest.key}})
-    written = decided(newest, {newest.place: there}, embed=())
-    assert isinstance(written, Ready)
-    assert [write.tombstone for write in written.writes] == [False, True]
+    former = Place("articles/1", "acme")
+    assert decided(newest, {newest.place: there, former: there}, embed=()) == Superseded()
+    for copy in ({former: stored(3)}, {}):
+        written = decided(newest, {newest.place: there, **copy}, embed=())
+        assert isinstance(written, Ready)
+        assert tombstoned(written.writes) == [former]

@@ -83,10 +83,9 @@ def plan(
         return Owing(tombstones, fields) if tombstones else fields
     text = embedding_text(fields, embed)
     digest = text_hash(text) if text else None
-    # On one shard a tombstone of the document's id is refused only where the document has its very version.
-    alone = not any(one.place.document_id == change.place.document_id for one in tombstones)
-    if alone and _is_there(change, fields, stored[change.place], digest, model):
-        return Ready(tombstones) if tombstones else Superseded()
+    if _is_there(change, fields, stored[change.place], digest, model):
+        others = tuple(one for one in tombstones if not _is_own_document(one.place, change, stored))
+        return Ready(others) if others else Superseded()
     if digest is None:
         return Ready((document(change, fields, None, model, None), *tombstones))
     for place in unit.places:
@@ -141,6 +140,17 @@ def _is_there(
     if (stored.text_hash, stored.vector is None) != (digest, digest is None):
         return False
     return (digest is None or stored.model == model) and is_content_of(change, fields, stored.body)
+
+
+def _is_own_document(place: Place, change: Change, stored: StoredDocuments) -> bool:
+    """Whether what was found at a place that the row has left is its document: on one shard an id is one document.
+
+    Two documents of a row never have one version.
+    """
+    there, own = stored[place], stored[change.place]
+    if there is None or own is None or there.deleted or place.document_id != change.place.document_id:
+        return False
+    return there.version == own.version
 
 
 def _may_stay(stored: Stored, change: Change) -> bool:
