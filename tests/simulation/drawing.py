@@ -1,6 +1,5 @@
 """Draws stories from seeds: a change here gives every seed another one, so what failed is kept as a story."""
 
-import functools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,6 @@ class Allowed:
     toast_with_more_partitions: bool = False
     unseen_moves_with_more_partitions: bool = False
     snapshots_with_transactions: bool = False
-    global_ids_with_moves: bool = False
 
 
 NOTHING_MORE: Final = Allowed()
@@ -40,7 +38,7 @@ def _surroundings(chance: random.Random) -> Surroundings:
     identity = chance.choice(tuple(Identity))
     schema = Schema(
         identity=identity,
-        global_ids=identity is Identity.FULL and chance.random() < 0.3,
+        global_ids=identity is Identity.FULL and chance.random() < 0.6,
         toast=identity is not Identity.FULL and chance.random() < 0.5,
         partitions=chance.choice((1, 2, 3)),
     )
@@ -81,14 +79,12 @@ def _steps(chance: random.Random, schema: Schema, allowed: Allowed) -> list[Step
 Maker = Callable[[random.Random], Step]
 
 
-def _on_row(what: str, *, settled: bool, **more: Callable[[random.Random], Any]) -> Maker:
-    """Many statements go to one row: what is written often meets itself. `settled` rows never change their tenant."""
+def _on_row(what: str, **more: Callable[[random.Random], Any]) -> Maker:
+    """Many statements go to one row: what is written often meets itself."""
 
     def make(chance: random.Random) -> Step:
         row = 0 if chance.random() < 0.4 else chance.randrange(ROWS)
         tenant = 0 if chance.random() < 0.5 else chance.randrange(len(TENANTS))
-        if settled:
-            tenant = row % len(TENANTS)
         return Step(what, row=row, tenant=tenant, **{name: one(chance) for name, one in more.items()})
 
     return make
@@ -99,11 +95,10 @@ class _Workload:
 
     def __init__(self, chance: random.Random, schema: Schema, allowed: Allowed) -> None:
         key_changes = not schema.toast or allowed.toast_with_key_changes
-        tenants_change = not schema.global_ids or allowed.global_ids_with_moves
         self._snapshots = chance.random() < 0.5
         self._transactions = not self._snapshots or allowed.snapshots_with_transactions
-        self._moves = tenants_change and (schema.identity is not Identity.TENANT_IN_KEY or key_changes)
-        self._rekeys = key_changes and tenants_change
+        self._moves = schema.identity is not Identity.TENANT_IN_KEY or key_changes
+        self._rekeys = key_changes
         # A snapshot leaves out what an event has mentioned meanwhile, even one that leaves the drifted value out.
         self._drifts = self._snapshots and not schema.toast
         self._rejections = not schema.toast or allowed.toast_with_rejections
@@ -115,11 +110,10 @@ class _Workload:
             and (not schema.toast or allowed.toast_with_more_partitions)
             and (schema.identity is not Identity.DEFAULT or allowed.unseen_moves_with_more_partitions)
         )
-        self._on_row = functools.partial(_on_row, settled=not tenants_change)
 
     def makers(self) -> list[tuple[int, Maker]]:
         """Return what may happen, each with its weight."""
-        on_row, txn = self._on_row, self._txn
+        on_row, txn = _on_row, self._txn
         always = [
             (10, on_row("upsert", title=_title, txn=txn)),
             (2, on_row("retitle", title=_title, txn=txn)),

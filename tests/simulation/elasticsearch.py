@@ -82,6 +82,7 @@ class Server:
         dimensions: int = 4,
         gc_deletes: float = 60.0,
         max_bytes: int = 1 << 26,
+        refresh_seconds: float = 1.0,
     ) -> None:
         self.alias = alias
         self.alias_exists = True
@@ -90,6 +91,7 @@ class Server:
         self.gc_deletes = gc_deletes
         self.max_bytes = max_bytes
         self.writes = 0
+        self._refresh_seconds = refresh_seconds
         self._dimensions = dimensions
         self.on_write: list[OnWrite] = []
         self._shards: list[dict[str, Document]] = [{} for _ in range(shards)]
@@ -154,6 +156,9 @@ class Server:
         """Make all writes visible to searches."""
         self._refresh_until(math.inf)
 
+    def _refresh_on_time(self) -> None:
+        self._refresh_until(math.floor(_now() / self._refresh_seconds) * self._refresh_seconds)
+
     def _refresh_until(self, moment: float) -> None:
         done = 0
         for shard, document_id, document in self._unrefreshed:
@@ -164,14 +169,14 @@ class Server:
         del self._unrefreshed[:done]
 
     def search(self, tenant: str) -> list[Document]:
-        """Return what a reader of one tenant finds: routed, filtered by the field, as of the last full second."""
-        self._refresh_until(math.floor(_now()))
+        """Return what a reader of one tenant finds: routed, filtered by the field, as of the last refresh."""
+        self._refresh_on_time()
         found = self._searchable[self.shard_of(tenant)].values()
         return [one for one in found if one.body is not None and one.body.get("tenant") == tenant]
 
     def places(self, keys: Collection[str]) -> dict[str, frozenset[Place]]:
         """Return what a search for source keys finds on all shards, tombstones apart."""
-        self._refresh_until(math.floor(_now()))
+        self._refresh_on_time()
         found: dict[str, frozenset[Place]] = {}
         for shard in self._searchable:
             for document_id, held in shard.items():

@@ -4,7 +4,7 @@ Every mistake is a function that patches one place while it is entered. `tests/s
 seed that caught it last; where that one does not any more, it looks for another.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -26,9 +26,10 @@ from worker.records import (
     Skip,
     Stored,
     Truncate,
+    Unit,
     Verdict,
 )
-from worker.runtime import ledger, sending
+from worker.runtime import ledger, looking_up, sending
 from worker.runtime.assignment import Assignment
 from worker.runtime.finishing import Finishing
 from worker.runtime.intake import Intake
@@ -261,6 +262,10 @@ def _not_busy(self: Intake, change: Change) -> None:
 _add: Final = Intake.add
 
 
+def _nothing_elsewhere(unit: Unit, _places: Iterable[Place]) -> Unit:
+    return unit
+
+
 def _no_watermark(_metadata: str) -> int:
     return 0
 
@@ -282,6 +287,7 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "forget former tenants when changes are joined": _patch(coalesce, "_left", _only_the_winners),
     "leave no tombstone where a row moves away": _patch(mapping, "_left", _leave_nothing_behind),
     "write the tombstone at the new tenant": _patch(planning, "tombstone", _tombstone_at_the_new_tenant),
+    "leave a row where it was found": _patch(looking_up, "with_located", _nothing_elsewhere),
     "look up once and remember": lambda: _Cache().plant(),
     "two changes of a row in flight at once": _patch(Intake, "add", _not_busy),
     "index the placeholder of an unchanged value": _patch(mapping, "unavailable_forms", _placeholders_are_text),

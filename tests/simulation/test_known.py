@@ -58,7 +58,6 @@ def test_an_update_that_commits_after_a_snapshot_has_read_its_row() -> None:
     assert outcome.violation is None, "the update is lost"
 
 
-@known("tombstone and document of a moved row are one document with one version where both tenants share a shard")
 def test_a_move_with_global_ids_whose_document_is_refused_once() -> None:
     outcome = told(
         GLOBAL,
@@ -71,7 +70,6 @@ def test_a_move_with_global_ids_whose_document_is_refused_once() -> None:
     assert outcome.violation is None, "the row has vanished, and counts as superseded"
 
 
-@known("written with external_gte, the tombstone that comes after the document replaces it on a shared shard")
 def test_a_move_with_global_ids_and_a_snapshot() -> None:
     outcome = told(
         GLOBAL,

@@ -149,7 +149,10 @@ class World:
         self.chances = chances
         self.broker = Broker(builders.TOPIC, surroundings.schema.partitions)
         self.server = Server(
-            shards=surroundings.shards, gc_deletes=surroundings.gc_deletes, max_bytes=surroundings.max_bytes
+            shards=surroundings.shards,
+            gc_deletes=surroundings.gc_deletes,
+            max_bytes=surroundings.max_bytes,
+            refresh_seconds=(1.0, 30.0)[chances.seed % 2],
         )
         self.dead_letters = DeadLetterTopic(lambda: chances.seconds("dead letter"))
         self.model = Model(lambda: chances.seconds("embed"))

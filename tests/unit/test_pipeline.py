@@ -306,3 +306,13 @@ async def test_ids_of_two_tenants_never_meet() -> None:
         assert held.body["tenant"] == place.tenant
         assert place.document_id.startswith(f"{place.tenant}/")
     assert len({Place(*place) for place in world.index.documents}) == 2
+
+
+async def test_a_move_that_cannot_be_indexed_takes_the_row_from_its_former_tenant() -> None:
+    world = World(rules=builders.rules(trusts_before=True))
+    after = builders.row(1, "globex", title="__debezium_unavailable_value")
+    world.append(builders.event("u", after, builders.row(1), lsn=11), 1)
+    await world.run_to_the_end()
+    assert world.verdicts == {"unchanged_value_lost": 1}
+    assert world.index.documents.keys() == {ONE}
+    assert world.index.documents[ONE].deleted

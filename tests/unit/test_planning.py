@@ -12,12 +12,13 @@ from worker.records import Change, DocumentWrite, Place, Rejection, Stored, Vers
 from worker.stages.coalesce import coalesce
 from worker.stages.embedding_text import text_hash
 from worker.stages.locate import must_be_located, with_located
-from worker.stages.planning import NeedsVector, Plan, Ready, Superseded, plan, with_vector
+from worker.stages.planning import NeedsVector, Owing, Plan, Ready, Superseded, plan, with_vector
 
 MODEL = "model@1"
 EMBED = ("title", "content")
 HASH = text_hash("Title Content")
 NOW = 1234
+GTE = VersionType.EXTERNAL_GTE
 
 
 def decided(
@@ -396,3 +397,40 @@ def test_only_what_is_to_be_compared_or_completed_is_read_whole() -> None:
     assert unit(located(change(5, left=["b"]))).whole_places == ()
     assert unit(change(5, positioned=False, left=["b"])).whole_places == (place(),)
     assert unit(change(5, absent=["content"], left=["b"])).whole_places == (place(), place("b"))
+
+
+def test_a_change_that_is_rejected_leaves_its_tombstones_all_the_same() -> None:
+    """A reader of the former tenant must not go on seeing the row; who reads the record again may not know of it."""
+    known = {place("acme"): gone(2)}
+    owing = decided(change(5, tenant="globex", fields={}, absent=["title"], left=["acme"]), known)
+    assert isinstance(owing, Owing)
+    assert owing.rejection.reason is RejectReason.UNCHANGED_VALUE_LOST
+    assert tombstoned(owing.writes) == [place("acme")]
+
+
+# --- ids over all tenants: on one shard a row's document and its tombstone are one
+
+
+def moved_with_a_global_id(*, positioned: bool) -> Change:
+    one = change(5, tenant="globex", positioned=positioned, fields={"title": "T"})
+    return replace(one, place=Place("articles/1", "globex"), left=frozenset({Place("articles/1", "acme")}))
+
+
+@pytest.mark.parametrize("positioned", [True, False])
+def test_a_tombstone_never_replaces_the_document_that_has_its_id_and_version(*, positioned: bool) -> None:
+    written = decided(moved_with_a_global_id(positioned=positioned), {}, embed=())
+    assert isinstance(written, Ready)
+    types = {write.tombstone: write.version_type for write in written.writes}
+    assert types == {True: VersionType.EXTERNAL, False: VersionType.EXTERNAL if positioned else GTE}
+
+
+def test_a_document_that_is_stored_already_is_not_taken_for_the_copy_that_was_left() -> None:
+    """On one shard both places show it; on another the copy gets its tombstone."""
+    newest = moved_with_a_global_id(positioned=False)
+    there = stored(4, body={"title": "T", "tenant": "globex", "sync": {"source": newest.source, "key": newest.key}})
+    former = Place("articles/1", "acme")
+    assert decided(newest, {newest.place: there, former: there}, embed=()) == Superseded()
+    for copy in ({former: stored(3)}, {}):
+        written = decided(newest, {newest.place: there, **copy}, embed=())
+        assert isinstance(written, Ready)
+        assert tombstoned(written.writes) == [former]

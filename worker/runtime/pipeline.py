@@ -41,7 +41,7 @@ from worker.settings.worker import Deletes
 from worker.stages.breaker import NEVER, BreakerRule
 from worker.stages.bulk import split
 from worker.stages.documents import hard
-from worker.stages.planning import NeedsVector, Ready, Superseded, with_vector
+from worker.stages.planning import NeedsVector, Owing, Ready, Superseded, with_vector
 
 _log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class Pipeline:
             plans = await self._lookup.plans(units)
             # What needs no vector goes first: it must not wait behind a full embedding queue.
             for unit, decision in plans:
-                if not isinstance(decision, Rejection):
+                if not isinstance(decision, (Rejection, Owing)):
                     self._rejecting.accepted(unit.change.source, "plan")
                 if not isinstance(decision, NeedsVector):
                     await self._act(unit, decision)
@@ -205,21 +205,24 @@ class Pipeline:
                 if isinstance(decision, NeedsVector):
                     await self._to_embed.put((unit, decision), unit.change.record.size)
 
-    async def _act(self, unit: Unit, decision: Superseded | Ready | Rejection) -> None:
+    async def _act(self, unit: Unit, decision: Superseded | Ready | Owing | Rejection) -> None:
         match decision:
             case Superseded():
                 self._rejecting.accepted(unit.change.source, "bulk")
                 self._finishing.finish(unit, Verdict.SUPERSEDED)
             case Rejection():
                 self._rejecting.unit(unit, decision, "plan")
+            case Owing(writes, rejection):
+                await self._pass_on(unit, Ready(writes), rejection)
             case Ready():
                 if decision.reused:
                     self._metrics.reused.inc()
                 await self._pass_on(unit, decision)
 
-    async def _pass_on(self, unit: Unit, ready: Ready) -> None:
+    async def _pass_on(self, unit: Unit, ready: Ready, rejection: Rejection | None = None) -> None:
         writes = ready.writes if self._delivery.deletes is Deletes.TOMBSTONE else tuple(map(hard, ready.writes))
-        await self._to_send.put(Work(unit, writes), sum(len(write.body) for write in writes))
+        work = Work(unit, writes) if rejection is None else Work(unit, writes, rejection=rejection, stage="plan")
+        await self._to_send.put(work, sum(len(write.body) for write in writes))
 
     async def _embed(self) -> None:
         while True:
@@ -244,9 +247,10 @@ class Pipeline:
             self._flow.adjust()
 
     async def _deliver(self, works: Sequence[Work]) -> None:
-        items: list[Item] = [item for work in works for item in items_of(work, self._ports.sink.target)]
-        for part in self._parts(items):
-            await self._sender.send(part)
+        for late in (False, True):
+            items = [item for work in works for item in items_of(work, self._ports.sink.target, late=late)]
+            for part in self._parts(items):
+                await self._sender.send(part)
 
     def _parts(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         """A row may bring several writes, so what was taken within the budgets may be more than one request."""
@@ -256,7 +260,7 @@ class Pipeline:
 
     def _end(self, work: Work) -> None:
         if work.rejection is not None:
-            self._rejecting.unit(work.unit, work.rejection, "bulk")
+            self._rejecting.unit(work.unit, work.rejection, work.stage)
         else:
             self._rejecting.accepted(work.unit.change.source, "bulk")
             self._finishing.finish(work.unit, work.verdict)

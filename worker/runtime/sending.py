@@ -25,6 +25,8 @@ class Work:
     writes: Sequence[DocumentWrite]
     verdicts: list[Verdict] = field(default_factory=list)
     rejection: Rejection | None = None
+    stage: str = "bulk"
+    """The stage that rejected it, if one did."""
 
     @property
     def ended(self) -> bool:
@@ -46,9 +48,19 @@ class Item:
     data: bytes
 
 
-def items_of(work: Work, target: str) -> list[Item]:
-    """Return a work's writes as bulk items for the write alias `target`."""
-    return [Item(work, write, item_bytes(write, target)) for write in work.writes]
+def items_of(work: Work, target: str, *, late: bool = False) -> list[Item]:
+    """Return a work's writes as bulk items for the write alias `target`: the `late` ones, or all the others.
+
+    Late is a tombstone that has its document's id: on one shard both are one, and the document must have its verdict
+    before. Else Elasticsearch could refuse it for the moment, take the tombstone, and then find the document too old.
+    """
+    return [Item(work, write, item_bytes(write, target)) for write in work.writes if _is_late(work, write) is late]
+
+
+def _is_late(work: Work, write: DocumentWrite) -> bool:
+    if not write.tombstone or len(work.writes) == 1:
+        return False
+    return any(not one.tombstone and one.place.document_id == write.place.document_id for one in work.writes)
 
 
 class Sender:
@@ -137,4 +149,4 @@ class Sender:
 
 def _refuse(item: Item, rejection: Rejection) -> None:
     item.work.verdicts.append(Verdict.DEAD_LETTERED)
-    item.work.rejection = rejection
+    item.work.rejection = item.work.rejection or rejection

@@ -73,7 +73,11 @@ def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
         "deleted": True,
         "deleted_at": now_ms,
     }
-    return _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
+    write = _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
+    if place != change.place and place.document_id == change.place.document_id:
+        # Of one id and perhaps on one shard: it must not replace the document that has the same version.
+        return replace(write, version_type=VersionType.EXTERNAL)
+    return write
 
 
 def hard(write: DocumentWrite) -> DocumentWrite:

@@ -33,6 +33,18 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Owing:
+    """A change that can never be indexed, and the tombstones of the places that its row has left all the same.
+
+    They are written before the record is put aside: a reader of a former tenant must not go on seeing the row, and
+    who reads the record again does not know the places that were told by changes it hides.
+    """
+
+    writes: tuple[DocumentWrite, ...]
+    rejection: Rejection
+
+
+@dataclass(frozen=True, slots=True)
 class NeedsVector:
     """A document that lacks its vector, the text to embed, and the tombstones that go with it."""
 
@@ -42,7 +54,7 @@ class NeedsVector:
     tombstones: tuple[DocumentWrite, ...]
 
 
-Plan = Superseded | Ready | NeedsVector | Rejection
+Plan = Superseded | Ready | NeedsVector | Owing | Rejection
 
 
 def plan(
@@ -70,11 +82,12 @@ def plan(
         return Ready(tombstones) if tombstones else Superseded()
     fields = _completed(unit, stored)
     if isinstance(fields, Rejection):
-        return fields
+        return Owing(tombstones, fields) if tombstones else fields
     text = embedding_text(fields, embed)
     digest = text_hash(text) if text else None
     if _is_there(change, fields, stored[change.place], digest, model):
-        return Ready(tombstones) if tombstones else Superseded()
+        others = tuple(one for one in tombstones if not _is_own_document(one.place, change, stored))
+        return Ready(others) if others else Superseded()
     if digest is None:
         return Ready((document(change, fields, None, model, None), *tombstones))
     for place in unit.places:
@@ -129,6 +142,17 @@ def _is_there(
     if (stored.text_hash, stored.vector is None) != (digest, digest is None):
         return False
     return (digest is None or stored.model == model) and is_content_of(change, fields, stored.body)
+
+
+def _is_own_document(place: Place, change: Change, stored: StoredDocuments) -> bool:
+    """Whether what was found at a place that the row has left is its document: on one shard an id is one document.
+
+    Two documents of a row never have one version.
+    """
+    there, own = stored[place], stored[change.place]
+    if there is None or own is None or there.deleted or place.document_id != change.place.document_id:
+        return False
+    return there.version == own.version
 
 
 def _may_stay(stored: Stored, change: Change) -> bool:
