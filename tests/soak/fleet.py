@@ -152,11 +152,14 @@ class Fleet:
     def settle(self, within_s: float) -> None:
         """Wait until everything in the topics is resolved and committed, and nothing is open anywhere."""
         ends = self.ends()
-        told = lambda: f"committed {self.committed()} of {ends}; {self.workers[0].told('')}"  # noqa: E731
+        told = lambda: f"committed {self.committed()} of {ends}; {self._logs()}"  # noqa: E731
         until(lambda: self.lag(ends) == 0, told, within_s, every_s=0.5)
-        until(self._nothing_open, lambda: self.workers[0].told("records are open"), 60, every_s=0.5)
+        until(self._nothing_open, lambda: f"records are open; {self._logs()}", 60, every_s=0.5)
         for number, life in self._current.items():
             self._look(number, life)
+
+    def _logs(self) -> str:
+        return "\n".join(worker.told(f"worker {number}") for number, worker in enumerate(self.workers))
 
     def lag(self, ends: dict[TopicPartition, int]) -> int:
         """How many records there are before these ends that are not committed."""
@@ -164,7 +167,10 @@ class Fleet:
         return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
 
     def _nothing_open(self) -> bool:
-        scrapes = [self.workers[number].scrape() for number in self._current]
+        try:
+            scrapes = [self.workers[number].scrape() for number in self._current]
+        except (OSError, HTTPException):
+            return False  # who waits for this says in the end what the worker's log says
         return all(one.consumed == one.resolved and one.total("syncline_lag_records") == 0 for one in scrapes)
 
     def account(self, records: int) -> None:
