@@ -81,6 +81,19 @@ def test_a_move_with_global_ids_and_a_snapshot() -> None:
     assert outcome.violation is None, "the row has vanished"
 
 
+@known("the tombstone of the document's id is stored before the dead letter is, and hides it when that is cut off")
+def test_a_move_with_global_ids_that_is_refused_and_read_again() -> None:
+    outcome = told(
+        GLOBAL,
+        Step("poison", row=4),
+        Step("write_block", seconds=3),
+        Step("move", row=4, to=2),
+        Step("join", pause=0.05),
+        seed=600013,
+    )
+    assert outcome.violation is None, "the refused change is no dead letter, and counts as superseded"
+
+
 @known("values are taken from the former key's document, which lags behind the changes that wait for it")
 def test_a_key_change_right_behind_an_update_that_leaves_a_value_out() -> None:
     outcome = told(TOAST_IN_KEY, Step("upsert"), Step("upsert", pause=0.5), Step("rekey", to=4))

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from tests.simulation.database import Identity
 from tests.simulation.drawing import draw
 from tests.simulation.perform import perform
 from tests.simulation.planted import PLANTED
@@ -49,7 +50,9 @@ def test_a_failing_seed_fails_in_the_same_way_again() -> None:
 
 def test_a_failing_story_shrinks_to_a_few_lines_that_fail_in_the_same_way() -> None:
     with PLANTED[MISTAKE]():
-        story = next(draw(seed) for seed in range(200) if perform(draw(seed)).violation)
+        # Events tell of moves there; where rows must be located, it takes a race of two workers, and that is no few lines.
+        stories = (one for one in map(draw, range(200)) if one.surroundings.schema.identity is Identity.FULL)
+        story = next(one for one in stories if perform(one).violation)
         violation = perform(story).violation
         assert violation is not None
         short, still = shrink(story, violation)
