@@ -50,7 +50,7 @@ def test_a_failing_seed_fails_in_the_same_way_again() -> None:
 
 def test_a_failing_story_shrinks_to_a_few_lines_that_fail_in_the_same_way() -> None:
     with PLANTED[MISTAKE]():
-        # Events tell of moves there; where rows must be located, it takes a race of two workers, and that is no few lines.
+        # Events tell of moves there; where rows must be located, it takes a race of workers, and many lines.
         stories = (one for one in map(draw, range(200)) if one.surroundings.schema.identity is Identity.FULL)
         story = next(one for one in stories if perform(one).violation)
         violation = perform(story).violation
