@@ -190,11 +190,11 @@ class Change:
     absent: frozenset[str] = frozenset()
     former: frozenset[Place] = frozenset()
     nulled: frozenset[str] = frozenset()
-    inherited: Mapping[str, int] = field(default_factory=dict)
-    hides: int = 0
     locates: bool = False
     key_places: frozenset[Place] = frozenset()
     doubt: Rejection | None = None
+    inherited: Mapping[str, int] = field(default_factory=dict)
+    hides: int = 0
 
 
 @dataclass(frozen=True, slots=True)

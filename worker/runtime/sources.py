@@ -24,9 +24,11 @@ class SourceReader:
     decode: Decoder
     rules: SourceRules
     mapper: RowMapper = field(init=False, repr=False, compare=False)
+    _guards: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mapper", RowMapper(self.rules))
+        object.__setattr__(self, "_guards", self.rules.truncate is TruncatePolicy.DELETE_ALL)
 
     def read(self, record: Record, watermark: int) -> tuple[Change | Truncate | Skip | Rejection, int | None]:
         """Return what a record says, and its own version if it has one."""
@@ -34,7 +36,7 @@ class SourceReader:
         if not isinstance(decoded, RowChange):
             return decoded, decoded.version if isinstance(decoded, Truncate) else None
         change = self.mapper.map(record, decoded, watermark)
-        if self.rules.truncate is TruncatePolicy.DELETE_ALL and isinstance(change, Change):
+        if self._guards and isinstance(change, Change):
             change = guarded(change)
         return change, decoded.version
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from worker.errors import RejectReason, SkipReason
@@ -24,9 +25,12 @@ from worker.stages.tenants import (
 # Looked up once: an enumeration's members are slow to come by.
 _UPSERT: Final = Operation.UPSERT
 _NOTHING: Final = object()
+# What `Place(...)` calls, at half its price: every record pays for one or two.
+_place_of: Final = partial(tuple.__new__, Place)
 _NO_PLACES: Final[frozenset[Place]] = frozenset()
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 _NO_FIELDS: Final[Mapping[str, object]] = {}
+_NO_VERSIONS: Final[Mapping[str, int]] = {}
 
 
 class _Unmappable(Exception):  # noqa: N818 - carries a rejection up to RowMapper.map, never leaves this module
@@ -64,12 +68,12 @@ class RowMapper:
             joined_key = identity.joined(rules.name, parts)
             in_key = rules.tenant_column in change.key
             found = self._tenant_in_row(change) or self._tenant(change, in_key=in_key)
-            key = self._source_key(found if in_key else None, parts, joined_key)
+            key = self._source_key(found, parts, joined_key) if in_key else identity.shortened(joined_key)
             key_places, locates = self._unseen(change, found, key, in_key=in_key)
             if found is None:
                 (place,) = key_places
             else:
-                place = Place(identity.joined_id(rules.id_scope, found[1], joined_key), found[0])
+                place = _place_of((identity.joined_id(rules.id_scope, found[1], joined_key), found[0]))
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
@@ -95,9 +99,10 @@ class RowMapper:
             absent,
             former,
             nulled,
-            locates=locates,
-            key_places=key_places,
-            doubt=None if change.operation is _UPSERT else doubt(change, rules),
+            locates,
+            key_places,
+            None if change.operation is _UPSERT else doubt(change, rules),
+            _NO_VERSIONS,
         )
 
     def _keeps_id(self, change: RowChange, parts: Sequence[str]) -> bool:
@@ -118,7 +123,7 @@ class RowMapper:
         return where is TenantPlace.UNKNOWN
 
     def _source_key(self, tenant: Tenant | None, parts: Sequence[str], joined_key: str) -> str:
-        """`tenant` is the one in the Kafka key, if there is one."""
+        """The source key where the Kafka key holds the tenant column; `tenant` is None if nothing tells it."""
         if tenant is None or not self._scopes_keys:
             return identity.shortened(joined_key)
         return identity.source_key(self._rules.name, (tenant.id_part, *parts))
@@ -144,7 +149,7 @@ class RowMapper:
         if not locates and not self._may_lack_tenant:
             return _NO_PLACES, False
         key_place = identity.key_place_id(source_key)
-        return frozenset((Place(key_place, key_place),)), locates
+        return frozenset((_place_of((key_place, key_place)),)), locates
 
     def _key_parts(self, change: RowChange) -> list[str]:
         """The key columns are looked for in the Kafka key, then in the row, then in a `before` that may be believed."""

@@ -15,6 +15,7 @@ from worker.stages.rules import SourceRules, TruncatePolicy
 
 # Looked up once: an enumeration's members are slow to come by.
 _UPSERT: Final = Operation.UPSERT
+_NO_KEY: Final[Mapping[str, object]] = {}
 _OPERATIONS: Final = {
     "c": Operation.UPSERT,
     "u": Operation.UPSERT,
@@ -77,9 +78,9 @@ def row_change(
         version,
         time_of(source.get("ts_ms")),
         None if schema is None else columns_of(schema, "after", rules.wanted_columns),
-        former_key(record) if record.headers and operation is _UPSERT else {},
+        former_key(record) if operation is _UPSERT else _NO_KEY,
         rules.trusts_before,
-        new_key(record) if record.headers and operation is not _UPSERT else {},
+        _NO_KEY if operation is _UPSERT else new_key(record),
     )
 
 

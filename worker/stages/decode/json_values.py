@@ -66,10 +66,11 @@ def check_depth(value: object) -> None:
         ValueError: it is nested deeper than `MAX_LEVELS`.
     """
     # Nearly all lists and objects hold no others, which is seen without a loop in Python.
-    if not isinstance(value, (list, dict)) or _CONTAINERS.isdisjoint(map(type, _inside(value))):
+    inside = value if type(value) is list else value.values() if type(value) is dict else ()
+    if _CONTAINERS.isdisjoint(map(type, inside)):
         return
     # Level by level, not by recursion, which is what has to be bounded.
-    level = [value]
+    level: list[Any] = [value]
     for _ in range(MAX_LEVELS):
         level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, (list, dict))]
         if not level:
