@@ -43,8 +43,8 @@ def row() -> dict[str, object]:
         "id": 48151623,
         "tenant_id": "acme",
         "title": "How change events keep a search index in step with its database",
-        "content": "A row changes, the database logs it, the change reaches the index. The row's text is embedded, and the "
-        "document takes the place of the one before it, unless that is newer.",
+        "content": "A row changes, the database logs it, the change reaches the index. The row's text is embedded, and "
+        "the document takes the place of the one before it, unless that is newer.",
         "author": "A. Writer",
         "tags": ["search", "cdc"],
         "views": 4242,
