@@ -168,8 +168,9 @@ class Change:
     key: values may be taken from there, but nothing is written, the other half of the key change does that.
     `positioned` is False where `version` is only the partition's watermark; such a change is written with
     `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
-    change's version: if something newer than it is stored, that counts. `hides` is the highest version of the
-    positioned changes that an unpositioned one hides.
+    change's version: if something newer than it is stored, that counts. `left_at` gives for places that only hidden
+    changes mention the newest version that does: a tombstone that is as new says all there is to say. `hides` is the
+    highest version of the positioned changes that an unpositioned one hides.
 
     `locates` is True where only the index knows all places of the row; those that it knows become part of `left`.
     `key_places` belong to the row's source key alone, whatever its tenant, or to its source (`stages/truncate.py`): a
@@ -194,6 +195,7 @@ class Change:
     key_places: frozenset[Place] = frozenset()
     doubt: Rejection | None = None
     inherited: Mapping[str, int] = field(default_factory=dict)
+    left_at: Mapping[Place, int] = field(default_factory=dict)
     hides: int = 0
 
 

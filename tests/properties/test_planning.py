@@ -37,7 +37,8 @@ class Store:
         assert not isinstance(decision, Rejection), decision
         if isinstance(decision, Superseded):
             # An unpositioned change is superseded also by what it would write.
-            assert not unit.change.positioned or not any(self._accepts(place, unit.change) for place in unit.places)
+            told = [place for place in unit.places if not self._tells(place, unit.change)]
+            assert not unit.change.positioned or not any(self._accepts(place, unit.change) for place in told)
             return
         if isinstance(decision, NeedsVector):
             self.embedded += 1
@@ -66,6 +67,11 @@ class Store:
     def _accepts(self, place: Place, newest: Change) -> bool:
         version = self.held[place][0] if place in self.held else -1
         return newest.version > version or (not newest.positioned and newest.version == version)
+
+    def _tells(self, place: Place, newest: Change) -> bool:
+        """Whether a tombstone is there that is as new as any change of the unit that mentions the place."""
+        version, body = self.held.get(place, (-1, {"tenant": ""}))
+        return "tenant" not in body and version >= newest.left_at.get(place, newest.version)
 
     def _write(self, write: DocumentWrite) -> None:
         version = self.held[write.place][0] if write.place in self.held else -1

@@ -112,8 +112,8 @@ def test_an_update_that_leaves_out_a_value_of_a_rejected_one() -> None:
     assert outcome.violation is None, "the document holds the value from before the rejected change"
 
 
-@known("joined with others, a change writes its tombstones with the version of the newest of them")
 def test_a_replay_of_moves_writes_nothing() -> None:
+    """In other batches than in the first pass: a tombstone that says all that a unit has to say stays as it is."""
     outcome = told(FULL, Step("upsert"), Step("move", pause=0.5, to=1), Step("move", pause=0.5, tenant=1, to=2))
     assert outcome.replay_writes == 0
 

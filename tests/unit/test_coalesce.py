@@ -114,3 +114,16 @@ def test_an_older_change_that_comes_later_fills_nothing_in(older: Change) -> Non
 def test_a_delete_has_nothing_to_fill_in_from_nor_is_it_filled() -> None:
     assert coalesce(deletion(1), change(2, fields={}, absent=["content"])).absent == {"content"}
     assert coalesce(change(1), deletion(2)).fields == {}
+
+
+def test_for_a_place_that_hidden_changes_mention_the_newest_mention_is_known() -> None:
+    """One by one, the tombstone of `a` would have had version 2, and that of `b` version 3."""
+    first, second, third = change(1, tenant="a"), change(2, tenant="b", left=["a"]), change(3, tenant="c", left=["b"])
+    found = coalesce(coalesce(first, second), third)
+    assert found.left == {place("a"), place("b")}
+    assert found.left_at == {place("a"): 2}
+
+
+def test_without_a_mention_of_the_move_the_place_itself_is_one() -> None:
+    assert coalesce(change(1, tenant="a"), change(3, tenant="c")).left_at == {place("a"): 1}
+    assert coalesce(change(3, tenant="c"), change(1, tenant="a")).left_at == {place("a"): 1}

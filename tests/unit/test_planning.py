@@ -434,3 +434,22 @@ def test_a_document_that_is_stored_already_is_not_taken_for_the_copy_that_was_le
         written = decided(newest, {newest.place: there, **copy}, embed=())
         assert isinstance(written, Ready)
         assert tombstoned(written.writes) == [former]
+
+
+def moved_twice() -> Change:
+    first, second = change(1, tenant="a"), change(2, tenant="b", left=["a"])
+    return coalesce(coalesce(first, second), change(3, tenant="c", left=["b"]))
+
+
+def test_a_replay_in_other_batches_writes_no_tombstone_again() -> None:
+    """One by one, they were written with the versions 2 and 3; joined, the row's newest version is 3."""
+    known = {place("a"): gone(2), place("b"): gone(3), place("c"): embedded(3)}
+    assert decided(moved_twice(), known) == Superseded()
+
+
+@pytest.mark.parametrize("there", [gone(1), stored(2), None])
+def test_a_place_where_less_is_told_gets_its_tombstone(there: Stored | None) -> None:
+    known = {place("b"): gone(3), place("c"): embedded(3)} | ({} if there is None else {place("a"): there})
+    ready = decided(moved_twice(), known)
+    assert isinstance(ready, Ready)
+    assert [(write.place, write.version, write.tombstone) for write in ready.writes] == [(place("a"), 3, True)]

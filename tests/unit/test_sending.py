@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tests.builders import change, unit
+from tests.builders import change, place, unit
 from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE, FakeElasticsearch
 from worker.errors import RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
@@ -141,3 +141,13 @@ async def test_items_are_counted_by_status_class() -> None:
     value = metrics.registry.get_sample_value
     assert value("syncline_bulk_items_total", {"status": "2xx"}) == 1
     assert value("syncline_bulk_items_total", {"status": "4xx"}) == 1
+
+
+@pytest.mark.parametrize("absent", [[], ["content"]])
+def test_what_a_document_takes_its_values_from_is_replaced_only_after_it(absent: list[str]) -> None:
+    """A crash between the two would lose the values that the event has left out."""
+    one = change(5, tenant="globex", left=["acme"], absent=absent)
+    moved = Work(unit(one), [document(one, one.fields, None, "m", None), tombstone(one, place("acme"), 0)])
+    first, late = items_of(moved, "articles-write"), items_of(moved, "articles-write", late=True)
+    assert [item.write.tombstone for item in first] == ([False] if absent else [False, True])
+    assert [item.write.tombstone for item in late] == ([True] if absent else [])

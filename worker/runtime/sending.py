@@ -51,8 +51,9 @@ class Item:
 def items_of(work: Work, target: str, *, late: bool = False) -> list[Item]:
     """Return a work's writes as bulk items for the write alias `target`: the `late` ones, or all the others.
 
-    Late is a tombstone that has its document's id: on one shard both are one, and the document must have its verdict
-    before. Else Elasticsearch could refuse it for the moment, take the tombstone, and then find the document too old.
+    Late is a tombstone that must not be taken while its document is refused for the moment. It has the document's id:
+    on one shard both are one, and the document would be found too old. Or it replaces what the document's values are
+    taken from: after a crash in between they would be lost.
     """
     return [Item(work, write, item_bytes(write, target)) for write in work.writes if _is_late(work, write) is late]
 
@@ -60,7 +61,11 @@ def items_of(work: Work, target: str, *, late: bool = False) -> list[Item]:
 def _is_late(work: Work, write: DocumentWrite) -> bool:
     if not write.tombstone or len(work.writes) == 1:
         return False
-    return any(not one.tombstone and one.place.document_id == write.place.document_id for one in work.writes)
+    change = work.unit.change
+    takes_values = bool(change.absent or change.inherited)
+    return any(
+        not one.tombstone and (takes_values or one.place.document_id == write.place.document_id) for one in work.writes
+    )
 
 
 class Sender:

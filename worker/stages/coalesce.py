@@ -1,5 +1,6 @@
 """Newest change per row wins, and nothing that the others knew is lost."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from worker.records import Change, Operation, Place
@@ -32,9 +33,11 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
 def _standing_for(winner: Change, loser: Change) -> Change:
     """The winner, with the loser's places and all that must be known of it when the winner is planned."""
     key_places = winner.key_places | loser.key_places
+    left = _left(winner, loser, key_places)
     return replace(
         winner,
-        left=_left(winner, loser, key_places),
+        left=left,
+        left_at=_left_at(winner, loser, left),
         key_places=key_places,
         locates=winner.locates or loser.locates,
         # Somebody else's belief in the place is proof enough.
@@ -47,6 +50,15 @@ def _left(winner: Change, loser: Change, key_places: frozenset[Place]) -> frozen
     """A row that is there again has not left its key's place: a tombstone of its own version there would hide it."""
     left = (winner.left | loser.left | {loser.place}) - {winner.place}
     return left - key_places if key_places and winner.operation is Operation.UPSERT else left
+
+
+def _left_at(winner: Change, loser: Change, left: frozenset[Place]) -> Mapping[Place, int]:
+    """When changes come one by one, each tombstone has the version of the change that mentions its place."""
+    mentioned = {loser.place: loser.version}
+    for change in (winner, loser):
+        for place in change.left:
+            mentioned[place] = max(mentioned.get(place, 0), change.left_at.get(place, change.version))
+    return {place: version for place, version in mentioned.items() if place in left and version < winner.version}
 
 
 def _position(change: Change) -> int:

@@ -31,6 +31,7 @@ _NO_PLACES: Final[frozenset[Place]] = frozenset()
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 _NO_FIELDS: Final[Mapping[str, object]] = {}
 _NO_VERSIONS: Final[Mapping[str, int]] = {}
+_NO_MENTIONS: Final[Mapping[Place, int]] = {}
 
 
 class _Unmappable(Exception):  # noqa: N818 - carries a rejection up to RowMapper.map, never leaves this module
@@ -103,6 +104,7 @@ class RowMapper:
             key_places,
             None if change.operation is _UPSERT else doubt(change, rules),
             _NO_VERSIONS,
+            _NO_MENTIONS,
         )
 
     def _keeps_id(self, change: RowChange, parts: Sequence[str]) -> bool:

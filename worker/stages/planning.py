@@ -76,7 +76,9 @@ def plan(
     tombstones = tuple(
         tombstone(change, place, now_ms)
         for place in unit.places
-        if _is_left_at(change, place) and not _hides(stored[place], change) and not _is_gone(stored[place], change)
+        if _is_left_at(change, place)
+        and not _hides(stored[place], change)
+        and not _is_gone(stored[place], change, place)
     )
     if change.operation is Operation.DELETE or _is_overtaken(change, stored):
         return Ready(tombstones) if tombstones else Superseded()
@@ -128,9 +130,15 @@ def _is_overtaken(change: Change, stored: StoredDocuments) -> bool:
     return any(known is not None and not known.deleted and _hides(known, change) for known in elsewhere)
 
 
-def _is_gone(stored: Stored | None, change: Change) -> bool:
-    """Whether a tombstone is there that does what the one of an unpositioned change would do."""
-    return stored is not None and stored.deleted and _may_stay(stored, change)
+def _is_gone(stored: Stored | None, change: Change, place: Place) -> bool:
+    """Whether a tombstone is there that says already what this change has to say.
+
+    It is as new as any change of the unit that mentions the place: they came one by one before, or in other batches,
+    and this is a replay. Or the change is unpositioned, and would only write it again.
+    """
+    if stored is None or not stored.deleted:
+        return False
+    return stored.version >= change.left_at.get(place, change.version) or _may_stay(stored, change)
 
 
 def _is_there(
