@@ -9,7 +9,8 @@ import contextlib
 import ssl
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 from elastic_transport import ApiResponse, ConnectionTimeout, SerializationError, TlsError, TransportError
 from elastic_transport import ConnectionError as ClientConnectionError
@@ -32,6 +33,12 @@ _TAKES_BASE64: Final = (9, 3)
 """The first version of Elasticsearch that takes vectors as base64."""
 
 
+@dataclass(slots=True)
+class _Credentials:
+    settings: ElasticsearchSettings
+    authorization: str | None
+
+
 class ReloadingClient(AsyncElasticsearch):
     """A client whose credentials are read again from their file when Elasticsearch refuses them.
 
@@ -39,19 +46,24 @@ class ReloadingClient(AsyncElasticsearch):
     change of the file: while the known credentials work, a file that is half written harms nobody.
     """
 
-    _settings: ElasticsearchSettings
-    _authorization: str | None = None
+    _credentials: "_Credentials"
 
     def use(self, settings: ElasticsearchSettings, authorization: str | None) -> None:
         """Send this header, and know where to read it again."""
-        self._settings = settings
-        self._authorization = authorization
+        self._credentials = _Credentials(settings, authorization)
+
+    @override
+    def options(self, **options: Any) -> Self:
+        """Return a client with other options and the same credentials: what one reads again, the other sends."""
+        other = super().options(**options)
+        other._credentials = self._credentials  # noqa: SLF001 - of the same class
+        return other
 
     @override
     async def perform_request(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **rest: Any
     ) -> ApiResponse[Any]:
-        used = self._authorization
+        used = self._credentials.authorization
         sent = {**(headers or {}), **({} if used is None else {"authorization": used})}
         try:
             return await super().perform_request(method, path, headers=sent or None, **rest)
@@ -64,11 +76,12 @@ class ReloadingClient(AsyncElasticsearch):
 
     async def has_newer_credentials(self, used: str | None = None) -> bool:
         """Read the file again; whether it, or somebody who read it meanwhile, brought others than those `used`."""
-        used = used or self._authorization
+        known = self._credentials
+        used = used or known.authorization
         # An unreadable file is about to be replaced, perhaps: what is known stays in use.
         with contextlib.suppress(OperatorError):
-            self._authorization = await asyncio.to_thread(_authorization, self._settings)
-        return self._authorization != used
+            known.authorization = await asyncio.to_thread(_authorization, known.settings)
+        return known.authorization != used
 
 
 def _authorization(settings: ElasticsearchSettings) -> str | None:
