@@ -18,7 +18,7 @@ from worker.metrics import Metrics
 from worker.records import Place, TopicPartition
 from worker.runtime.pipeline import Pipeline, Ports
 from worker.runtime.rejoining import RestartableSource
-from worker.runtime.sources import SourceReader, SourceReaders
+from worker.runtime.sources import Decoder, SourceReader, SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
 from worker.stages.decode import debezium
 from worker.stages.rules import SourceRules
@@ -35,12 +35,13 @@ RULES = builders.rules(fields={"title": "title", "content": "content", "url": "u
 class World:
     """The surroundings outlive a worker: a second world `like` the first is a restart, or another replica."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a test says what it is about
         self,
         *,
         partitions: int = 1,
         like: "World | None" = None,
         rules: SourceRules = RULES,
+        decode: Decoder = debezium.decode,
         batch: BatchSettings | None = None,
         delivery: DeliverySettings | None = None,
         with_dead_letters: bool = True,
@@ -63,7 +64,7 @@ class World:
                 sink=self.index,
                 dead_letters=self.dead_letters if with_dead_letters else None,
             ),
-            SourceReaders([SourceReader(frozenset({TOPIC}), None, debezium.decode, rules)]),
+            SourceReaders([SourceReader(frozenset({TOPIC}), None, decode, rules)]),
             batch or BatchSettings(),
             delivery or DeliverySettings(),
             self.metrics,

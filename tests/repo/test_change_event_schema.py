@@ -26,7 +26,7 @@ VALIDATOR: Final = Draft202012Validator(SCHEMA)
 VALID: Final[Mapping[str, RowChange]] = {
     "upsert": RowChange(
         operation=Operation.UPSERT,
-        key={"id": 42},
+        key={"id": 42, "tenant": "acme"},
         row={
             "id": 42,
             "tenant": "acme",
@@ -43,13 +43,15 @@ VALID: Final[Mapping[str, RowChange]] = {
     ),
     "upsert-composite-key": RowChange(
         Operation.UPSERT,
-        {"region": "eu", "number": "007"},
+        {"region": "eu", "number": "007", "tenant": 7},
         {"region": "eu", "number": "007", "tenant": 7, "title": "In step", "content": None},
         {},
         0,
         1769860800250,
     ),
-    "delete": RowChange(Operation.DELETE, {"id": 42}, {}, {"tenant": "acme"}, 24460857, 1769860800000),
+    "delete": RowChange(
+        Operation.DELETE, {"id": 42, "tenant": "acme"}, {}, {"tenant": "acme"}, 24460857, 1769860800000
+    ),
     "delete-minimal": RowChange(Operation.DELETE, {"id": 42}, {}, {}, None, None),
 }
 INVALID: Final[Mapping[str, RejectReason]] = {

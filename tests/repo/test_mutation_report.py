@@ -15,7 +15,7 @@ def test_no_mutant_is_justified_twice() -> None:
 @pytest.mark.parametrize("function", sorted({line.partition(":")[0] for line in LISTED}))
 def test_a_justified_mutant_is_of_a_function_that_there_is(function: str) -> None:
     module, *names = function.split(".")
-    package = "worker.stages" if module == "mapping" else "worker.stages.decode"
+    package = "worker.stages" if module in {"mapping", "tenants"} else "worker.stages.decode"
     assert callable(reduce(getattr, names, import_module(f"{package}.{module}")))
 
 

@@ -33,7 +33,8 @@ def rejection(value: object, given: SourceRules | None = None) -> Rejection:
 
 def test_key_and_tenant_are_columns_of_the_row() -> None:
     assert upsert(tenant="acme").row == {"id": 42, "tenant": "acme", **ROW}
-    assert upsert(tenant="acme").key == KEY, "the tenant is not part of the key: a row may change it"
+    assert upsert(tenant="acme").key == {**KEY, "tenant": "acme"}, "the same key under another tenant is another row"
+    assert upsert(row={"tenant": "acme", **ROW}).key == KEY, "a key without a named tenant is one over all tenants"
     assert upsert(row={"id": 42, "tenant": "acme", **ROW}, tenant="acme").row["tenant"] == "acme"
 
 

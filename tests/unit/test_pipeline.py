@@ -10,6 +10,7 @@ from tests.fakes.embedder import vector_of
 from tests.fakes.world import RULES, Gate, World
 from worker.records import Place
 from worker.settings import BatchSettings
+from worker.stages.decode import change_event
 
 pytestmark = pytest.mark.virtual_time
 ONE, TWO, THREE = (builders.place(row_id=number) for number in (1, 2, 3))
@@ -316,3 +317,21 @@ async def test_a_move_that_cannot_be_indexed_takes_the_row_from_its_former_tenan
     assert world.verdicts == {"unchanged_value_lost": 1}
     assert world.index.documents.keys() == {ONE}
     assert world.index.documents[ONE].deleted
+
+
+async def test_change_events_of_one_key_under_two_tenants_are_two_rows() -> None:
+    world = World(decode=change_event.decode)
+    for version, tenant in enumerate(("acme", "globex", "initech"), 1):
+        world.append(
+            {
+                "op": "upsert",
+                "key": {"id": 1},
+                "tenant": tenant,
+                "version": version,
+                "row": {"title": tenant, "content": "", "url": ""},
+            },
+            1,
+        )
+    await world.run_to_the_end()
+    assert sorted(world.titles.values()) == ["acme", "globex", "initech"]
+    assert world.verdicts == {"indexed": 3}

@@ -63,7 +63,8 @@ def _row_change(event: object, schema: object, rules: SourceRules) -> Decoded:
         return version
     return RowChange(
         operation,
-        key,
+        # Keys are unique within the tenant that the event names: the same key under another one is another row.
+        {**key, **tenant},
         row,
         # A delete has no row, but who wrote this event vouches for its tenant.
         tenant if operation is _DELETE else {},
