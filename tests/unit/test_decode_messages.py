@@ -308,3 +308,5 @@ def test_a_depth_is_told_with_its_limit() -> None:
     with pytest.raises(ValueError, match=re.escape("[[[[[...]]]]] is nested deeper than 200 levels")):
         loads(deep)
     assert loads(deep[1:-1]) == orjson.loads(deep[1:-1])
+    with pytest.raises(ValueError, match=re.escape(f"['{'x' * 18}... is nested")):
+        loads(b'["%b",%b]' % (b"x" * 30, deep))
