@@ -4,14 +4,14 @@ The names in brackets are those of docs/reliability.md. Those of the first group
 while the story runs, those of the second look at what it has left behind.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.simulation.database import Database, Identity, Row, Said
 from tests.simulation.elasticsearch import Document
 from tests.simulation.workers import RECORD_COST, Worker, World, vector_of
 from worker.ports import Commit
-from worker.records import Place, TopicPartition
+from worker.records import Place, TopicPartition, Verdict
 from worker.stages.offsets import watermark_text
 
 
@@ -221,6 +221,28 @@ def every_record_has_one_verdict(resting: Iterable[Worker], everybody: Iterable[
         consumed, verdicts = worker.consumed, worker.verdicts.total()
         if verdicts > consumed or (worker in resting and verdicts != consumed):
             raise Violation("I3 verdicts", f"{worker.name} has consumed {consumed} records and counts {verdicts}")
+
+
+def what_was_written_counts_as_written(world: World, database: Database, everybody: Sequence[Worker]) -> None:
+    """I3b: the newest change of a row was not superseded by itself.
+
+    Told where every record was consumed once: else the first worker may have written it, and died before it counted.
+    """
+    records = sum(one is not None for held in world.broker.partitions.values() for one in held.records)
+    if sum(one.consumed for one in everybody) != records:
+        return
+    newest: dict[Place, int] = {}
+    ended: dict[tuple[Place, int], set[Verdict]] = {}
+    resolved = {record: verdict for one in everybody for record, verdict in one.resolved.items()}
+    for partition, said in database.said.items():
+        for offset, one in enumerate(said):
+            if one.place is not None:
+                newest[one.place] = max(newest.get(one.place, 0), one.version)
+                ended.setdefault((one.place, one.version), set()).add(resolved[partition, offset])
+    for place, body in world.server.live.items():
+        known = Place(*place)
+        if body["sync"]["version"] == newest.get(known) and ended[known, newest[known]] == {Verdict.SUPERSEDED}:
+            raise Violation("I3 verdicts", f"{_shown(place)} was written, and all that said so counts as superseded")
 
 
 def dead_letters_are_whole(world: World) -> None:

@@ -157,9 +157,9 @@ def _real_delete(write: DocumentWrite, target: str) -> bytes:
     return orjson.dumps({"delete": head["index"]}) + b"\n"
 
 
-def _judge_deletes_too(write: DocumentWrite, response: ItemResponse) -> Judgement:
+def _judge_deletes_too(write: DocumentWrite, response: ItemResponse, *, in_doubt: bool = False) -> Judgement:
     missing = write.tombstone and response.status == 404 and not response.error_type
-    return Done(Verdict.DELETED) if missing else judge(write, response)
+    return Done(Verdict.DELETED) if missing else judge(write, response, in_doubt=in_doubt)
 
 
 @contextmanager
@@ -270,6 +270,10 @@ def _no_watermark(_metadata: str) -> int:
     return 0
 
 
+def _never_in_doubt(write: DocumentWrite, response: ItemResponse, **_: bool) -> Judgement:
+    return judge(write, response)
+
+
 PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "commit what was fetched, resolved or not": _patch(
         PartitionProgress, "committable", property(_end_of_what_was_fetched)
@@ -282,6 +286,7 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "delete without a version": _patch(sending, "item_bytes", _tombstone_without_version),
     "delete for real instead of a tombstone": _delete_for_real,
     "send all of a bulk again, as new": _patch(Sender, "_once", _once_more_without_versions),
+    "count what was sent twice as superseded by itself": _patch(sending, "judge", _never_in_doubt),
     "take the version from the offset": _patch(SourceReader, "read", _version_from_offset),
     "believe before.tenant without REPLICA IDENTITY FULL": _patch(SourceReader, "read", _believe_before),
     "forget former tenants when changes are joined": _patch(coalesce, "_left", _only_the_winners),

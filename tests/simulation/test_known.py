@@ -141,7 +141,6 @@ def test_a_replay_of_a_snapshot_writes_nothing() -> None:
     assert outcome.replay_writes == 0
 
 
-@known("sent again after a lost reply, the write conflicts with itself")
 def test_a_document_counts_as_indexed_though_the_reply_was_lost() -> None:
     outcome = told(FULL, Step("bulk_fault", kind="lost", count=1), Step("upsert"), A_SECOND)
     assert outcome.verdicts == {"indexed": 1}
