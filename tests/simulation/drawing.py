@@ -18,7 +18,6 @@ class Allowed:
 
     toast_with_key_changes: bool = False
     toast_with_rejections: bool = False
-    global_ids_with_rejections: bool = False
     toast_with_more_partitions: bool = False
     unseen_moves_with_more_partitions: bool = False
     snapshots_with_transactions: bool = False
@@ -102,9 +101,7 @@ class _Workload:
         self._rekeys = key_changes
         # A snapshot leaves out what an event has mentioned meanwhile, even one that leaves the drifted value out.
         self._drifts = self._snapshots and not schema.toast
-        self._rejections = (not schema.toast or allowed.toast_with_rejections) and (
-            not schema.global_ids or allowed.global_ids_with_rejections
-        )
+        self._rejections = not schema.toast or allowed.toast_with_rejections
         # Without the records that were deleted and without a commit, a watermark is too low to mend what has drifted.
         self._retention = not self._snapshots
         # A partition that was added has no watermark yet: it is too low to mend what has drifted.

@@ -256,6 +256,23 @@ def dead_letters_are_whole(world: World) -> None:
             raise Violation("I8 dead letters", f"the dead letter of offset {offset} is not the record that stood there")
 
 
+def refused_changes_can_come_again(world: World, database: Database) -> None:
+    """I8: nothing of a refused change's own version hides it from its replay."""
+    for letter in world.dead_letters.sent:
+        headers = dict(letter.headers)
+        if headers["syncline-reason"] != b"document_refused":
+            continue
+        partition = TopicPartition(
+            (headers["syncline-topic"] or b"").decode(), int(headers["syncline-partition"] or b"")
+        )
+        said = database.said[partition][int(headers["syncline-offset"] or b"")]
+        held = None if said.place is None else world.server.get(said.place)
+        if said.place is not None and said.positioned and held is not None and held.version == said.version:
+            raise Violation(
+                "I8 dead letters", f"a replay of version {said.version} finds itself at {_shown(said.place)}"
+            )
+
+
 def rejected_for_a_reason(world: World, reasons: Iterable[str]) -> None:
     """I8: nothing is put aside but what this story put in to be rejected."""
     allowed = set(reasons)

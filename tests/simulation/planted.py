@@ -274,6 +274,10 @@ def _never_in_doubt(write: DocumentWrite, response: ItemResponse, **_: bool) -> 
     return judge(write, response)
 
 
+def _as_it_is(write: DocumentWrite) -> DocumentWrite:
+    return write
+
+
 PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "commit what was fetched, resolved or not": _patch(
         PartitionProgress, "committable", property(_end_of_what_was_fetched)
@@ -287,6 +291,7 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "delete for real instead of a tombstone": _delete_for_real,
     "send all of a bulk again, as new": _patch(Sender, "_once", _once_more_without_versions),
     "count what was sent twice as superseded by itself": _patch(sending, "judge", _never_in_doubt),
+    "hide a refused move behind its own tombstone": _patch(sending, "older", _as_it_is),
     "take the version from the offset": _patch(SourceReader, "read", _version_from_offset),
     "believe before.tenant without REPLICA IDENTITY FULL": _patch(SourceReader, "read", _believe_before),
     "forget former tenants when changes are joined": _patch(coalesce, "_left", _only_the_winners),

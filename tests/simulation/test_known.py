@@ -81,7 +81,6 @@ def test_a_move_with_global_ids_and_a_snapshot() -> None:
     assert outcome.violation is None, "the row has vanished"
 
 
-@known("the tombstone of the document's id is stored before the dead letter is, and hides it when that is cut off")
 def test_a_move_with_global_ids_that_is_refused_and_read_again() -> None:
     outcome = told(
         GLOBAL,

@@ -20,6 +20,7 @@ CAUGHT_BY: Final = {
     "delete for real instead of a tombstone": 9,
     "send all of a bulk again, as new": 21,
     "count what was sent twice as superseded by itself": 5,
+    "hide a refused move behind its own tombstone": 36,
     "take the version from the offset": 0,
     "believe before.tenant without REPLICA IDENTITY FULL": 2,
     "forget former tenants when changes are joined": 14,

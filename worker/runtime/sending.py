@@ -12,6 +12,7 @@ from worker.runtime.clock import Clock
 from worker.runtime.permits import Permits
 from worker.runtime.retrying import Retrying
 from worker.stages.bulk import Again, Done, Refused, Stop, item_bytes, judge, worst
+from worker.stages.documents import older
 
 _TOO_MANY_REQUESTS: Final = 429
 _NOT_APPLIED: Final = frozenset({RetryReason.REJECTED, RetryReason.NEW_CREDENTIALS})
@@ -60,8 +61,15 @@ def items_of(work: Work, target: str, *, late: bool = False) -> list[Item]:
     Late is a tombstone that must not be taken while its document is refused for the moment. It has the document's id:
     on one shard both are one, and the document would be found too old. Or it replaces what the document's values are
     taken from: after a crash in between they would be lost.
+
+    If the document has been refused for good, a tombstone of its id is one version older. Else it would hide that very
+    change from whoever reads it again, before it is a dead letter, or as one.
     """
-    return [Item(work, write, item_bytes(write, target)) for write in work.writes if _is_late(work, write) is late]
+    writes = (write for write in work.writes if _is_late(work, write) is late)
+    if work.rejection is not None and work.unit.change.positioned:
+        own = work.unit.change.place.document_id
+        writes = (older(one) if one.tombstone and one.place.document_id == own else one for one in writes)
+    return [Item(work, write, item_bytes(write, target)) for write in writes]
 
 
 def _is_late(work: Work, write: DocumentWrite) -> bool:
