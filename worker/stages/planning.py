@@ -73,14 +73,17 @@ def plan(
     change = unit.change
     if change.doubt is not None and stored[change.place] is None:
         return change.doubt
+    overtaken = _is_overtaken(change, stored)
     tombstones = tuple(
         tombstone(change, place, now_ms)
         for place in unit.places
         if _is_left_at(change, place)
+        # Where a later document of the row is found, whatever came before the delete is kept out by that.
+        and not (overtaken and place in change.key_places)
         and not _hides(stored[place], change)
         and not _is_gone(stored[place], change, place)
     )
-    if change.operation is Operation.DELETE or _is_overtaken(change, stored):
+    if change.operation is Operation.DELETE or overtaken:
         return Ready(tombstones) if tombstones else Superseded()
     fields = _completed(unit, stored)
     if isinstance(fields, Rejection):
