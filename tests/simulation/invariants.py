@@ -257,7 +257,11 @@ def dead_letters_are_whole(world: World) -> None:
 
 
 def refused_changes_can_come_again(world: World, database: Database) -> None:
-    """I8: nothing of a refused change's own version hides it from its replay."""
+    """I8: nothing of its own version hides the newest change of a document from its replay."""
+    newest: dict[str, int] = {}
+    for place, version, *_ in (one for said in database.said.values() for one in said):
+        if place is not None:
+            newest[place.document_id] = max(version, newest.get(place.document_id, 0))
     for letter in world.dead_letters.sent:
         headers = dict(letter.headers)
         if headers["syncline-reason"] != b"document_refused":
@@ -266,8 +270,10 @@ def refused_changes_can_come_again(world: World, database: Database) -> None:
             (headers["syncline-topic"] or b"").decode(), int(headers["syncline-partition"] or b"")
         )
         said = database.said[partition][int(headers["syncline-offset"] or b"")]
-        held = None if said.place is None else world.server.get(said.place)
-        if said.place is not None and said.positioned and held is not None and held.version == said.version:
+        if said.place is None or not said.positioned or said.version < newest[said.place.document_id]:
+            continue
+        held = world.server.get(said.place)
+        if held is not None and held.version == said.version:
             raise Violation(
                 "I8 dead letters", f"a replay of version {said.version} finds itself at {_shown(said.place)}"
             )
