@@ -124,12 +124,15 @@ class Skip:
 class Rejection:
     """A record that can never be indexed as it is: why, in a bounded code and in a sentence for a person.
 
-    `place` is where its document would have been, where that was known before the fault was found.
+    `place` is where its document would have been, where that was known before the fault was found. `departure` is the
+    deletion of its row at the place that it has left, where the record tells that in spite of its fault: whatever the
+    row is now, a reader of its former tenant must not go on seeing it.
     """
 
     reason: RejectReason
     message: str
     place: "Place | None" = field(default=None, compare=False)
+    departure: "Change | None" = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,7 @@ class Change:
     `key_places` belong to the row's source key alone, whatever its tenant, or to its source (`stages/truncate.py`): a
     delete that does not know the tenant has its `place` there, and a change of any tenant gives way to a newer
     tombstone there. `doubt` is what a delete ends with if nothing is stored at its place: its tenant may be made up.
+    `rejection` is what its record ends with, whatever it writes: see `Rejection.departure`.
     """
 
     record: Record
@@ -197,6 +201,7 @@ class Change:
     inherited: Mapping[str, int] = field(default_factory=dict)
     left_at: Mapping[Place, int] = field(default_factory=dict)
     hides: int = 0
+    rejection: Rejection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,8 @@ class Pipeline:
             progress.saw_version(version)
         if isinstance(outcome, Skip):
             self._finishing.skip(record.position, outcome.reason)
+        elif isinstance(outcome, Rejection) and outcome.departure is not None:
+            self._intake.add(outcome.departure)
         elif isinstance(outcome, Rejection):
             self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
         elif isinstance(outcome, Truncate):
@@ -206,14 +208,15 @@ class Pipeline:
                     await self._to_embed.put((unit, decision), unit.change.record.size)
 
     async def _act(self, unit: Unit, decision: Superseded | Ready | Owing | Rejection) -> None:
+        stage = "plan" if unit.change.rejection is None else "decode"
         match decision:
             case Superseded():
                 self._rejecting.accepted(unit.change.source, "bulk")
                 self._finishing.finish(unit, Verdict.SUPERSEDED)
             case Rejection():
-                await self._reject(unit, decision, "plan", owed=())
+                await self._reject(unit, decision, stage, owed=())
             case Owing(writes, rejection):
-                await self._reject(unit, rejection, "plan", owed=writes)
+                await self._reject(unit, rejection, stage, owed=writes)
             case Ready(writes):
                 if decision.reused:
                     self._metrics.reused.inc()

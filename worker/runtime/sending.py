@@ -67,7 +67,7 @@ def items_of(work: Work, target: str, *, late: bool = False) -> list[Item]:
     """
     writes = (write for write in work.writes if _is_late(work, write) is late)
     if work.rejection is not None and work.unit.change.positioned:
-        own = work.unit.change.place.document_id
+        own = (work.rejection.place or work.unit.change.place).document_id
         writes = (older(one) if one.tombstone and one.place.document_id == own else one for one in writes)
     return [Item(work, write, item_bytes(write, target)) for write in writes]
 

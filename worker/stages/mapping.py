@@ -62,6 +62,7 @@ class RowMapper:
         absent = nulled = _NO_NAMES
         fields: Mapping[str, object] = _NO_FIELDS
         place: Place | None = None
+        parts: list[str] = []
         try:
             parts = self._key_parts(change)
             if change.new_key and self._stays(change, parts):
@@ -78,7 +79,9 @@ class RowMapper:
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
-            return unmappable.rejection if place is None else replace(unmappable.rejection, place=place)
+            rejection = unmappable.rejection if place is None else replace(unmappable.rejection, place=place)
+            departure = self._departure(record, change, watermark, parts, rejection)
+            return rejection if departure is None else replace(rejection, departure=departure)
         if change.new_key and version and not (in_key and self._scopes_keys) and self._keeps_id(change, parts):
             # The row goes on elsewhere: its insert has the same position and must win.
             version -= 1
@@ -106,6 +109,30 @@ class RowMapper:
             _NO_VERSIONS,
             _NO_MENTIONS,
         )
+
+    def _departure(
+        self, record: Record, change: RowChange, watermark: int, parts: Sequence[str], rejection: Rejection
+    ) -> Change | None:
+        """The deletion of a row at the place that a change takes it from which is rejected itself."""
+        rules = self._rules
+        if not parts or change.operation is not _UPSERT or not change.before or rules.tenant_column in change.key:
+            return None
+        now = tenant_of(change.row.get(rules.tenant_column))
+        for place in _left(change, rules, parts):
+            if now is not None and now.name == place.tenant:
+                return None
+            return Change(
+                record,
+                rules.name,
+                identity.shortened(identity.joined(rules.name, parts)),
+                Operation.DELETE,
+                place,
+                watermark if change.version is None else change.version,
+                change.version is not None,
+                change.source_ts_ms,
+                rejection=rejection,
+            )
+        return None
 
     def _keeps_id(self, change: RowChange, parts: Sequence[str]) -> bool:
         """Whether the other half of a key change is of the same columns of `id`."""

@@ -83,6 +83,8 @@ def plan(
         and not _hides(stored[place], change)
         and not _is_gone(stored[place], change, place)
     )
+    if change.rejection is not None:
+        return Owing(tombstones, change.rejection) if tombstones else change.rejection
     if change.operation is Operation.DELETE or overtaken:
         return Ready(tombstones) if tombstones else Superseded()
     fields = _completed(unit, stored)
