@@ -168,7 +168,8 @@ class Change:
     places that the row is known to have left: each of them gets a tombstone. `fields` maps document paths to values;
     `absent` names those whose column the event did not carry (an unchanged TOAST value), `nulled` those whose value
     could not be converted and is null by the operator's choice. `former` are places where the row was under another
-    key: values may be taken from there, but nothing is written, the other half of the key change does that.
+    key: values may be taken from there, but nothing is written, the other half of the key change does that. `follows`
+    is the source key that the row had before, where values have to be taken from there.
     `positioned` is False where `version` is only the partition's watermark; such a change is written with
     `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
     change's version: if something newer than it is stored, that counts. `left_at` gives for places that only hidden
@@ -202,6 +203,7 @@ class Change:
     left_at: Mapping[Place, int] = field(default_factory=dict)
     hides: int = 0
     rejection: Rejection | None = None
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,6 +278,10 @@ def _as_it_is(write: DocumentWrite) -> DocumentWrite:
     return write
 
 
+def _in_any_order(_self: Intake, _key: str, _waiting: object, _former: str) -> None:
+    return
+
+
 PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "commit what was fetched, resolved or not": _patch(
         PartitionProgress, "committable", property(_end_of_what_was_fetched)
@@ -300,6 +304,7 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "leave a row where it was found": _patch(looking_up, "with_located", _nothing_elsewhere),
     "look up once and remember": lambda: _Cache().plant(),
     "two changes of a row in flight at once": _patch(Intake, "add", _not_busy),
+    "delete a row's former key before its values are taken": _patch(Intake, "_follow", _in_any_order),
     "index the placeholder of an unchanged value": _patch(mapping, "unavailable_forms", _placeholders_are_text),
     "reuse a vector whatever its text": _patch(planning, "text_hash", _reuse_any_vector),
 }

@@ -93,13 +93,11 @@ def test_a_move_with_global_ids_that_is_refused_and_read_again() -> None:
     assert outcome.violation is None, "the refused change is no dead letter, and counts as superseded"
 
 
-@known("values are taken from the former key's document, which lags behind the changes that wait for it")
 def test_a_key_change_right_behind_an_update_that_leaves_a_value_out() -> None:
     outcome = told(TOAST_IN_KEY, Step("upsert"), Step("upsert", pause=0.5), Step("rekey", to=4))
     assert outcome.violation is None, "the document holds the value from before the update"
 
 
-@known("the delete half hides the insert that held the value, and the other half finds nothing to take it from")
 def test_a_key_change_right_behind_an_insert_that_leaves_a_value_out() -> None:
     outcome = told(TOAST_IN_KEY, Step("upsert"), Step("move", to=2))
     assert outcome.violation is None, "the row is a dead letter"

@@ -29,6 +29,7 @@ CAUGHT_BY: Final = {
     "leave a row where it was found": 6,
     "look up once and remember": 13,
     "two changes of a row in flight at once": 13,
+    "delete a row's former key before its values are taken": 120,
     "index the placeholder of an unchanged value": 2,
     "reuse a vector whatever its text": 15,
 }

@@ -86,7 +86,10 @@ class RowMapper:
             # The row goes on elsewhere: its insert has the same position and must win.
             version -= 1
         left = _left(change, rules, parts) - {place} if change.before else _NO_PLACES
-        former = _former(change, rules, place, parts) if change.former_key else _NO_PLACES
+        former, follows = _NO_PLACES, None
+        if change.former_key and found is not None:
+            former = _former(change, rules, place, parts)
+            follows = self._former_source_key(change, found, parts, in_key=in_key) if absent else None
         positioned = version is not None
         # By position: fourteen names would cost half a microsecond, of the ten that a record may take.
         return Change(
@@ -108,6 +111,9 @@ class RowMapper:
             None if change.operation is _UPSERT else doubt(change, rules),
             _NO_VERSIONS,
             _NO_MENTIONS,
+            0,
+            None,
+            follows,
         )
 
     def _departure(
@@ -156,6 +162,16 @@ class RowMapper:
         if tenant is None or not self._scopes_keys:
             return identity.shortened(joined_key)
         return identity.source_key(self._rules.name, (tenant.id_part, *parts))
+
+    def _former_source_key(
+        self, change: RowChange, tenant: Tenant, parts: Sequence[str], *, in_key: bool
+    ) -> str | None:
+        """The source key that a row had before its key changed."""
+        former = _parts_in(change.former_key, self._rules, parts)
+        owner = tenant_of(change.former_key.get(self._rules.tenant_column, tenant.name)) if in_key else tenant
+        if former is None or owner is None:
+            return None
+        return self._source_key(owner if in_key else None, former, identity.joined(self._rules.name, former))
 
     def _tenant(self, change: RowChange, *, in_key: bool) -> Tenant | None:
         """The tenant wherever it is; None for a delete whose tenant may be located."""
