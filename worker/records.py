@@ -169,7 +169,8 @@ class Change:
     `absent` names those whose column the event did not carry (an unchanged TOAST value), `nulled` those whose value
     could not be converted and is null by the operator's choice. `former` are places where the row was under another
     key: values may be taken from there, but nothing is written, the other half of the key change does that. `follows`
-    is the source key that the row had before, where values have to be taken from there.
+    is the source key that the row had before. `leads` is True for the deletion of a former key whose values the row's
+    new one may have to take: the new one goes first.
     `positioned` is False where `version` is only the partition's watermark; such a change is written with
     `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
     change's version: if something newer than it is stored, that counts. `left_at` gives for places that only hidden
@@ -204,6 +205,7 @@ class Change:
     hides: int = 0
     rejection: Rejection | None = None
     follows: str | None = None
+    leads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

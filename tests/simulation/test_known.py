@@ -103,6 +103,14 @@ def test_a_key_change_right_behind_an_insert_that_leaves_a_value_out() -> None:
     assert outcome.violation is None, "the row is a dead letter"
 
 
+@known("of an older partition that another worker reads nobody knows whether all of the former key is applied")
+def test_a_key_change_into_another_partition_that_leaves_a_value_out() -> None:
+    schema = replace(TOAST_IN_KEY, partitions=2)
+    steps = (Step("upsert"), Step("freeze", pause=2.0, seconds=5), Step("upsert"), Step("rekey", to=1))
+    outcome = perform(Story(0, Surroundings(schema, workers=2), steps))
+    assert outcome.violation is None, "the document holds the value from before the update"
+
+
 @known("nobody remembers that the stored document is not the row's latest but one")
 def test_an_update_that_leaves_out_a_value_of_a_rejected_one() -> None:
     outcome = told(TOAST, Step("upsert"), Step("poison", pause=0.5), Step("retitle", pause=0.5, title=1))

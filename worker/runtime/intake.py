@@ -5,17 +5,22 @@ ended: so a lookup never reads a state that an earlier change of the same row is
 
 A row whose key has changed is two rows to the worker. Where the new one takes values from the former one it *follows*
 it: it waits until what is in flight of the former one has ended, and what waits of the former one, its deletion among
-it, waits until the new one has ended.
+it, waits until the new one has ended. The deletion comes first in the log, so it waits a moment for the new row; that
+may be in another partition, and another worker's.
 """
 
 import asyncio
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 from worker.records import Change, Operation, Position, Unit
 from worker.stages.coalesce import coalesce, with_values_of
 from worker.stages.ordering import is_refused
+
+_MOMENT_SECONDS: Final = 2.0
+"""How long the deletion of a former key waits for the row's new one. As long both are shown, at worst."""
 
 
 @dataclass(slots=True)
@@ -53,6 +58,8 @@ class Intake:
         # Rows of which others wait, or are in flight, that follow them; and whom those in flight follow.
         self._followed: Counter[str] = Counter()
         self._following: dict[str, set[str]] = {}
+        # Rows whose deletion waits for their new key, each with the end of its patience.
+        self._expecting: dict[str, asyncio.TimerHandle] = {}
         # Each row with the number of its turn; a dictionary keeps its order, so the first is the oldest.
         self._busy: dict[str, int] = {}
         self._turns = 0
@@ -64,16 +71,21 @@ class Intake:
 
     def add(self, change: Change) -> None:
         """Let a change wait, joined with what waits for the same row already."""
-        if change.follows is not None:
-            change = self._completed(change, change.follows)
+        former = change.follows if change.absent else None
+        if former is not None:
+            change = self._completed(change, former)
+        if change.leads and not self._followed[change.key]:
+            self._expect_new_key(change.key)
         waiting = self._waiting(change.key)
         if waiting is None:
             waiting = _Waiting(change)
             self._put(change.key, waiting)
         else:
             waiting.add(change)
+        if former is not None:
+            self._follow(change.key, waiting, former)
         if change.follows is not None:
-            self._follow(change.key, waiting, change.follows)
+            self._expect_no_more(change.follows)
 
     async def take(self, max_units: int) -> list[Unit]:
         """Wait for rows that are not in flight, and take the longest waiting of them, up to `max_units`."""
@@ -105,6 +117,9 @@ class Intake:
         """Forget all that waits: its assignment is lost, somebody else will read it. What is in flight goes on."""
         self._ready.clear()
         self._held.clear()
+        for patience in self._expecting.values():
+            patience.cancel()
+        self._expecting.clear()
         self._followed = Counter(former for taken in self._following.values() for former in taken)
         self._signal()
 
@@ -141,7 +156,8 @@ class Intake:
         return self._ready.get(key) or self._held.get(key)
 
     def _put(self, key: str, waiting: _Waiting) -> None:
-        free = key not in self._busy and not self._followed[key] and self._busy.keys().isdisjoint(waiting.follows)
+        held = key in self._busy or key in self._expecting or self._followed[key]
+        free = not held and self._busy.keys().isdisjoint(waiting.follows)
         (self._ready if free else self._held)[key] = waiting
         self._signal()
 
@@ -160,6 +176,20 @@ class Intake:
         for one in (former, key):
             if (held := self._ready.pop(one, None)) is not None:
                 self._put(one, held)
+
+    def _expect_new_key(self, key: str) -> None:
+        if key in self._expecting:
+            return
+        loop = asyncio.get_running_loop()
+        self._expecting[key] = loop.call_later(_MOMENT_SECONDS, self._expect_no_more, key)
+        if (waiting := self._ready.pop(key, None)) is not None:
+            self._put(key, waiting)
+
+    def _expect_no_more(self, key: str) -> None:
+        if (patience := self._expecting.pop(key, None)) is not None:
+            patience.cancel()
+            if (waiting := self._held.pop(key, None)) is not None:
+                self._put(key, waiting)
 
     def _reaches(self, key: str, wanted: str) -> bool:
         """Whether a row is another one, or follows it over whatever rows between."""

@@ -89,7 +89,7 @@ class RowMapper:
         former, follows = _NO_PLACES, None
         if change.former_key and found is not None:
             former = _former(change, rules, place, parts)
-            follows = self._former_source_key(change, found, parts, in_key=in_key) if absent else None
+            follows = self._former_source_key(change, found, parts, in_key=in_key)
         positioned = version is not None
         # By position: fourteen names would cost half a microsecond, of the ten that a record may take.
         return Change(
@@ -114,6 +114,7 @@ class RowMapper:
             0,
             None,
             follows,
+            bool(change.new_key) and not rules.trusts_before,
         )
 
     def _departure(
