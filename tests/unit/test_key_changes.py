@@ -90,7 +90,9 @@ def test_a_delete_whose_row_goes_on_elsewhere_is_ordered_before_its_insert(
         ({}, {"id": 2}, rules(), None),
     ],
 )
-def test_an_insert_tells_which_row_it_was_before(former: Key, key: Key, given: SourceRules, follows: str | None) -> None:
+def test_an_insert_tells_which_row_it_was_before(
+    former: Key, key: Key, given: SourceRules, follows: str | None
+) -> None:
     """By the same source key as the other half, or neither would wait for the other."""
     entering = RowChange(Operation.UPSERT, key, row(key["id"], "acme"), {}, 7, None, former_key=former)
     found = RowMapper(given).map(record(), entering, 0)
