@@ -58,7 +58,8 @@ def _reason(text: str) -> str:
     if text not in set(RejectReason):
         from worker.settings.known import nearest
 
-        raise argparse.ArgumentTypeError(f"no record is put aside as {text!r}{nearest(text, [str(one) for one in RejectReason])}")
+        known = nearest(text, [str(one) for one in RejectReason])
+        raise argparse.ArgumentTypeError(f"no record is put aside as {text!r}{known}")
     return text
 
 
