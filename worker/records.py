@@ -170,7 +170,8 @@ class Change:
     could not be converted and is null by the operator's choice. `former` are places where the row was under another
     key: values may be taken from there, but nothing is written, the other half of the key change does that. `follows`
     is the source key that the row had before. `leads` is True for the deletion of a former key whose values the row's
-    new one may have to take: the new one goes first.
+    new one may have to take: the new one goes first. `born` is the version at which the row came under its present
+    key, 0 where no event tells: what is stored there from before was another row.
     `positioned` is False where `version` is only the partition's watermark; such a change is written with
     `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
     change's version: if something newer than it is stored, that counts. `left_at` gives for places that only hidden
@@ -206,6 +207,7 @@ class Change:
     rejection: Rejection | None = None
     follows: str | None = None
     leads: bool = False
+    born: int = 0
 
 
 @dataclass(frozen=True, slots=True)

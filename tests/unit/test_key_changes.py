@@ -97,7 +97,7 @@ def test_an_insert_tells_which_row_it_was_before(
     entering = RowChange(Operation.UPSERT, key, row(key["id"], "acme"), {}, 7, None, former_key=former)
     found = RowMapper(given).map(record(), entering, 0)
     assert isinstance(found, Change)
-    assert (found.follows, found.leads) == (follows, False)
+    assert (found.follows, found.leads, found.born) == (follows, False, 7 if found.former else 0)
     if follows is not None:
         leaving = half(former, key, given)
         assert isinstance(leaving, Change)

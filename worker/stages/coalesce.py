@@ -27,12 +27,14 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
 def with_values_of(change: Change, earlier: Change) -> Change:
     """Return the change with the values that it leaves out and an earlier state of its row has."""
     known = change.absent & earlier.fields.keys()
-    former = change.former | earlier.former
+    former, born = change.former | earlier.former, max(change.born, earlier.born)
     if not known:
-        return replace(change, former=former) if former != change.former else change
+        is_known = (former, born) == (change.former, change.born)
+        return change if is_known else replace(change, former=former, born=born)
     fields = {**change.fields, **{name: earlier.fields[name] for name in known}}
     inherited = {**change.inherited, **{name: earlier.inherited.get(name, earlier.version) for name in known}}
-    return replace(change, fields=fields, absent=change.absent - known, former=former, inherited=inherited)
+    absent = change.absent - known
+    return replace(change, fields=fields, absent=absent, former=former, inherited=inherited, born=born)
 
 
 def _standing_for(winner: Change, loser: Change) -> Change:

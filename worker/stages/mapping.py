@@ -115,6 +115,7 @@ class RowMapper:
             None,
             follows,
             bool(change.new_key) and not rules.trusts_before,
+            version if former and version else 0,
         )
 
     def _departure(

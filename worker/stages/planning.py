@@ -180,13 +180,17 @@ def _may_stay(stored: Stored, change: Change) -> bool:
 def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Rejection:
     """Fill in the values that the event did not carry from the row's stored document, under any of its places.
 
-    Of several the newest counts. What is stored under a former key comes last, and is taken only while it is older
-    than the change: the key may belong to another row by now.
+    Of several the newest counts, but nothing from before the row came under its key. What is stored under a former key
+    comes last, and is taken only while it is older than the change: the key may belong to another row by now.
     """
     change = unit.change
     if not (change.absent or change.inherited):
         return change.fields
-    own = [known for place in unit.places if place not in change.former and (known := stored[place]) is not None]
+    own = [
+        known
+        for place in unit.places
+        if place not in change.former and (known := stored[place]) is not None and known.version >= change.born
+    ]
     former = [
         known for place in change.former if (known := stored[place]) is not None and known.version < change.version
     ]
