@@ -16,7 +16,7 @@ class Allowed:
     docs/reliability.md tells each of them.
     """
 
-    toast_with_key_changes_over_partitions: bool = False
+    toast_with_all_key_changes: bool = False
     toast_with_rejections: bool = False
     toast_with_more_partitions: bool = False
     unseen_moves_with_more_partitions: bool = False
@@ -96,7 +96,8 @@ class _Workload:
     """What this story's database does: not all in every story, for some of it must not meet the rest."""
 
     def __init__(self, chance: random.Random, schema: Schema, allowed: Allowed) -> None:
-        key_changes = not schema.toast or schema.partitions == 1 or allowed.toast_with_key_changes_over_partitions
+        told = schema.identity is Identity.TENANT_IN_KEY and schema.partitions == 1
+        key_changes = not schema.toast or told or allowed.toast_with_all_key_changes
         self._snapshots = chance.random() < 0.5
         self._transactions = not self._snapshots or allowed.snapshots_with_transactions
         self._moves = schema.identity is not Identity.TENANT_IN_KEY or key_changes

@@ -111,6 +111,13 @@ def test_a_key_change_into_another_partition_that_leaves_a_value_out() -> None:
     assert outcome.violation is None, "the document holds the value from before the update"
 
 
+@known("a former key is not searched for: its document is where the row was before a move that no event tells")
+def test_a_key_change_right_behind_a_move_that_no_event_tells() -> None:
+    schema = replace(DEFAULT, toast=True)
+    outcome = told(schema, Step("retitle"), Step("stop", pause=0.5), Step("move", to=2), Step("rekey", tenant=2, to=4))
+    assert outcome.violation is None, "the row is a dead letter"
+
+
 @known("nobody remembers that the stored document is not the row's latest but one")
 def test_an_update_that_leaves_out_a_value_of_a_rejected_one() -> None:
     outcome = told(TOAST, Step("upsert"), Step("poison", pause=0.5), Step("retitle", pause=0.5, title=1))
