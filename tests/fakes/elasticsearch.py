@@ -15,7 +15,7 @@ from typing_extensions import override
 from worker.errors import Halt, HaltReason
 from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink, SourcePage, Tombstones
 from worker.records import ItemResponse, OldTombstone, Place, Removal, RowPlace, Stored
-from worker.stages.documents import unpacked_vector
+from worker.stages.documents import log_place, unpacked_vector
 
 _MAX_ID_BYTES = 512
 _TOP_LEVEL = {"tenant", "title", "content", "tags", "url", "published", "embedding", "sync"}
@@ -241,6 +241,7 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
             model=sync.get("model"),
             vector=None if vector is None else tuple(vector),
             body=held.body if place in whole else needed,
+            log_place=log_place(sync),
         )
 
     @override

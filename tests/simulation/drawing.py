@@ -21,7 +21,6 @@ class Allowed:
     global_ids_with_rejections: bool = False
     toast_with_more_partitions: bool = False
     unseen_moves_with_more_partitions: bool = False
-    snapshots_with_transactions: bool = False
 
 
 NOTHING_MORE: Final = Allowed()
@@ -97,7 +96,7 @@ class _Workload:
     def __init__(self, chance: random.Random, schema: Schema, allowed: Allowed) -> None:
         key_changes = not schema.toast or allowed.toast_with_key_changes
         self._snapshots = chance.random() < 0.5
-        self._transactions = not self._snapshots or allowed.snapshots_with_transactions
+        self._transactions = not self._snapshots or chance.random() < 0.7
         self._moves = schema.identity is not Identity.TENANT_IN_KEY or key_changes
         self._rekeys = key_changes
         # A snapshot leaves out what an event has mentioned meanwhile, even one that leaves the drifted value out.

@@ -77,7 +77,7 @@ class Watching:
         stored = map(self._world.server.get, places)
         return any(
             held is not None
-            and (held.version >= said.version or (not said.positioned and _serial_of(held.body) >= said.serial))
+            and (held.version >= said.version or (not said.positioned and (self._serial(held) or 0) >= said.serial))
             for held in stored
         )
 

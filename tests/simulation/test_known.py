@@ -30,7 +30,6 @@ def known(reason: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     return pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError)
 
 
-@known("the snapshot's row takes the watermark, which is above the position of what commits later")
 def test_a_delete_that_commits_after_a_snapshot_has_read_its_row() -> None:
     outcome = told(
         FULL,
@@ -44,7 +43,6 @@ def test_a_delete_that_commits_after_a_snapshot_has_read_its_row() -> None:
     assert outcome.violation is None, "the deleted row stays visible"
 
 
-@known("the snapshot's row takes the watermark, which is above the position of what commits later")
 def test_an_update_that_commits_after_a_snapshot_has_read_its_row() -> None:
     outcome = told(
         FULL,

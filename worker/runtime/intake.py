@@ -10,15 +10,26 @@ from dataclasses import dataclass, field
 
 from worker.records import Change, Position, Unit
 from worker.stages.coalesce import coalesce
-from worker.stages.ordering import is_refused
+from worker.stages.ordering import is_refused, is_undecided
 
 
 @dataclass(slots=True)
 class _Waiting:
     change: Change
     hidden: list[Position] = field(default_factory=list)
+    then: "_Waiting | None" = None
+    """What came after it and cannot be joined with it before it is known what is stored."""
 
     def add(self, incoming: Change) -> None:
+        last = self
+        while last.then is not None:
+            last = last.then
+        if is_undecided(last.change, incoming):
+            last.then = _Waiting(incoming)
+        else:
+            last._join(incoming)
+
+    def _join(self, incoming: Change) -> None:
         loser = incoming if is_refused(incoming, self.change.version) else self.change
         self.hidden.append(loser.record.position)
         self.change = coalesce(self.change, incoming)
@@ -59,7 +70,9 @@ class Intake:
         keys = list(itertools.islice(self._ready, max_units))
         self._turns += 1
         self._busy.update(dict.fromkeys(keys, self._turns))
-        units = [self._ready.pop(key).unit() for key in keys]
+        taken = {key: self._ready.pop(key) for key in keys}
+        self._held.update((key, waiting.then) for key, waiting in taken.items() if waiting.then is not None)
+        units = [waiting.unit() for waiting in taken.values()]
         self._signal()
         return units
 

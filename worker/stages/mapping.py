@@ -85,7 +85,7 @@ class RowMapper:
         left = _left(change, rules, parts) - {place} if change.before else _NO_PLACES
         former = _former(change, rules, place, parts) if change.former_key else _NO_PLACES
         positioned = version is not None
-        # By position: fourteen names would cost half a microsecond, of the ten that a record may take.
+        # By position: twenty names would cost half a microsecond, of the ten that a record may take.
         return Change(
             record,
             rules.name,
@@ -105,6 +105,8 @@ class RowMapper:
             None if change.operation is _UPSERT else doubt(change, rules),
             _NO_VERSIONS,
             _NO_MENTIONS,
+            0,
+            watermark,
         )
 
     def _keeps_id(self, change: RowChange, parts: Sequence[str]) -> bool:
