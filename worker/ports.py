@@ -279,6 +279,9 @@ class IndexAdmin(Protocol):
     async def create_index(self, name: str, definition: IndexDefinition, aliases: Mapping[str, Json]) -> None:
         """Create an index and its aliases in one step. Raises `OperatorError` if there is one of that name."""
 
+    async def add_sync_fields(self, index: str, fields: Json) -> None:
+        """Add fields of `sync` to the mapping of an index. One that is there already stays, or is refused."""
+
     async def add_aliases(self, index: str, aliases: Mapping[str, Json]) -> None:
         """Add aliases to an index, all or none."""
 

@@ -99,6 +99,7 @@ class RowChange:
     before its key changed, `new_key` those that it has since, where a header of the one half or the other tells them.
     `tells_moves` is True where a row cannot change its tenant
     unseen: `before` holds the old row if there was one, or whoever wrote the event says a move in another way.
+    `watermark` is the highest version before it in its partition where that is known from elsewhere: of a dead letter.
     """
 
     operation: Operation
@@ -111,6 +112,7 @@ class RowChange:
     former_key: Mapping[str, object] = field(default_factory=dict)
     tells_moves: bool = False
     new_key: Mapping[str, object] = field(default_factory=dict)
+    watermark: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

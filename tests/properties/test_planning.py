@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from tests.builders import change, deletion
 from worker.records import Change, DocumentWrite, Operation, Place, Rejection, Stored, Unit, VersionType
 from worker.stages.coalesce import coalesce
-from worker.stages.documents import nested
-from worker.stages.documents import log_place
+from worker.stages.documents import log_place, nested
 from worker.stages.planning import NeedsVector, Superseded, plan, with_vector
 
 MODEL = "model@1"

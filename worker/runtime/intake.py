@@ -20,16 +20,17 @@ class _Waiting:
     then: "_Waiting | None" = None
     """What came after it and cannot be joined with it before it is known what is stored."""
 
-    def add(self, incoming: Change) -> None:
-        last = self
-        while last.then is not None:
-            last = last.then
-        if is_undecided(last.change, incoming):
-            last.then = _Waiting(incoming)
-        else:
-            last._join(incoming)
+    @property
+    def last(self) -> "_Waiting":
+        found = self
+        while found.then is not None:
+            found = found.then
+        return found
 
-    def _join(self, incoming: Change) -> None:
+    def add(self, incoming: Change) -> None:
+        if is_undecided(self.change, incoming):
+            self.then = _Waiting(incoming)
+            return
         loser = incoming if is_refused(incoming, self.change.version) else self.change
         self.hidden.append(loser.record.position)
         self.change = coalesce(self.change, incoming)
@@ -61,7 +62,7 @@ class Intake:
             place[change.key] = _Waiting(change)
             self._signal()
         else:
-            waiting.add(change)
+            waiting.last.add(change)
 
     async def take(self, max_units: int) -> list[Unit]:
         """Wait for rows that are not in flight, and take the longest waiting of them, up to `max_units`."""

@@ -92,7 +92,8 @@ def log_place(sync: Mapping[str, object]) -> LogPlace | None:
     match sync.get(LOG_FIELD):
         case {"topic": str(topic), "partition": int(partition), "offset": int(offset), "watermark": int(watermark)}:
             return LogPlace(topic, partition, offset, watermark)
-    return None
+        case _:
+            return None
 
 
 def _write(change: Change, place: Place, body: Mapping[str, object], *, tombstone: bool) -> DocumentWrite:

@@ -106,7 +106,7 @@ class RowMapper:
             _NO_VERSIONS,
             _NO_MENTIONS,
             0,
-            watermark,
+            watermark if change.watermark is None else change.watermark,
         )
 
     def _keeps_id(self, change: RowChange, parts: Sequence[str]) -> bool:

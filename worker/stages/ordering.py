@@ -29,7 +29,7 @@ def is_undecided(waiting: Change, incoming: Change) -> bool:
 
     Below the watermark of a row without a position stands what was committed after it, and what is sent again.
     """
-    return incoming.positioned and not waiting.positioned and waiting.hides < incoming.version <= waiting.version
+    return incoming.positioned and not waiting.positioned and incoming.version <= waiting.version
 
 
 def comes_too_late(change: Change, stored: Stored) -> bool:
