@@ -121,7 +121,8 @@ class Index:
 
 
 async def units(batch: Sequence[Change]) -> list[Unit]:
-    intake, found = Intake(), []
+    intake = Intake()
+    found: list[Unit] = []
     for one in batch:
         intake.add(one)
     while True:

@@ -126,7 +126,7 @@ def _at_its_version(unit: Unit, stored: StoredDocuments) -> Change:
         for place, known in older.items()
     ):
         return change
-    return replace(change, version=version)
+    return replace(change, version=version, watermark=change.log_place.watermark)
 
 
 def _is_left_at(change: Change, place: Place) -> bool:
