@@ -183,6 +183,7 @@ class Locator(Protocol):
     async def of_source(self, source: str, below: int, after: RowPlace | None) -> SourcePage:
         """Return a page of a source's documents with versions below `below`, tombstones apart, in an order that stays.
 
+        Left out, too, are rows that a snapshot has read behind `below` in the log: see `documents.stands_behind`.
         `after` is that of the page before, None for the first. What is written between two pages may be in none of
         them. Needs the privilege `read`.
         """

@@ -17,7 +17,7 @@ from typing_extensions import override
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink, SourcePage
 from worker.records import ItemResponse, Place, RowPlace, Stored
-from worker.stages.documents import log_place
+from worker.stages.documents import log_place, stands_behind
 
 REQUEST_SECONDS: Final = 5.0
 """After which a client gives a request up; the server does not."""
@@ -194,6 +194,7 @@ class Server:
             for document_id, held in shard.items()
             if held.body is not None and not held.tombstone
             if held.body["sync"]["source"] == source and held.version < below
+            if not stands_behind(held.body["sync"], below)
         ]
         return sorted(found, key=lambda one: (one.key, one.place))
 

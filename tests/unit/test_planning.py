@@ -312,7 +312,7 @@ def test_a_snapshot_is_written_with_the_version_of_what_it_replaces_and_with_its
     (write,) = ready.writes
     assert (write.version, write.version_type) == (4, GTE)
     assert body(write)["sync"]["version"] == 4
-    assert body(write)["sync"]["log"] == snapshot(9).log_place._asdict()
+    assert body(write)["sync"]["log"] == {**snapshot(9).log_place._asdict(), "positioned": False}
 
 
 def test_a_snapshot_of_an_unknown_row_gives_way_to_every_change_that_commits_later() -> None:

@@ -83,7 +83,7 @@ def hard(write: DocumentWrite) -> DocumentWrite:
 def _sync(change: Change) -> dict[str, object]:
     sync: dict[str, object] = {"source": change.source, "key": change.key, "version": change.version}
     if not change.positioned or change.watermark > change.version:
-        sync[LOG_FIELD] = change.log_place._asdict()
+        sync[LOG_FIELD] = change.log_place._asdict() | ({} if change.positioned else {"positioned": False})
     return sync
 
 
@@ -94,6 +94,18 @@ def log_place(sync: Mapping[str, object]) -> LogPlace | None:
             return LogPlace(topic, partition, offset, watermark)
         case _:
             return None
+
+
+def stands_behind(sync: Mapping[str, object], version: int) -> bool:
+    """Whether a stored document is a row without a position that has `version` in front of it in the log.
+
+    Its own version may be lower: it is that of what the row has replaced.
+    """
+    match sync.get(LOG_FIELD):
+        case {"positioned": False, "watermark": int(watermark)}:
+            return watermark >= version
+        case _:
+            return False
 
 
 def _write(change: Change, place: Place, body: Mapping[str, object], *, tombstone: bool) -> DocumentWrite:
