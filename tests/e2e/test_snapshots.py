@@ -1,4 +1,8 @@
-"""Debezium's incremental snapshots, whose rows have no position, beside transactions that are open meanwhile."""
+"""Debezium's incremental snapshots, whose rows have no position, beside transactions that are open meanwhile.
+
+The rows are stored already as the snapshot reads them, so they are not written again: the version that a row takes where
+it is written is shown by tests/simulation and tests/properties/test_ordering.py, not here.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
