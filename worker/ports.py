@@ -183,6 +183,7 @@ class Locator(Protocol):
     async def of_source(self, source: str, below: int, after: RowPlace | None) -> SourcePage:
         """Return a page of a source's documents with versions below `below`, tombstones apart, in an order that stays.
 
+        Left out, too, are rows that a snapshot has read behind `below` in the log: see `documents.stands_behind`.
         `after` is that of the page before, None for the first. What is written between two pages may be in none of
         them. Needs the privilege `read`.
         """
@@ -278,6 +279,9 @@ class IndexAdmin(Protocol):
 
     async def create_index(self, name: str, definition: IndexDefinition, aliases: Mapping[str, Json]) -> None:
         """Create an index and its aliases in one step. Raises `OperatorError` if there is one of that name."""
+
+    async def add_sync_fields(self, index: str, fields: Json) -> None:
+        """Add fields of `sync` to the mapping of an index. One that is there already stays, or is refused."""
 
     async def add_aliases(self, index: str, aliases: Mapping[str, Json]) -> None:
         """Add aliases to an index, all or none."""

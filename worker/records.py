@@ -99,6 +99,7 @@ class RowChange:
     before its key changed, `new_key` those that it has since, where a header of the one half or the other tells them.
     `tells_moves` is True where a row cannot change its tenant
     unseen: `before` holds the old row if there was one, or whoever wrote the event says a move in another way.
+    `watermark` is the highest version before it in its partition where that is known from elsewhere: of a dead letter.
     """
 
     operation: Operation
@@ -111,6 +112,7 @@ class RowChange:
     former_key: Mapping[str, object] = field(default_factory=dict)
     tells_moves: bool = False
     new_key: Mapping[str, object] = field(default_factory=dict)
+    watermark: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,18 @@ class RowPlace(NamedTuple):
     place: Place
 
 
+class LogPlace(NamedTuple):
+    """Where the record stands in the log that a document was written from last.
+
+    `watermark` is the highest version in its partition up to it, its own included.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    watermark: int
+
+
 @dataclass(slots=True)
 class Change:
     """One event in terms of documents. Nobody alters it; it is not frozen because making a frozen one takes three times
@@ -176,7 +190,8 @@ class Change:
     `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
     change's version: if something newer than it is stored, that counts. `left_at` gives for places that only hidden
     changes mention the newest version that does: a tombstone that is as new says all there is to say. `hides` is the
-    highest version of the positioned changes that an unpositioned one hides.
+    highest version of the positioned changes that an unpositioned one hides. `watermark` is the highest version among
+    the records before it in its partition: above its own where its transaction was open while others committed.
 
     `locates` is True where only the index knows all places of the row; those that it knows become part of `left`.
     `key_places` belong to the row's source key alone, whatever its tenant, or to its source (`stages/truncate.py`): a
@@ -204,10 +219,17 @@ class Change:
     inherited: Mapping[str, int] = field(default_factory=dict)
     left_at: Mapping[Place, int] = field(default_factory=dict)
     hides: int = 0
+    watermark: int = 0
     rejection: Rejection | None = None
     follows: str | None = None
     leads: bool = False
     born: int = 0
+
+    @property
+    def log_place(self) -> LogPlace:
+        """Where its record stands in the log."""
+        at = self.record.position
+        return LogPlace(at.topic, at.partition, at.offset, max(self.version, self.watermark))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +267,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What Elasticsearch holds at one place: `sync.*`, the vector, and the whole body where it was asked for."""
+    """What Elasticsearch holds at one place: `sync.*`, the vector, and the whole body where it was asked for.
+
+    `log_place` is kept where the version alone does not tell what came before it and what after it in the log.
+    """
 
     version: int
     deleted: bool
@@ -253,6 +278,7 @@ class Stored:
     model: str | None = None
     vector: tuple[float, ...] | None = None
     body: Mapping[str, object] = field(default_factory=dict)
+    log_place: LogPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tests.contract.index_bench import (
     write,
 )
 from worker.errors import Halt, HaltReason
-from worker.records import Place
+from worker.records import LogPlace, Place
 
 ONE, TWO, THREE = (Place(f"acme/{number}", "acme") for number in (1, 2, 3))
 
@@ -52,6 +52,16 @@ async def test_a_tombstone_is_read_back_as_deleted(bench: Bench) -> None:
     assert there is not None
     assert (gone.deleted, gone.version, gone.vector) == (True, 3, None)
     assert not there.deleted
+
+
+async def test_a_place_in_the_log_comes_back_with_documents_and_tombstones(bench: Bench) -> None:
+    at = LogPlace("cdc.articles", 3, 2**40, 2**62)
+    there, gone = article("a"), tombstone_body(0)
+    for body in (there, gone):
+        body["sync"] |= {"log": at._asdict()}
+    await send(bench.sink, write(ONE, 0, there), write(TWO, 0, gone), write(THREE, 1, article("b")))
+    found = await bench.store.stored([ONE, TWO, THREE], {ONE})
+    assert [one and (one.version, one.log_place) for one in found] == [(0, at), (0, at), (1, None)]
 
 
 async def test_the_vector_comes_back_with_what_it_was_made_from(bench: Bench) -> None:

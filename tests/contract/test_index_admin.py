@@ -1,7 +1,9 @@
 """One suite for the fake and for the real server: what `apply` and the check at start rely on."""
 
+import copy
 import secrets
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ from worker.stages.index_plan import (
     index_template,
     plan,
 )
-from worker.stages.index_state import IndexDefinition
+from worker.stages.index_state import IndexDefinition, body_differences
 
 DEFINITION = load_index_definition("articles")
 
@@ -91,6 +93,20 @@ async def test_aliases_are_added_beside_those_there_are(admin: IndexAdmin, names
     await admin.create_index(names.first_index, DEFINITION, {names.reader: wanted[names.reader]})
     await admin.add_aliases(names.first_index, {names.writer: wanted[names.writer]})
     assert (await admin.indices([names.first_index]))[names.first_index].aliases == wanted
+
+
+async def test_fields_of_sync_are_added_to_those_there_are(admin: IndexAdmin, names: IndexNames) -> None:
+    mappings: Any = copy.deepcopy(dict(DEFINITION.mappings))
+    field = mappings["properties"]["sync"]["properties"].pop("log")
+    await admin.create_index(names.first_index, IndexDefinition(DEFINITION.settings, mappings), aliases_of(names))
+    await admin.add_sync_fields(names.first_index, {"log": field})
+    found = (await admin.indices([names.first_index]))[names.first_index]
+    assert body_differences(names.first_index, DEFINITION, found) == ()
+
+
+async def test_fields_need_an_index(admin: IndexAdmin, names: IndexNames) -> None:
+    with pytest.raises(OperatorError, match="index_not_found_exception"):
+        await admin.add_sync_fields(names.first_index, {"log": {"type": "object", "enabled": False}})
 
 
 async def test_aliases_need_an_index(admin: IndexAdmin, names: IndexNames) -> None:

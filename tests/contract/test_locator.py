@@ -1,8 +1,10 @@
 """What every locator promises, on the fake and on a real server."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.contract.index_bench import (
@@ -14,7 +16,7 @@ from tests.contract.index_bench import (
     write,
 )
 from worker.errors import Halt, HaltReason
-from worker.records import DocumentWrite, Place, RowPlace
+from worker.records import DocumentWrite, LogPlace, Place, RowPlace
 
 
 @pytest.fixture(params=["fake", "simulated", "real"])
@@ -131,6 +133,24 @@ async def test_high_versions_are_compared_exactly(bench: Bench) -> None:
     await bench.locator.refresh()
     assert await whole_source(bench, "notes", high) == []
     assert len(await whole_source(bench, "notes", high + 1)) == 1
+
+
+async def test_of_a_source_a_row_that_a_snapshot_has_read_later_is_not_found(bench: Bench) -> None:
+    """Its version is that of what it has replaced; the page it would have been on may be empty, and is not the last."""
+    keys = [f"notes/{number}" for number in range(8)]
+    written = [of("notes", key, "acme", 5) for key in keys]
+    marked = [_read_at(one, 10 if number < 7 else 9) for number, one in enumerate(written)]
+    marked[3] = _read_at(written[3], 10, positioned=True)
+    await send(bench.sink, *marked)
+    await bench.locator.refresh()
+    assert [one.key for one in await whole_source(bench, "notes", 10)] == ["notes/3", "notes/7"]
+    assert [one.key for one in await whole_source(bench, "notes", 11)] == keys
+
+
+def _read_at(written: DocumentWrite, watermark: int, *, positioned: bool = False) -> DocumentWrite:
+    body = orjson.loads(written.body)
+    body["sync"]["log"] = {**LogPlace("cdc.notes", 0, 1, watermark)._asdict(), "positioned": positioned}
+    return replace(written, body=orjson.dumps(body))
 
 
 async def test_what_a_sweep_deletes_while_it_reads_makes_it_miss_nothing(bench: Bench) -> None:

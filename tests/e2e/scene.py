@@ -116,12 +116,16 @@ class Scene:
         values = (tenant, id_, title, content, None if tags is None else list(tags))
         self.execute(f"INSERT INTO {{table}} {columns} VALUES (%s, %s, %s, %s, %s, now())", *values, table=table)
 
-    def connect(self, *, partitions: int = 3) -> None:
-        """Start the connector; the tables' snapshots are in Kafka when this returns."""
+    def connect(self, *, partitions: int = 3, signals: bool = False) -> None:
+        """Start the connector; the tables' snapshots are in Kafka when this returns. With `signals`, see `snapshot`."""
         tables = [f"public.{name}" for name in (*(table.name for table in self.tables), self._marks)]
         keys = [f"public.{table.name}:{table.message_key}" for table in self.tables if table.message_key]
         # Debezium's default leaves truncates out.
         options = {"skipped.operations": "none"} if any(table.truncates for table in self.tables) else {}
+        if signals:
+            self.database.execute(f"CREATE TABLE {self._signals} (id text PRIMARY KEY, type text, data text)")
+            tables.append(f"public.{self._signals}")
+            options |= {"signal.enabled.channels": "source", "signal.data.collection": f"public.{self._signals}"}
         self.servers.connect.add(
             PostgresConnector(
                 prefix=self.name,
@@ -132,6 +136,18 @@ class Scene:
             )
         )
         self.flush()
+
+    def snapshot(self, within_s: float = 60) -> None:
+        """Ask for an incremental snapshot of the first table, and wait until all rows that it reads are in Kafka."""
+        wanted = len(self.rows(self.tables[0]))
+        data = {"data-collections": [f"public.{self.table}"], "type": "incremental"}
+        query = f"INSERT INTO {self._signals} VALUES (%s, 'execute-snapshot', %s)"
+        self.database.execute(query, (uuid4().hex, json.dumps(data)))
+        until(lambda: len(self._snapshot_rows()) == wanted, f"{self.name}: no snapshot of {wanted} rows", within_s)
+
+    def _snapshot_rows(self) -> list[kafka_log.Event]:
+        log = kafka_log.events(self.servers.kafka, self.topics[0])
+        return [event for event in log if event.value and event.value["source"]["snapshot"] == "incremental"]
 
     def flush(self, within_s: float = 60) -> None:
         """Wait until all that is in the tables now has been acknowledged by Kafka.
@@ -186,6 +202,10 @@ class Scene:
     @property
     def _marks(self) -> str:
         return f"{self.name}_marks"
+
+    @property
+    def _signals(self) -> str:
+        return f"{self.name}_signals"
 
     @property
     def _slot(self) -> str:

@@ -15,7 +15,7 @@ from typing_extensions import override
 from worker.errors import Halt, HaltReason
 from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink, SourcePage, Tombstones
 from worker.records import ItemResponse, OldTombstone, Place, Removal, RowPlace, Stored
-from worker.stages.documents import unpacked_vector
+from worker.stages.documents import log_place, stands_behind, unpacked_vector
 
 _MAX_ID_BYTES = 512
 _TOP_LEVEL = {"tenant", "title", "content", "tags", "url", "published", "embedding", "sync"}
@@ -241,6 +241,7 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
             model=sync.get("model"),
             vector=None if vector is None else tuple(vector),
             body=held.body if place in whole else needed,
+            log_place=log_place(sync),
         )
 
     @override
@@ -268,6 +269,7 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
                 RowPlace(held.body["sync"]["key"], place)
                 for place, held in self.searchable.items()
                 if not held.deleted and held.body["sync"]["source"] == source and held.version < below
+                if not stands_behind(held.body["sync"], below)
             ),
             key=_in_order,
         )

@@ -11,13 +11,14 @@ from worker.ports import IndexAdmin
 from worker.stages.index_plan import (
     Action,
     AddAliases,
+    AddSyncFields,
     CreateIndex,
     Existing,
     IndexNames,
     PutComponentTemplate,
     PutIndexTemplate,
 )
-from worker.stages.index_state import IndexDefinition, IndexState, Json, plain_settings
+from worker.stages.index_state import IndexDefinition, IndexState, Json, plain_settings, with_sync_fields
 
 
 class FakeIndexAdmin(IndexAdmin):
@@ -63,6 +64,11 @@ class FakeIndexAdmin(IndexAdmin):
         self.perform(CreateIndex(name, definition, aliases))
 
     @override
+    async def add_sync_fields(self, index: str, fields: Json) -> None:
+        self._write(f"fields of {index}")
+        self.perform(AddSyncFields(index, fields))
+
+    @override
     async def add_aliases(self, index: str, aliases: Mapping[str, Json]) -> None:
         self._write(f"aliases of {index}")
         self.perform(AddAliases(index, aliases))
@@ -89,6 +95,13 @@ class FakeIndexAdmin(IndexAdmin):
                 self.index_templates[name] = {**copy.deepcopy(dict(body)), "created_date_millis": 1}
             case CreateIndex(name, definition, aliases):
                 self._create(name, definition, aliases)
+            case AddSyncFields(index, fields):
+                if index not in self.state:
+                    raise OperatorError(f"index_not_found_exception: no such index [{index}]")
+                state = self.state[index]
+                mappings: dict[str, Any] = copy.deepcopy(dict(with_sync_fields(state.mappings, fields)))
+                _drop_defaults(mappings)
+                self.state[index] = IndexState(state.aliases, state.settings, mappings)
             case AddAliases(index, aliases):
                 if index not in self.state:
                     raise OperatorError(f"index_not_found_exception: no such index [{index}]")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.builders import change, deletion
 from worker.records import Change, DocumentWrite, Operation, Place, Rejection, Stored, Unit, VersionType
 from worker.stages.coalesce import coalesce
-from worker.stages.documents import nested
+from worker.stages.documents import log_place, nested
 from worker.stages.planning import NeedsVector, Superseded, plan, with_vector
 
 MODEL = "model@1"
@@ -62,6 +62,7 @@ class Store:
             model=sync.get("model"),
             vector=tuple(vector) if isinstance(vector, list) else None,
             body=body,
+            log_place=log_place(sync),
         )
 
     def _accepts(self, place: Place, newest: Change) -> bool:

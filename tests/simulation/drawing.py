@@ -20,7 +20,7 @@ class Allowed:
     toast_with_rejections: bool = False
     toast_with_more_partitions: bool = False
     unseen_moves_with_more_partitions: bool = False
-    snapshots_with_transactions: bool = False
+    snapshots_with_more_partitions: bool = False
 
 
 NOTHING_MORE: Final = Allowed()
@@ -99,7 +99,6 @@ class _Workload:
         told = schema.identity is Identity.TENANT_IN_KEY and schema.partitions == 1
         key_changes = not schema.toast or told or allowed.toast_with_all_key_changes
         self._snapshots = chance.random() < 0.5
-        self._transactions = not self._snapshots or allowed.snapshots_with_transactions
         self._moves = schema.identity is not Identity.TENANT_IN_KEY or key_changes
         self._rekeys = key_changes
         # A snapshot leaves out what an event has mentioned meanwhile, even one that leaves the drifted value out.
@@ -110,18 +109,20 @@ class _Workload:
         # A partition that was added has no watermark yet: it is too low to mend what has drifted.
         self._partitions = (
             not self._drifts
+            and (not self._snapshots or allowed.snapshots_with_more_partitions)
             and (not schema.toast or allowed.toast_with_more_partitions)
             and (schema.identity is not Identity.DEFAULT or allowed.unseen_moves_with_more_partitions)
         )
 
     def makers(self) -> list[tuple[int, Maker]]:
         """Return what may happen, each with its weight."""
-        on_row, txn = _on_row, self._txn
+        on_row, txn = _on_row, _txn
         always = [
             (10, on_row("upsert", title=_title, txn=txn)),
             (2, on_row("retitle", title=_title, txn=txn)),
             (4, on_row("touch", txn=txn)),
             (4, on_row("delete", txn=txn)),
+            (4, lambda chance: Step("commit", txn=chance.randrange(2))),
             (2, lambda chance: Step("restart_connector", count=chance.randint(1, 12))),
             (1, on_row("garbage")),
             (1, on_row("marker")),
@@ -133,7 +134,6 @@ class _Workload:
                 (self._retention, (1, lambda _: Step("retention"))),
                 (self._moves, (6, on_row("move", to=lambda chance: chance.randrange(len(TENANTS)), txn=txn))),
                 (self._rekeys, (3, on_row("rekey", to=lambda chance: chance.randrange(ROWS + 2), txn=txn))),
-                (self._transactions, (4, lambda chance: Step("commit", txn=chance.randrange(2)))),
                 (self._snapshots, (3, lambda _: Step("snapshot_begin")), (4, lambda _: Step("snapshot_end"))),
                 (self._drifts, (2, on_row("drift"))),
                 (self._partitions, (1, lambda _: Step("add_partition"))),
@@ -142,8 +142,9 @@ class _Workload:
             for maker in makers
         ]
 
-    def _txn(self, chance: random.Random) -> int | None:
-        return chance.choice((None, None, 0, 1)) if self._transactions else None
+
+def _txn(chance: random.Random) -> int | None:
+    return chance.choice((None, None, 0, 1))
 
 
 def _title(chance: random.Random) -> int:

@@ -17,6 +17,7 @@ from typing_extensions import override
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import DocumentStore, Locator, RequestTooLargeError, Sink, SourcePage
 from worker.records import ItemResponse, Place, RowPlace, Stored
+from worker.stages.documents import log_place, stands_behind
 
 REQUEST_SECONDS: Final = 5.0
 """After which a client gives a request up; the server does not."""
@@ -193,6 +194,7 @@ class Server:
             for document_id, held in shard.items()
             if held.body is not None and not held.tombstone
             if held.body["sync"]["source"] == source and held.version < below
+            if not stands_behind(held.body["sync"], below)
         ]
         return sorted(found, key=lambda one: (one.key, one.place))
 
@@ -392,6 +394,7 @@ def _stored(held: Document | None, *, whole: bool) -> Stored | None:
         model=sync.get("model"),
         vector=None if vector is None else tuple(vector),
         body=held.body if whole else needed,
+        log_place=log_place(sync),
     )
 
 

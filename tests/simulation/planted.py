@@ -12,6 +12,7 @@ from unittest import mock
 
 import orjson
 
+from tests.simulation import elasticsearch
 from tests.simulation.elasticsearch import Connection
 from worker.errors import Halt, RetryLater, SkipReason
 from worker.records import (
@@ -29,14 +30,14 @@ from worker.records import (
     Unit,
     Verdict,
 )
-from worker.runtime import ledger, looking_up, sending
+from worker.runtime import intake, ledger, looking_up, sending
 from worker.runtime.assignment import Assignment
 from worker.runtime.finishing import Finishing
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
 from worker.runtime.sending import Item, Sender
 from worker.runtime.sources import SourceReader
-from worker.stages import coalesce, mapping, planning
+from worker.stages import coalesce, mapping, ordering, planning
 from worker.stages.bulk import Done, Judgement, item_bytes, judge
 from worker.stages.conversion.unavailable import UnavailableForms
 from worker.stages.documents import tombstone
@@ -282,6 +283,25 @@ def _in_any_order(_self: Intake, _key: str, _waiting: object, _former: str) -> N
     return
 
 
+def _watermark_as_version(change: Change, _replaced: Iterable[Stored]) -> int:
+    return change.version
+
+
+def _only_what_is_stored(change: Change, replaced: Iterable[Stored]) -> int:
+    return _version_of_unpositioned(replace(change, hides=0), replaced)
+
+
+_version_of_unpositioned: Final = ordering.version_of_unpositioned
+
+
+def _never_undecided(_waiting: Change, _incoming: Change) -> bool:
+    return False
+
+
+def _no_log_place(_sync: Mapping[str, object]) -> None:
+    return None
+
+
 PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "commit what was fetched, resolved or not": _patch(
         PartitionProgress, "committable", property(_end_of_what_was_fetched)
@@ -291,6 +311,14 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "skip for good what a rebalance takes away": _skip_what_is_revoked,
     "resolve a record before its dead letter is durable": _patch(Finishing, "reject", _resolve_before_the_dead_letter),
     "forget the watermark in a commit": _patch(ledger, "parse_watermark", _no_watermark),
+    "give a snapshot's row the watermark for its version": _patch(
+        planning, "version_of_unpositioned", _watermark_as_version
+    ),
+    "forget the position of what a snapshot's row was joined with": _patch(
+        planning, "version_of_unpositioned", _only_what_is_stored
+    ),
+    "join a late commit with a snapshot's row before it": _patch(intake, "is_undecided", _never_undecided),
+    "forget a document's place in the log": _patch(elasticsearch, "log_place", _no_log_place),
     "delete without a version": _patch(sending, "item_bytes", _tombstone_without_version),
     "delete for real instead of a tombstone": _delete_for_real,
     "send all of a bulk again, as new": _patch(Sender, "_once", _once_more_without_versions),

@@ -32,6 +32,10 @@ CAUGHT_BY: Final = {
     "delete a row's former key before its values are taken": 120,
     "index the placeholder of an unchanged value": 2,
     "reuse a vector whatever its text": 2,
+    "give a snapshot's row the watermark for its version": 36,
+    "forget the position of what a snapshot's row was joined with": 4,
+    "join a late commit with a snapshot's row before it": 25,
+    "forget a document's place in the log": 25,
 }
 """The seed that caught a mistake last, so that the suite need not search; any other within `SEEDS` will do."""
 

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import change, deletion, place
-from worker.records import DocumentWrite, VersionType
-from worker.stages.documents import document, nested, tombstone, value_at
+from tests.builders import change, deletion, place, record
+from worker.records import Change, DocumentWrite, LogPlace, VersionType
+from worker.stages.documents import document, log_place, nested, tombstone, value_at
 
 VECTOR = np.array([0.5, -1.25, 0.1], dtype=np.float32)
 
@@ -41,6 +42,23 @@ def test_a_document_holds_its_fields_its_tenant_its_vector_and_what_it_was_made_
 def test_a_document_without_text_has_neither_vector_nor_model_nor_hash() -> None:
     write = document(change(7), {"title": None}, None, "model", None)
     assert body(write) == {"tenant": "acme", "sync": {"source": "articles", "key": "articles/1", "version": 7}}
+
+
+def test_its_place_in_the_log_is_kept_where_the_version_alone_does_not_tell_the_order() -> None:
+    for written in (change(7, positioned=False, of=record(offset=3)), late(change(5, of=record(offset=3)))):
+        for write in (document(written, {}, None, "model", None), tombstone(written, place("acme"), 1234)):
+            kept = log_place(body(write)["sync"])
+            assert kept == written.log_place == LogPlace(record().position.topic, 0, 3, 7)
+
+
+@pytest.mark.parametrize("sync", [{}, {"log": None}, {"log": {"topic": "t"}}, {"log": {"offset": "7"}}])
+def test_where_no_place_in_the_log_is_kept_there_is_none(sync: dict[str, object]) -> None:
+    assert log_place(sync) is None
+
+
+def late(written: Change) -> Change:
+    """Committed when its partition had got to version 7."""
+    return replace(written, watermark=7)
 
 
 def test_a_vector_is_read_back_bit_for_bit() -> None:

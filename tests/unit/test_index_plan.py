@@ -12,6 +12,7 @@ from tests.fakes.index_admin import FakeIndexAdmin
 from worker.resources import load_index_definition
 from worker.stages.index_plan import (
     AddAliases,
+    AddSyncFields,
     CreateIndex,
     Existing,
     IndexNames,
@@ -159,6 +160,34 @@ def test_a_definition_that_the_index_does_not_fit_is_a_difference_and_nothing_is
     found = planned(server(), definition)
     assert difference in found.differences
     assert found.actions == ()
+
+
+def test_a_field_of_sync_that_only_the_definition_has_is_added() -> None:
+    admin = server(definition=without_in_sync("log"))
+    fields = planned(admin).actions
+    assert fields[-1] == AddSyncFields("articles-v000001", {"log": {"type": "object", "enabled": False}})
+    assert [type(action) for action in fields] == [PutComponentTemplate, AddSyncFields]
+    for action in fields:
+        admin.perform(action)
+    assert planned(admin) == Plan()
+
+
+def test_where_anything_else_differs_nothing_is_added() -> None:
+    admin = server(definition=without_in_sync("log"))
+    found = planned(admin, with_mappings(dynamic=True))
+    assert found.actions == ()
+    assert [difference.where for difference in found.differences] == ["articles-v000001 mappings.dynamic"]
+
+
+def test_a_field_of_sync_that_only_the_index_has_is_a_difference() -> None:
+    found = planned(server(), without_in_sync("log"))
+    assert [one.where for one in found.differences] == ["articles-v000001 mappings.properties.sync.properties.log"]
+
+
+def without_in_sync(name: str) -> IndexDefinition:
+    mappings: Any = copy.deepcopy(dict(DEFINITION.mappings))
+    del mappings["properties"]["sync"]["properties"][name]
+    return IndexDefinition(DEFINITION.settings, mappings)
 
 
 def test_a_field_that_only_the_index_has_is_a_difference() -> None:

@@ -93,6 +93,28 @@ async def test_a_row_in_flight_waits_until_it_is_released() -> None:
     assert await versions(intake) == [3]
 
 
+async def test_what_commits_late_waits_behind_a_row_of_a_snapshot_and_joins_what_comes_after() -> None:
+    """Whether it is newer only what is stored can tell."""
+    intake = Intake()
+    intake.add(change(9, positioned=False, of=record(offset=1)))
+    for offset, version in enumerate((6, 7), start=2):
+        intake.add(change(version, of=record(offset=offset)))
+    assert await versions(intake) == [9]
+    intake.add(change(8, of=record(offset=4)))
+    assert await nothing(intake)
+    intake.release(change().key)
+    (unit,) = await intake.take(10)
+    assert (unit.change.version, sorted(position.offset for position in unit.hidden)) == (8, [2, 3])
+
+
+async def test_what_is_newer_than_the_watermark_joins_a_row_of_a_snapshot() -> None:
+    intake = Intake()
+    intake.add(change(9, positioned=False, of=record(offset=1)))
+    intake.add(change(10, of=record(offset=2)))
+    (unit,) = await intake.take(10)
+    assert (unit.change.version, [position.offset for position in unit.hidden]) == (10, [1])
+
+
 async def test_released_rows_stand_behind_those_that_wait_already() -> None:
     intake = Intake()
     intake.add(change(1, row_id=1))

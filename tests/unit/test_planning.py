@@ -6,9 +6,9 @@ import numpy as np
 import orjson
 import pytest
 
-from tests.builders import TEXT, change, deletion, key_place, located, place, stored, unit, untold_deletion
+from tests.builders import TEXT, change, deletion, key_place, located, place, record, stored, unit, untold_deletion
 from worker.errors import RejectReason
-from worker.records import Change, DocumentWrite, Place, Rejection, Stored, VersionType
+from worker.records import Change, DocumentWrite, LogPlace, Place, Rejection, Stored, VersionType
 from worker.stages.coalesce import coalesce
 from worker.stages.embedding_text import text_hash
 from worker.stages.locate import must_be_located, with_located
@@ -303,6 +303,60 @@ def test_a_snapshot_that_hides_a_newer_change_is_written_or_a_zombie_could_still
     newest = coalesce(change(7, fields={"title": "between"}), snapshot(9))
     assert isinstance(decided(newest, {place(): as_stored(6)}), Ready)
     assert decided(newest, {place(): as_stored(7)}) == Superseded()
+
+
+def test_a_snapshot_is_written_with_the_version_of_what_it_replaces_and_with_its_place_in_the_log() -> None:
+    """Its own is only the watermark: what was open when the row was read commits below it."""
+    ready = decided(snapshot(9, url="u"), {place(): as_stored(4)})
+    assert isinstance(ready, Ready)
+    (write,) = ready.writes
+    assert (write.version, write.version_type) == (4, GTE)
+    assert body(write)["sync"]["version"] == 4
+    assert body(write)["sync"]["log"] == {**snapshot(9).log_place._asdict(), "positioned": False}
+
+
+def test_a_snapshot_of_an_unknown_row_gives_way_to_every_change_that_commits_later() -> None:
+    needed = decided(snapshot(9))
+    assert isinstance(needed, NeedsVector)
+    (write,) = with_vector(needed, np.array([1], dtype=np.float32), MODEL).writes
+    assert (write.version, write.version_type) == (0, GTE)
+
+
+def test_a_snapshot_takes_the_highest_version_of_all_places_that_it_replaces() -> None:
+    """And leaves alone, and out of account, what is newer than itself."""
+    found = replace(located(snapshot(9, url="u")), left=frozenset({place("globex"), place("initech")}))
+    known = {place(): as_stored(4), place("globex"): embedded(6), key_place(): gone(7), place("initech"): gone(12)}
+    ready = decided(found, known)
+    assert isinstance(ready, Ready)
+    assert [(write.place, write.version) for write in ready.writes] == [(place(), 7), (place("globex"), 7)]
+
+
+def test_a_snapshot_that_hides_a_change_takes_its_version_if_it_is_higher() -> None:
+    ready = decided(coalesce(change(7), snapshot(9, url="u")), {place(): as_stored(6)})
+    assert isinstance(ready, Ready)
+    assert [write.version for write in ready.writes] == [7]
+
+
+def test_a_snapshot_with_an_id_over_all_tenants_takes_its_watermark_where_it_leaves_a_document_of_its_id() -> None:
+    """On one shard they are one document, so the tombstone must be newer than what is there, not only as new."""
+    elsewhere = Place(place().document_id, "globex")
+    found = replace(snapshot(9, url="u"), left=frozenset({elsewhere}))
+    ready = decided(found, {elsewhere: embedded(6)})
+    assert isinstance(ready, (Ready, NeedsVector))
+    writes = ready.writes if isinstance(ready, Ready) else ready.tombstones
+    assert {(write.place, write.version) for write in writes if write.tombstone} == {(elsewhere, 9)}
+
+
+def test_what_commits_late_is_written_over_a_snapshot_and_deletes_it() -> None:
+    row = replace(as_stored(4), log_place=LogPlace(record().position.topic, 0, 7, 9))
+    update = replace(change(6, of=record(offset=8)), watermark=9)
+    gone_late = replace(deletion(6), record=record(offset=8), watermark=9)
+    for newest in (update, gone_late):
+        ready = decided(newest, {place(): row})
+        assert isinstance(ready, Ready)
+        (write,) = ready.writes
+        assert (write.version, write.version_type) == (6, VersionType.EXTERNAL)
+        assert body(write)["sync"]["log"] == newest.log_place._asdict()
 
 
 def test_a_deletion_without_a_position_writes_no_second_tombstone_unless_it_must_stop_a_zombie() -> None:

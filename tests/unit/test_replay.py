@@ -17,13 +17,14 @@ from worker.control.dry_run import DryEmbedder, DryLocator, DrySink
 from worker.control.replay import Outcome, Replay, Replayed, safe_seconds, without_breaker
 from worker.control.replay_report import line, line_json, summary
 from worker.metrics import Metrics
-from worker.records import Place, TopicPartition
+from worker.records import LogPlace, Place, TopicPartition
 from worker.runtime.clock import Clock
 from worker.runtime.pipeline import Pipeline, Ports
 from worker.runtime.sources import SourceReader, SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
 from worker.settings.worker import Deletes
 from worker.stages.decode import debezium
+from worker.stages.documents import log_place
 from worker.stages.rules import FieldRule, FieldType, SourceRules, TenantInKey, TruncatePolicy
 
 pytestmark = pytest.mark.virtual_time
@@ -116,6 +117,47 @@ async def test_a_newer_document_stays() -> None:
     await later.run_to_the_end()
     assert outcomes(await replay(world)) == ["superseded"]
     assert world.titles == {ONE: "new"}
+
+
+async def test_a_letter_that_was_committed_late_keeps_its_place_in_the_log() -> None:
+    """Or a snapshot that stands before it, and is read again, would take it for older."""
+    world = world_of()
+    world.upsert(1, "old", lsn=5, url="5")
+    world.upsert(2, "other", lsn=9, url="9")
+    offset = world.upsert(1, "late", lsn=7, url="u")
+    await world.run_to_the_end()
+    assert outcomes(await replay(world)) == ["indexed"]
+    stored = world.index.documents[ONE]
+    assert (stored.version, stored.body["title"]) == (7, "late")
+    assert log_place(stored.body["sync"]) == LogPlace(TOPIC, 0, offset, 9)
+
+
+async def test_a_letter_from_before_a_snapshot_of_its_row_is_superseded() -> None:
+    """The snapshot's row has read what the letter says, but its version is that of what it has replaced."""
+    world = world_of()
+    world.upsert(1, "old", lsn=5, url="5")
+    world.upsert(1, "rejected", lsn=7, url="u")
+    world.append(snapshot_of(1, "since", url="8"), 1)
+    await world.run_to_the_end()
+    assert world.index.documents[ONE].version == 5
+    assert outcomes(await replay(world)) == ["superseded"]
+    assert world.titles == {ONE: "since"}
+
+
+async def test_a_snapshot_that_was_rejected_is_superseded_by_what_was_committed_behind_it() -> None:
+    world = world_of()
+    world.upsert(1, "old", lsn=5, url="5")
+    world.upsert(2, "other", lsn=9, url="9")
+    world.append(snapshot_of(1, "old", url="u"), 1)
+    world.upsert(1, "late", lsn=7, url="7")
+    await world.run_to_the_end()
+    assert outcomes(await replay(world)) == ["superseded"]
+    assert world.titles[ONE] == "late"
+
+
+def snapshot_of(row_id: int, title: str, url: str) -> object:
+    row = builders.row(row_id, "acme", title=title, url=url)
+    return builders.event("r", row, lsn=None, snapshot="incremental")
 
 
 async def test_a_row_that_was_deleted_since_stays_deleted() -> None:

@@ -1,5 +1,6 @@
 """The write target at start: what would make every write fail is one sentence, what is only odd is a warning."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,32 @@ async def test_the_vector_field_must_be_there(properties: object) -> None:
     admin = await applied()
     change(admin, properties=properties)
     assert "no dense_vector field 'embedding'" in await refusal(admin)
+
+
+async def test_an_index_of_an_earlier_version_lacks_a_field_that_apply_adds() -> None:
+    admin = await applied()
+    without_log_place(admin)
+    sentence = await refusal(admin)
+    assert "articles-v000001 has no field 'sync.log'" in sentence
+    assert "run 'syncline apply'" in sentence
+    report = await apply(admin, IndexSettings(), dry_run=False)
+    assert report.ok
+    assert "done  add to the mapping of articles-v000001 the fields sync.log" in render(report)
+    assert await check_target(admin, settings(), 384, MODEL) == []
+
+
+@pytest.mark.parametrize("dynamic", [True, False, "true", "runtime"])
+async def test_where_sync_takes_any_field_none_is_asked_for(dynamic: object) -> None:
+    admin = await applied()
+    without_log_place(admin, dynamic=dynamic)
+    assert await check_target(admin, settings(), 384, MODEL) == []
+
+
+def without_log_place(admin: FakeIndexAdmin, dynamic: object = "strict") -> None:
+    mappings: Any = copy.deepcopy(dict(admin.state[INDEX].mappings))
+    del mappings["properties"]["sync"]["properties"]["log"]
+    mappings["properties"]["sync"]["dynamic"] = dynamic
+    change(admin, properties=mappings["properties"])
 
 
 async def test_other_dimensions_name_both_numbers_and_the_setting() -> None:

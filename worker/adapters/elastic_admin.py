@@ -12,6 +12,7 @@ from typing_extensions import override
 from worker.adapters.elastic_client import describe, translated
 from worker.errors import OperatorError, RetryLater, RetryReason
 from worker.ports import IndexAdmin
+from worker.stages.documents import SYNC_FIELD
 from worker.stages.index_state import IndexDefinition, IndexState, Json
 
 # The header that every answer of Elasticsearch carries, errors included.
@@ -69,6 +70,11 @@ class ElasticAdmin(IndexAdmin):
             await self._client.indices.create(
                 index=name, settings=definition.settings, mappings=definition.mappings, aliases=aliases
             )
+
+    @override
+    async def add_sync_fields(self, index: str, fields: Json) -> None:
+        with _explained(f"add fields of {SYNC_FIELD} to {index}"):
+            await self._client.indices.put_mapping(index=index, properties={SYNC_FIELD: {"properties": fields}})
 
     @override
     async def add_aliases(self, index: str, aliases: Mapping[str, Json]) -> None:

@@ -11,7 +11,7 @@ from worker.adapters.elastic_client import JSON, describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import Locator, SourcePage
 from worker.records import Place, RowPlace
-from worker.stages.documents import SYNC_FIELD
+from worker.stages.documents import LOG_FIELD, SYNC_FIELD, stands_behind
 
 KEYS: Final = 1000
 """Keys in one search; Elasticsearch takes 65,536 by default, an operator may have lowered it."""
@@ -62,8 +62,11 @@ class ElasticLocator(Locator):
             {"range": {f"{SYNC_FIELD}.version": {"lt": below}}},
         ]
         hits = await self._page_of(wanted, None if after is None else [after.key, after.place.tenant])
-        documents = [RowPlace(hit["_source"][SYNC_FIELD]["key"], _place(hit)) for hit in hits]
-        return SourcePage(documents, documents[-1] if len(documents) == self._page else None)
+        found = [RowPlace(hit["_source"][SYNC_FIELD]["key"], _place(hit)) for hit in hits]
+        older = [
+            row for row, hit in zip(found, hits, strict=True) if not stands_behind(hit["_source"][SYNC_FIELD], below)
+        ]
+        return SourcePage(older, found[-1] if len(found) == self._page else None)
 
     async def _hits(self, wanted: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         after = None
@@ -81,7 +84,7 @@ class ElasticLocator(Locator):
         body: dict[str, Any] = {
             "size": self._page,
             "query": {"bool": {"filter": wanted, "must_not": [{"term": {f"{SYNC_FIELD}.deleted": True}}]}},
-            "_source": ["tenant", f"{SYNC_FIELD}.key"],
+            "_source": ["tenant", f"{SYNC_FIELD}.key", f"{SYNC_FIELD}.{LOG_FIELD}"],
             # No two documents of a row have one tenant, so no page can end between equals.
             "sort": [f"{SYNC_FIELD}.key", "tenant"],
             "track_total_hits": False,

@@ -10,7 +10,7 @@ from worker.adapters.elastic_client import JSON, describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import DocumentStore
 from worker.records import Place, Stored
-from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD, unpacked_vector
+from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD, log_place, unpacked_vector
 
 _NEEDED: Final = [f"{SYNC_FIELD}.*", VECTOR_FIELD]
 
@@ -92,6 +92,7 @@ def _stored(answer: Mapping[str, Any]) -> Stored | None:
         model=sync.get("model"),
         vector=_numbers(vector),
         body=body,
+        log_place=log_place(sync),
     )
 
 

@@ -11,6 +11,7 @@ from worker.settings import IndexSettings
 from worker.stages.index_plan import (
     Action,
     AddAliases,
+    AddSyncFields,
     CreateIndex,
     Existing,
     IndexNames,
@@ -86,6 +87,8 @@ async def _perform(admin: IndexAdmin, action: Action) -> None:
             await admin.put_index_template(name, body)
         case CreateIndex(name, definition, aliases):
             await admin.create_index(name, definition, aliases)
+        case AddSyncFields(index, fields):
+            await admin.add_sync_fields(index, fields)
         case AddAliases(index, aliases):
             await admin.add_aliases(index, aliases)
         case _:
@@ -118,6 +121,8 @@ def _told(action: Action) -> str:
             return f"{_verb(replaces=replaces)} index template {name}"
         case CreateIndex(name, _, aliases):
             return f"create index {name} with aliases {', '.join(aliases)}"
+        case AddSyncFields(index, fields):
+            return f"add to the mapping of {index} the fields {', '.join(f'sync.{name}' for name in fields)}"
         case AddAliases(index, aliases):
             return f"add to {index} the aliases {', '.join(aliases)}"
         case _:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from worker.control.check import refused
-from worker.control.target import check_alias, check_target, explained
+from worker.control.target import check_alias, check_target, explained, lacks_log_place
 from worker.errors import OperatorError, RetryLater
 from worker.ports import IndexAdmin, ServerInspector
 from worker.resources import load_index_definition
@@ -115,7 +115,7 @@ async def _model(admin: IndexAdmin, settings: Settings, index: IndexState) -> Se
     try:
         warnings = await check_target(admin, settings, dimensions, name)
     except OperatorError as error:
-        return [refused("vectors", error)]
+        return [refused("mapping" if lacks_log_place(index.mappings) else "vectors", error)]
     fix = "set embedding.model and revision to those of the index, or build a new index for this model"
     told = f"of {name}, {dimensions} dimensions in the index; the model itself is not loaded here"
     return [warning("vectors", one, fix) for one in warnings] or [ok("vectors", told)]

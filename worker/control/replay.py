@@ -38,6 +38,7 @@ from worker.settings import DeliverySettings
 from worker.settings.types import format_duration
 from worker.settings.worker import Deletes
 from worker.stages.dead_letters import PREFIX, Letter, Omitted
+from worker.stages.ordering import comes_too_late
 from worker.stages.rules import SourceRules
 from worker.stages.tenants import believes_key
 
@@ -168,12 +169,12 @@ class Replay(Source, DeadLetters):
                 return decoded
             if not (rules.trusts_before or (believes_key(rules) and rules.tenant_column in decoded.key)):
                 self._batch.unmarked.add(record.position)
-            if decoded.version is not None:
-                return decoded
             letter = self._batch.letters.get(record.position)
-            self._batch.unordered.add(record.position)
             watermark = 0 if letter is None else letter.watermark or 0
-            return replace(decoded, version=watermark)
+            if decoded.version is not None:
+                return replace(decoded, watermark=watermark)
+            self._batch.unordered.add(record.position)
+            return replace(decoded, version=watermark, watermark=watermark)
 
         return decode_with_its_order
 
@@ -282,7 +283,7 @@ class Replay(Source, DeadLetters):
                 self._told(
                     Replayed(letter, Outcome.REFUSED, f"its row is not in the index, and {why}; snapshot the row")
                 )
-            elif stored.version >= change.version:
+            elif comes_too_late(change, stored):
                 # Not left to the pipeline: the tombstone that says so may be purged before it looks.
                 self._told(Replayed(letter, Outcome.SUPERSEDED, self._doubt(position)))
             else:

@@ -7,6 +7,7 @@ from typing import assert_never
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.ports import IndexAdmin
 from worker.settings import ElasticsearchSettings, Settings
+from worker.stages.documents import LOG_FIELD, SYNC_FIELD
 from worker.stages.index_state import IndexState, Json
 
 _VECTOR = "embedding"
@@ -43,6 +44,11 @@ async def check_target(admin: IndexAdmin, settings: Settings, dimensions: int, m
     mappings = indices[index].mappings
     _check_routing(alias, index, indices[index])
     _check_vector(index, mappings, dimensions)
+    if lacks_log_place(mappings):
+        raise OperatorError(
+            f"the mapping of {index} has no field 'sync.log', where Syncline keeps a change's place in the log: "
+            "run 'syncline apply', which adds the field if index.definition has it"
+        )
     return _model_warnings(index, mappings, model)
 
 
@@ -95,6 +101,17 @@ def _check_vector(index: str, mappings: Json, dimensions: int) -> None:
             f"{index} takes vectors of {found} dimensions and the model makes {dimensions}: "
             "set embedding.model to the model the index was made for, or build a new index for this one"
         )
+
+
+def lacks_log_place(mappings: Json) -> bool:
+    """Whether an index that an earlier version has made would refuse documents with their place in the log."""
+    properties = mappings.get("properties")
+    sync = properties.get(SYNC_FIELD) if isinstance(properties, Mapping) else None
+    if not isinstance(sync, Mapping):
+        return False
+    strict = str(sync.get("dynamic", mappings.get("dynamic"))).lower() == "strict"
+    fields = sync.get("properties")
+    return strict and isinstance(fields, Mapping) and LOG_FIELD not in fields
 
 
 def _model_warnings(index: str, mappings: Json, model: str) -> list[str]:

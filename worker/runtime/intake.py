@@ -17,7 +17,7 @@ from typing import Final
 
 from worker.records import Change, Operation, Position, Unit
 from worker.stages.coalesce import coalesce, with_values_of
-from worker.stages.ordering import is_refused
+from worker.stages.ordering import is_refused, is_undecided
 
 _MOMENT_SECONDS: Final = 2.0
 """How long the deletion of a former key waits for the row's new one. As long both are shown, at worst."""
@@ -30,8 +30,20 @@ class _Waiting:
     follows: set[str] = field(default_factory=set)
     before_delete: Change | None = None
     """The row's last state before a delete that hides it: where its key changed, another row takes values from it."""
+    then: "_Waiting | None" = None
+    """What came after it and cannot be joined with it before it is known what is stored."""
+
+    @property
+    def last(self) -> "_Waiting":
+        found = self
+        while found.then is not None:
+            found = found.then
+        return found
 
     def add(self, incoming: Change) -> None:
+        if is_undecided(self.change, incoming):
+            self.then = _Waiting(incoming)
+            return
         if incoming.operation is Operation.DELETE and self.change.operation is Operation.UPSERT:
             self.before_delete = self.change
         loser = incoming if is_refused(incoming, self.change.version) else self.change
@@ -40,6 +52,8 @@ class _Waiting:
 
     def state_before(self, version: int) -> Change | None:
         """The row's newest state below a version, as far as it waits here."""
+        if self.then is not None and (found := self.then.state_before(version)) is not None:
+            return found
         for one in (self.change, self.before_delete):
             if one is not None and one.operation is Operation.UPSERT and one.version < version:
                 return one
@@ -81,7 +95,7 @@ class Intake:
             waiting = _Waiting(change)
             self._put(change.key, waiting)
         else:
-            waiting.add(change)
+            waiting.last.add(change)
         if former is not None:
             self._follow(change.key, waiting, former)
         if change.follows is not None:
@@ -96,6 +110,7 @@ class Intake:
         self._busy.update(dict.fromkeys(keys, self._turns))
         taken = [self._ready.pop(key) for key in keys]
         self._following.update((key, one.follows) for key, one in zip(keys, taken, strict=True) if one.follows)
+        self._held.update((key, one.then) for key, one in zip(keys, taken, strict=True) if one.then is not None)
         self._signal()
         return [one.unit() for one in taken]
 

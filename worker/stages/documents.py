@@ -9,10 +9,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from worker.records import Change, DocumentWrite, Place, VersionType
+from worker.records import Change, DocumentWrite, LogPlace, Place, VersionType
 
 VECTOR_FIELD: Final = "embedding"
 SYNC_FIELD: Final = "sync"
+LOG_FIELD: Final = "log"
 _BIG_ENDIAN: Final = np.dtype(">f4")
 
 
@@ -30,7 +31,7 @@ def document(
     A full document, never a partial one: a partial update cannot carry an external version. `text_hash` and `vector`
     are None for a document without text. A `packed` vector is written as base64, else as an array of numbers.
     """
-    sync: dict[str, object] = {"source": change.source, "key": change.key, "version": change.version}
+    sync = _sync(change)
     if change.source_ts_ms is not None:
         sync["source_ts"] = change.source_ts_ms
     body = _content(change, fields) | {SYNC_FIELD: sync}
@@ -66,13 +67,7 @@ def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
     A document, not a delete: Elasticsearch forgets the version of a deleted document after `index.gc_deletes`, and
     then any replay would revive the row. It has no tenant, no text and no vector, so no search finds it.
     """
-    sync = {
-        "source": change.source,
-        "key": change.key,
-        "version": change.version,
-        "deleted": True,
-        "deleted_at": now_ms,
-    }
+    sync = _sync(change) | {"deleted": True, "deleted_at": now_ms}
     write = _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
     if place != change.place and place.document_id == change.place.document_id:
         # Of one id and perhaps on one shard: it must not replace the document that has the same version.
@@ -100,6 +95,34 @@ def older(write: DocumentWrite) -> DocumentWrite:
 def hard(write: DocumentWrite) -> DocumentWrite:
     """Return a write as it is where deletes are real: a tombstone becomes a delete of the same version."""
     return replace(write, body=b"", hard=True) if write.tombstone else write
+
+
+def _sync(change: Change) -> dict[str, object]:
+    sync: dict[str, object] = {"source": change.source, "key": change.key, "version": change.version}
+    if not change.positioned or change.watermark > change.version:
+        sync[LOG_FIELD] = change.log_place._asdict() | ({} if change.positioned else {"positioned": False})
+    return sync
+
+
+def log_place(sync: Mapping[str, object]) -> LogPlace | None:
+    """Return the place in the log that is kept in a stored document's `sync`; None where there is none."""
+    match sync.get(LOG_FIELD):
+        case {"topic": str(topic), "partition": int(partition), "offset": int(offset), "watermark": int(watermark)}:
+            return LogPlace(topic, partition, offset, watermark)
+        case _:
+            return None
+
+
+def stands_behind(sync: Mapping[str, object], version: int) -> bool:
+    """Whether a stored document is a row without a position that has `version` in front of it in the log.
+
+    Its own version may be lower: it is that of what the row has replaced.
+    """
+    match sync.get(LOG_FIELD):
+        case {"positioned": False, "watermark": int(watermark)}:
+            return watermark >= version
+        case _:
+            return False
 
 
 def _write(change: Change, place: Place, body: Mapping[str, object], *, tombstone: bool) -> DocumentWrite:

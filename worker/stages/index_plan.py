@@ -1,12 +1,13 @@
 """From the index that is wanted and what exists: the actions that are missing, or the differences that forbid them.
 
-The rule: an existing index or alias is never changed. What is missing is created; what differs is reported, all of it
-at once, and then nothing is done. A plan carried out leaves nothing to plan.
+The rule: an existing index or alias is never changed. What is missing is created, fields of `sync` in an index that
+an earlier version has made included; what differs is reported, all of it at once, and then nothing is done. A plan
+carried out leaves nothing to plan.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.stages.index_state import (
@@ -16,8 +17,10 @@ from worker.stages.index_state import (
     Json,
     body_differences,
     differences,
+    missing_of_sync,
     plain_mappings,
     plain_settings,
+    with_sync_fields,
 )
 
 _MARK: Final = {"managed_by": "syncline"}
@@ -106,7 +109,15 @@ class AddAliases:
     aliases: Mapping[str, Json]
 
 
-Action = PutComponentTemplate | PutIndexTemplate | CreateIndex | AddAliases
+@dataclass(frozen=True, slots=True)
+class AddSyncFields:
+    """Add fields of `sync` to the mapping of an index; nothing that is there changes."""
+
+    index: str
+    fields: Json
+
+
+Action = PutComponentTemplate | PutIndexTemplate | CreateIndex | AddSyncFields | AddAliases
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +238,9 @@ def _index_differences(
         if alias in state.aliases
         for difference in differences(f"alias {alias}", wanted, state.aliases[alias])
     ]
-    return (*body_differences(index, definition, state), *aliases)
+    fields = missing_of_sync(definition.mappings, state.mappings)
+    extended = replace(state, mappings=with_sync_fields(state.mappings, fields))
+    return (*body_differences(index, definition, extended), *aliases)
 
 
 def _template_actions(definition: IndexDefinition, names: IndexNames, existing: Existing) -> Iterator[Action]:
@@ -262,6 +275,9 @@ def _index_actions(
     if current is None:
         yield CreateIndex(names.first_index, definition, wanted)
         return
+    fields = missing_of_sync(definition.mappings, existing.indices[current].mappings)
+    if fields:
+        yield AddSyncFields(current, fields)
     missing = {alias: body for alias, body in wanted.items() if alias not in existing.indices[current].aliases}
     if missing:
         yield AddAliases(current, missing)

@@ -62,6 +62,31 @@ def body_differences(index: str, wanted: IndexDefinition, found: IndexState) -> 
     )
 
 
+def missing_of_sync(wanted: Json, found: Json) -> Json:
+    """Return the fields of `sync` that only the definition's mappings have. They can be added in place.
+
+    They are Syncline's own: no document has them yet, and no reader searches them. None where there is no `sync`.
+    """
+    ours, theirs = _sync_fields(wanted), _sync_fields(found)
+    return {name: field for name, field in ours.items() if name not in theirs} if theirs else {}
+
+
+def with_sync_fields(mappings: Json, fields: Json) -> Json:
+    """Return mappings with more fields in `sync`."""
+    properties = mappings.get("properties")
+    if not fields or not isinstance(properties, Mapping) or not isinstance(properties.get("sync"), Mapping):
+        return mappings
+    sync = {**properties["sync"], "properties": {**_sync_fields(mappings), **fields}}
+    return {**mappings, "properties": {**properties, "sync": sync}}
+
+
+def _sync_fields(mappings: Json) -> Json:
+    fields: object = mappings
+    for name in ("properties", "sync", "properties"):
+        fields = fields.get(name) if isinstance(fields, Mapping) else None
+    return fields if isinstance(fields, Mapping) else {}
+
+
 def differences(where: str, wanted: object, found: object) -> Iterator[Difference]:
     """Yield the places where two normalised values differ, as deep in the tree as they can be told apart."""
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):

@@ -5,7 +5,7 @@ is indexed already costs reads only.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from worker.errors import RejectReason
 from worker.records import Change, DocumentWrite, Operation, Place, Rejection, Stored, Unit
 from worker.stages.documents import document, is_content_of, tombstone, value_at
 from worker.stages.embedding_text import embedding_text, text_hash
-from worker.stages.ordering import is_refused
+from worker.stages.ordering import comes_too_late, version_of_unpositioned
 from worker.stages.rules import EmbedTemplate
 
 StoredDocuments = Mapping[Place, Stored | None]
@@ -74,8 +74,9 @@ def plan(
     if change.doubt is not None and stored[change.place] is None:
         return change.doubt
     overtaken = _is_overtaken(change, stored)
+    written = _at_its_version(unit, stored)
     tombstones = tuple(
-        tombstone(change, place, now_ms)
+        tombstone(written, place, now_ms)
         for place in unit.places
         if _is_left_at(change, place)
         # Where a later document of the row is found, whatever came before the delete is kept out by that.
@@ -96,13 +97,13 @@ def plan(
         others = tuple(one for one in tombstones if not _is_own_document(one.place, change, stored))
         return Ready(others) if others else Superseded()
     if digest is None:
-        return Ready((document(change, fields, None, model, None), *tombstones))
+        return Ready((document(written, fields, None, model, None), *tombstones))
     for place in unit.places:
         known = stored[place]
         if known is not None and known.vector is not None and known.text_hash == digest and known.model == model:
             vector = np.asarray(known.vector, dtype=np.float32)
-            return Ready((document(change, fields, digest, model, vector, packed=packed), *tombstones), reused=True)
-    return NeedsVector(change, fields, text, tombstones)
+            return Ready((document(written, fields, digest, model, vector, packed=packed), *tombstones), reused=True)
+    return NeedsVector(written, fields, text, tombstones)
 
 
 def with_vector(
@@ -113,6 +114,26 @@ def with_vector(
     return Ready((write, *needed.tombstones))
 
 
+def _at_its_version(unit: Unit, stored: StoredDocuments) -> Change:
+    """The change as it is written: one without a position with the version of what it replaces.
+
+    Not where it leaves a document of that very version and its own id: on one shard they would be one document, so
+    the tombstone replaces only what is older than it, and would be refused.
+    """
+    change = unit.change
+    if change.positioned:
+        return change
+    older = {place: known for place in unit.places if (known := stored[place]) and not comes_too_late(change, known)}
+    version = version_of_unpositioned(change, older.values())
+    own_id = change.place.document_id
+    if any(
+        place != change.place and place.document_id == own_id and not known.deleted and known.version >= version
+        for place, known in older.items()
+    ):
+        return change
+    return replace(change, version=version, watermark=change.log_place.watermark)
+
+
 def _is_left_at(change: Change, place: Place) -> bool:
     """Whether the row is gone from there by this change; from a former key's place another change takes it away."""
     return place in change.left or (change.operation is Operation.DELETE and place == change.place)
@@ -120,7 +141,7 @@ def _is_left_at(change: Change, place: Place) -> bool:
 
 def _hides(stored: Stored | None, change: Change) -> bool:
     """Whether Elasticsearch would refuse the change as older."""
-    return stored is not None and is_refused(change, stored.version)
+    return stored is not None and comes_too_late(change, stored)
 
 
 def _is_overtaken(change: Change, stored: StoredDocuments) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from worker.records import Change, Operation, Place, Record, RowPlace, Truncate
 from worker.stages.documents import tombstone
-from worker.stages.ordering import is_refused
+from worker.stages.ordering import comes_too_late
 from worker.stages.planning import Plan, Ready, StoredDocuments
 
 
@@ -38,9 +38,9 @@ def kept_out(change: Change, decision: Plan, stored: StoredDocuments, now_ms: in
     if where not in change.key_places or change.operation is Operation.DELETE:
         return decision
     truncated, there = stored[where], stored[change.place]
-    if truncated is None or not is_refused(change, truncated.version):
+    if truncated is None or not comes_too_late(change, truncated):
         return decision
-    if there is not None and is_refused(change, there.version):
+    if there is not None and comes_too_late(change, there):
         return decision
     gone = tombstone(replace(change, version=truncated.version, positioned=True), change.place, now_ms)
     return Ready((*decision.writes, gone) if isinstance(decision, Ready) else (gone,))
