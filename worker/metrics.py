@@ -100,6 +100,12 @@ class Metrics:
             "Bulk requests that may be in flight now; falls under pressure, grows back up to batch.bulk_concurrency.",
             registry=r,
         )
+        self.embed_limit = Gauge(
+            "syncline_embed_concurrency_limit",
+            "Calls of the model that may be in flight now: 1 for a model of this process; behind HTTP the limit falls "
+            "under pressure, and grows back up to embedding.http.concurrency.",
+            registry=r,
+        )
         self.nulled = Counter(
             "syncline_nulled_fields",
             "Field values that could not be converted and became null, by `on_bad_field: null`.",

@@ -92,7 +92,7 @@ class Source(Protocol):
 
 
 class Embedder(Protocol):
-    """Text to vectors. All work happens in a thread of its own; the event loop stays free."""
+    """Text to vectors. The work happens in a thread of its own, or behind HTTP; the event loop stays free."""
 
     @property
     def model(self) -> str:
@@ -102,13 +102,19 @@ class Embedder(Protocol):
     def dimensions(self) -> int:
         """Length of every vector."""
 
+    @property
+    def concurrency(self) -> int:
+        """How many calls of `embed` may be in flight at a time: more than 1 where another process does the work."""
+        return 1
+
     async def start(self) -> None:
         """Load the model and embed one text. Raises `OperatorError` if the model is missing or broken."""
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one finite, non-zero vector a text: shape (len(texts), dimensions), float32, in order.
 
-        Raises `Halt` with reason `embedder_failed`.
+        Raises `Halt` with reason `embedder_failed` where it fails on these texts, or on any: the caller tells which.
+        One behind HTTP also raises `RetryLater`, and `Halt` with reasons of its own.
         """
 
     async def close(self) -> None:

@@ -1,9 +1,13 @@
-"""What every embedder promises, on the fake and on the real model."""
+"""What every embedder promises, on the fake, on the real model and behind HTTP."""
+
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 
 from tests.fakes.embedder import FakeEmbedder
+from tests.servers.embedding import embedding_server
+from worker.adapters.http_embedder import HttpEmbedder
 from worker.adapters.sentence_embedder import SentenceEmbedder
 from worker.demo.model import embedding_settings
 from worker.errors import OperatorError
@@ -13,23 +17,38 @@ from worker.settings import EmbeddingSettings
 TEXTS = ["The runner waits until a place is free.", "Soup", "", "Größe 😀 日本語", "word " * 2000]
 
 
-@pytest.fixture(scope="session", params=["fake", "real"])
-def unstarted(request: pytest.FixtureRequest) -> Embedder:
-    if request.param == "fake":
-        return FakeEmbedder()
-    return SentenceEmbedder(EmbeddingSettings.model_validate(embedding_settings()))
+FORMS: dict[str, dict[str, str]] = {
+    "tei": {"form": "tei"},
+    "openai": {"form": "openai"},
+    "openai-base64": {"form": "openai", "vectors": "base64"},
+}
+
+
+@pytest.fixture(params=["fake", "real", *FORMS])
+async def embedder(request: pytest.FixtureRequest) -> AsyncIterator[Embedder]:
+    if request.param in FORMS:
+        async with embedding_server() as server:
+            behind = {"backend": "http", "http": {"url": server.url, **FORMS[request.param]}}
+            remote = HttpEmbedder(EmbeddingSettings.model_validate(behind))
+            await remote.start()
+            yield remote
+            await remote.close()
+    elif request.param == "fake":
+        yield FakeEmbedder()
+    else:
+        yield await real(_loaded)
 
 
 # The real model takes seconds to load: once for all tests. Its thread outlives the event loops of the tests.
-_started: set[int] = set()
+_loaded: list[Embedder] = []
 
 
-@pytest.fixture
-async def embedder(unstarted: Embedder) -> Embedder:
-    if id(unstarted) not in _started:
-        await unstarted.start()
-        _started.add(id(unstarted))
-    return unstarted
+async def real(loaded: list[Embedder]) -> Embedder:
+    if not loaded:
+        model = SentenceEmbedder(EmbeddingSettings.model_validate(embedding_settings()))
+        await model.start()
+        loaded.append(model)
+    return loaded[0]
 
 
 async def test_there_is_one_finite_vector_of_unit_length_a_text(embedder: Embedder) -> None:

@@ -35,13 +35,13 @@ def embedding(embedder: FakeEmbedder) -> Embedding:
 
 async def test_where_nothing_fails_there_is_one_call() -> None:
     embedder = FakeEmbedder()
-    await embedding(embedder).vectors(["a", "b", "c"])
+    await embedding(embedder).batch(["a", "b", "c"])()
     assert embedder.calls == [["a", "b", "c"]]
 
 
 @given(texts=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=20), bad=st.sets(st.sampled_from("abcd")))
 async def test_each_text_gets_its_vector_or_its_rejection_in_order(texts: list[str], bad: set[str]) -> None:
-    found = await embedding(failing_on(bad)).vectors(texts)
+    found = await embedding(failing_on(bad)).batch(texts)()
     assert len(found) == len(texts)
     for text, one in zip(texts, found, strict=True):
         if text in bad:
@@ -53,7 +53,7 @@ async def test_each_text_gets_its_vector_or_its_rejection_in_order(texts: list[s
 
 async def test_one_bad_text_of_many_costs_few_calls() -> None:
     embedder = failing_on({"bad"})
-    await embedding(embedder).vectors([*map(str, range(31)), "bad"])
+    await embedding(embedder).batch([*map(str, range(31)), "bad"])()
     assert len(embedder.calls) < 20
 
 
@@ -61,13 +61,13 @@ async def test_a_model_that_fails_on_a_plain_text_halts() -> None:
     embedder = FakeEmbedder()
     embedder.fail_with = Halt(HaltReason.EMBEDDER_FAILED, "out of memory")
     with pytest.raises(Halt, match="out of memory"):
-        await embedding(embedder).vectors(["a", "b"])
+        await embedding(embedder).batch(["a", "b"])()
     assert len(embedder.calls) == 2, "one try, and one with a plain text"
 
 
 async def test_another_halt_is_not_the_texts_matter() -> None:
     with pytest.raises(Halt):
-        await embedding(failing_on({"a"}, HaltReason.TARGET_MISSING)).vectors(["a", "b"])
+        await embedding(failing_on({"a"}, HaltReason.TARGET_MISSING)).batch(["a", "b"])()
 
 
 async def test_the_others_of_its_batch_are_written_and_its_offset_is_committed() -> None:

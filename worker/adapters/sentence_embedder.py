@@ -18,6 +18,7 @@ from worker.adapters.processor import available_processors, avoid_illegal_instru
 from worker.errors import Halt, HaltReason, OperatorError
 from worker.ports import Embedder, Vectors
 from worker.settings import EmbeddingSettings
+from worker.stages.vectors import check_vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -43,8 +44,7 @@ class SentenceEmbedder(Embedder):
     @override
     def model(self) -> str:
         """`name` or `name@revision`, as given in the settings."""
-        revision = self._settings.revision
-        return self._settings.model if revision is None else f"{self._settings.model}@{revision}"
+        return self._settings.identity
 
     @property
     @override
@@ -117,16 +117,3 @@ class SentenceEmbedder(Embedder):
             normalize_embeddings=True,
         )
         return np.asarray(vectors, dtype=np.float32)
-
-
-def check_vectors(vectors: Vectors, count: int, dimensions: int) -> None:
-    """Check what a model returned before it can reach the index.
-
-    Raises:
-        Halt: the shape is wrong, or a vector is not finite or zero (which cosine similarity refuses).
-    """
-    if vectors.shape != (count, dimensions):
-        raise Halt(HaltReason.EMBEDDER_FAILED, f"the model returned shape {vectors.shape}, not {(count, dimensions)}")
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1))
-    if bad.size:
-        raise Halt(HaltReason.EMBEDDER_FAILED, f"the model returned {bad.size} of {count} vectors not finite, or zero")

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from worker.errors import Halt
 from worker.metrics import Metrics
@@ -138,7 +137,10 @@ class Pipeline:
                 fetching = group.create_task(self._fetch(rejoining), name="fetch")
                 stages = [
                     group.create_task(self._prepare(), name="prepare"),
-                    group.create_task(self._embed(), name="embed"),
+                    *(
+                        group.create_task(self._embed(), name=f"embed-{number}")
+                        for number in range(self._ports.embedder.concurrency)
+                    ),
                     *(
                         group.create_task(self._send(), name=f"send-{number}")
                         for number in range(self._batch.bulk_concurrency)
@@ -228,7 +230,7 @@ class Pipeline:
         while True:
             batch = await self._to_embed.take(int(self._batch.bulk_bytes), self._batch.embed_texts)
             texts = [needed.text for _, needed in batch]
-            vectors = await self.retrying.call("embed", partial(self._embedding.vectors, texts))
+            vectors = await self.retrying.call("embed", self._embedding.batch(texts))
             self._metrics.texts.inc(len(batch))
             for (unit, needed), vector in zip(batch, vectors, strict=True):
                 if isinstance(vector, Rejection):

@@ -1,4 +1,4 @@
-"""How many bulk requests may be in flight: fewer while Elasticsearch is overloaded, more again when it is not.
+"""How many requests may be in flight: fewer while the server is overloaded, more again when it is not.
 
 Additive increase, multiplicative decrease, as TCP does it. The alternative, a limit that follows the gradient of
 latency, needs a trustworthy latency without load; that of a bulk request depends on its size, on merges and on
