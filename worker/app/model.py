@@ -1,7 +1,15 @@
-"""The embedding model, before anything slow is tried with it."""
+"""The embedding model, before anything slow is tried with it, and the embedder that goes with the settings."""
 
+from worker.adapters.sentence_embedder import SentenceEmbedder
 from worker.errors import OperatorError
+from worker.metrics import Metrics
+from worker.ports import Embedder
 from worker.settings import EmbeddingSettings
+
+
+def build_embedder(settings: EmbeddingSettings, metrics: Metrics | None = None) -> Embedder:
+    """Return the embedder of `embedding.backend`, not started. Without `metrics` nobody sees its counts."""
+    return SentenceEmbedder(settings, metrics)
 
 
 def refuse_missing_model(embedding: EmbeddingSettings) -> None:
