@@ -121,6 +121,38 @@ class Embedder(Protocol):
         """Let the thread end. Returns when the call in progress has ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What an `EmbeddingModel` takes and gives.
+
+    `max_tokens` is the longest sequence that it takes, without the `special_tokens` that it puts around each.
+    """
+
+    dimensions: int
+    max_tokens: int
+    special_tokens: int
+
+
+class EmbeddingModel(Protocol):
+    """A model inside this process: tokens in, vectors out. One thread makes every call, `load` the first of them.
+
+    What to do with long texts, with many, with the same ones again is not its concern: see
+    `adapters/local_embedder.py`. Any exception of `tokens` or `embed` counts as a failure on these texts.
+    """
+
+    def load(self) -> ModelShape:
+        """Load the model. Raises `OSError`, `ValueError`, `ImportError` or `RuntimeError` if that fails."""
+
+    def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """Return each text's tokens: all of them, however many, without special tokens. Perhaps none."""
+
+    def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
+        """Return one vector a sequence: shape (len(batch), dimensions), float32, in order, of any length.
+
+        The sequences are of like length, at most `max_tokens` each; one may be empty.
+        """
+
+
 class RequestTooLargeError(Exception):
     """413: the request must be split."""
 

@@ -107,7 +107,9 @@ async def test_each_status_asks_for_its_reaction(
     server.answers = lambda _: refusal(status, "the words of the server", Location="http://127.0.0.1:1/embed")
     with pytest.raises((Halt, RetryLater), match="the words of the server") as caught:
         await one.embed(["text"])
-    assert caught.value.reason is expected
+    fault = caught.value
+    assert isinstance(fault, (Halt, RetryLater))
+    assert fault.reason is expected
 
 
 async def test_a_server_that_asks_for_time_is_heard(server: EmbeddingServer, started: Callable[..., Any]) -> None:

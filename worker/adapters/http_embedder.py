@@ -54,7 +54,7 @@ class HttpEmbedder(Embedder):
     @property
     @override
     def model(self) -> str:
-        """`name` or `name@revision`, as given in the settings."""
+        """What is stored as the origin of a vector: see `stages.vectors.identity`."""
         return self._settings.identity
 
     @property

@@ -218,7 +218,7 @@ class Pipeline:
                 await self._pass_on(unit, Ready(writes), rejection)
             case Ready():
                 if decision.reused:
-                    self._metrics.reused.inc()
+                    self._metrics.reused.labels("stored").inc()
                 await self._pass_on(unit, decision)
 
     async def _pass_on(self, unit: Unit, ready: Ready, rejection: Rejection | None = None) -> None:

@@ -1,61 +1,14 @@
-"""How the worker itself behaves: embedding, batches, delivery, its HTTP server and its log."""
+"""How the worker itself behaves: batches, delivery, its HTTP server and its log."""
 
 import ipaddress
 from enum import StrEnum
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from worker.settings.embedding_backends import HttpEmbeddingSettings, OpenVinoSettings
 from worker.settings.types import Bytes, Group, Seconds
-from worker.stages.vectors import identity
 
 _MIB = 1024 * 1024
-
-
-class EmbeddingSettings(Group):
-    """The model that turns text into vectors, and what it may use."""
-
-    model: str = Field(default="sentence-transformers/all-MiniLM-L6-v2", min_length=1)
-    """Name of the model, as it is stored with every document: a document of another model is embedded anew."""
-    backend: Literal["torch", "openvino", "http"] = "torch"
-    """What the model runs on: `torch` in this process; `openvino` in this process, up to four times as fast on a CPU
-    (`pip install 'syncline[openvino]'`); `http` is a server, see `embedding.http`."""
-    path: Path | None = None
-    """Folder that holds the model, where it is not to be taken from the model hub: in an image, or offline."""
-    revision: str | None = None
-    """Commit or tag of the model. Pin it: a model that changes under its name spoils the index silently."""
-    device: Literal["cpu", "cuda", "mps"] = "cpu"
-    """Where the model runs."""
-    precision: Literal["fp32", "bf16", "int8"] = "fp32"
-    """Arithmetic. `bf16` is nearly twice as fast on processors that have it, at a mean cosine of 0.9999 to fp32; `int8`
-    (`backend: openvino`) three to four times, at 0.997."""
-    threads: int | None = Field(default=None, ge=1, le=256)
-    """CPU threads of the model; default: the processors this process may use. Set it to the container's CPU limit."""
-    openvino: OpenVinoSettings = OpenVinoSettings()
-    """How `backend: openvino` converts the model, and what it accepts of the result."""
-    http: HttpEmbeddingSettings = HttpEmbeddingSettings()
-    """The server of `backend: http`."""
-
-    @property
-    def identity(self) -> str:
-        """What is stored with a document as the origin of its vector: see `stages.vectors`."""
-        return identity(self.model, self.revision, self.precision)
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        if self.precision == "int8" and self.backend != "openvino":
-            raise ValueError("precision: int8 needs backend: openvino")
-        if self.backend == "openvino" and self.device != "cpu":
-            raise ValueError("backend: openvino runs on the CPU: set device to cpu, or backend to torch")
-        if self.backend == "http":
-            if self.http.url is None:
-                raise ValueError("backend: http needs the server's address: set embedding.http.url")
-            for name in ("path", "device", "precision", "threads"):
-                if name in self.model_fields_set:
-                    raise ValueError(f"{name} is the server's own matter with backend: http: leave it out")
-        return self
 
 
 class BatchSettings(Group):

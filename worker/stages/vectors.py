@@ -10,14 +10,23 @@ from worker.errors import Halt, HaltReason
 _QUANTISED: Final = "#int8"
 
 
+def check_shape(vectors: NDArray[np.float32], count: int, dimensions: int) -> None:
+    """Check that there is one vector of the right length a text.
+
+    Raises:
+        Halt: there is not.
+    """
+    if vectors.shape != (count, dimensions):
+        raise Halt(HaltReason.EMBEDDER_FAILED, f"the model returned shape {vectors.shape}, not {(count, dimensions)}")
+
+
 def check_vectors(vectors: NDArray[np.float32], count: int, dimensions: int) -> None:
     """Check what a model returned before it can reach the index.
 
     Raises:
         Halt: the shape is wrong, or a vector is not finite or zero (which cosine similarity refuses).
     """
-    if vectors.shape != (count, dimensions):
-        raise Halt(HaltReason.EMBEDDER_FAILED, f"the model returned shape {vectors.shape}, not {(count, dimensions)}")
+    check_shape(vectors, count, dimensions)
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1))
     if bad.size:
         raise Halt(HaltReason.EMBEDDER_FAILED, f"the model returned {bad.size} of {count} vectors not finite, or zero")
