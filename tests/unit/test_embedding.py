@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from tests.fakes.embedder import FakeEmbedder, vector_of
 from tests.fakes.world import World
-from worker.errors import Halt, HaltReason, RejectReason
+from worker.errors import Halt, HaltReason, RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.records import Rejection
 from worker.runtime.clock import Clock
-from worker.runtime.embedding import Embedding
+from worker.runtime.embedding import Batch, Embedding, Result
 
 pytestmark = pytest.mark.virtual_time
 
@@ -81,3 +82,103 @@ async def test_the_others_of_its_batch_are_written_and_its_offset_is_committed()
     (letter,) = world.dead_letters.sent
     assert dict(letter.headers)["syncline-reason"] == b"embedding_failed"
     assert dict(letter.headers)["syncline-stage"] == b"embed"
+
+
+class Server:
+    """Embeds like the fake, unless it is told to fail."""
+
+    def __init__(self) -> None:
+        self.embedder = FakeEmbedder()
+        self.embedder.before_embed = self._before
+        self.up = True
+        self.killed_by: set[str] = set()
+        self.reason = RetryReason.SERVER_ERROR
+
+    async def _before(self, texts: Sequence[str]) -> None:
+        if not self.up or self.killed_by.intersection(texts):
+            raise RetryLater(self.reason, "it is down")
+
+    async def until_it_returns(self, batch: Batch, tries: int = 100) -> tuple[list[Result], list[str]]:
+        """Call a batch as the runtime does; return its results, and the faults on the way."""
+        faults: list[str] = []
+        for _ in range(tries):
+            try:
+                return await batch(), faults
+            except (RetryLater, Halt) as fault:
+                faults.append(fault.reason)
+        raise AssertionError(f"no result after {tries} tries: {faults}")
+
+
+@given(texts=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=20), bad=st.sets(st.sampled_from("abcd")))
+async def test_texts_that_a_server_breaks_on_are_put_aside_and_the_others_embedded(
+    texts: list[str], bad: set[str]
+) -> None:
+    server = Server()
+    server.killed_by = bad
+    found, _ = await server.until_it_returns(embedding(server.embedder).batch(texts))
+    for text, one in zip(texts, found, strict=True):
+        assert isinstance(one, Rejection) if text in bad else np.array_equal(one, vector_of(text))
+
+
+async def test_a_server_that_is_down_halts_and_costs_no_text() -> None:
+    server = Server()
+    server.up = False
+    batch = embedding(server.embedder).batch(["a", "b"])
+    faults = []
+    for _ in range(50):
+        with pytest.raises((RetryLater, Halt)) as caught:
+            await batch()
+        faults.append(caught.value.reason)  # type: ignore[attr-defined]
+    assert faults[:3] == [RetryReason.SERVER_ERROR] * 3
+    assert faults[-1] is HaltReason.EMBEDDER_UNAVAILABLE
+    server.up = True
+    found, _ = await server.until_it_returns(batch)
+    assert not any(isinstance(one, Rejection) for one in found)
+
+
+async def test_a_server_that_a_text_kills_is_killed_few_times() -> None:
+    server = Server()
+    server.killed_by = {"bad"}
+    batch = embedding(server.embedder).batch([*map(str, range(31)), "bad"])
+    found, faults = await server.until_it_returns(batch)
+    assert [isinstance(one, Rejection) for one in found] == [False] * 31 + [True]
+    assert len([call for call in server.embedder.calls if "bad" in call]) < 20
+    assert server.embedder.texts.count("0") < 20, "what has its vector keeps it"
+    assert faults.count(HaltReason.EMBEDDER_UNAVAILABLE) == 0
+
+
+async def test_who_is_asked_to_wait_waits_and_doubts_no_text() -> None:
+    server = Server()
+    server.killed_by, server.reason = {"a"}, RetryReason.REJECTED
+    batch = embedding(server.embedder).batch(["a"])
+    for _ in range(50):
+        with pytest.raises(RetryLater):
+            await batch()
+    server.killed_by = set()
+    ((found,), _) = await server.until_it_returns(batch)
+    assert not isinstance(found, Rejection)
+
+
+async def test_fewer_calls_are_made_at_a_time_while_the_server_is_overloaded_and_more_again_later() -> None:
+    class Wide(FakeEmbedder):
+        @property
+        @override
+        def concurrency(self) -> int:
+            return 8
+
+    embedder, metrics = Wide(), Metrics()
+    one = Embedding(embedder, metrics, Clock())
+
+    def limit() -> float | None:
+        return metrics.registry.get_sample_value("syncline_embed_concurrency_limit")
+
+    assert limit() == 8
+    embedder.fail_with = RetryLater(RetryReason.REJECTED, "slow down")
+    for _ in range(2):
+        with pytest.raises(RetryLater):
+            await one.batch(["a"])()
+    assert limit() == 2
+    embedder.fail_with = None
+    for _ in range(60):
+        await one.batch(["a"])()
+    assert limit() == 8

@@ -151,9 +151,9 @@ def fault_of(status: int, answer: bytes, wait_s: float | None, secret: str | Non
 
 
 def asked_to_wait(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Return the seconds that a server asks to wait by `Retry-After` (seconds or a date) or `retry-after-ms`."""
+    """Return the seconds that a server asks to wait by `Retry-After` (seconds or a date) or `Retry-After-Ms`; names of headers in title case."""
     try:
-        if (milliseconds := headers.get("retry-after-ms")) is not None:
+        if (milliseconds := headers.get("Retry-After-Ms")) is not None:
             return max(0.0, float(milliseconds) / 1000)
         if (value := headers.get("Retry-After")) is None:
             return None

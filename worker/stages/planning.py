@@ -15,6 +15,7 @@ from worker.stages.documents import document, is_content_of, tombstone, value_at
 from worker.stages.embedding_text import embedding_text, text_hash
 from worker.stages.ordering import is_refused
 from worker.stages.rules import EmbedTemplate
+from worker.stages.vectors import may_stand_for
 
 StoredDocuments = Mapping[Place, Stored | None]
 
@@ -94,9 +95,13 @@ def plan(
         return Ready((document(change, fields, None, model, None), *tombstones))
     for place in unit.places:
         known = stored[place]
-        if known is not None and known.vector is not None and known.text_hash == digest and known.model == model:
-            vector = np.asarray(known.vector, dtype=np.float32)
-            return Ready((document(change, fields, digest, model, vector, packed=packed), *tombstones), reused=True)
+        if known is not None and known.vector is not None and known.text_hash == digest:
+            # It stays what it was: one of full precision must not be taken for a quantised one later.
+            origin = known.model
+            if origin is not None and may_stand_for(origin, model):
+                vector = np.asarray(known.vector, dtype=np.float32)
+                write = document(change, fields, digest, origin, vector, packed=packed)
+                return Ready((write, *tombstones), reused=True)
     return NeedsVector(change, fields, text, tombstones)
 
 
@@ -149,7 +154,7 @@ def _is_there(
         return False
     if (stored.text_hash, stored.vector is None) != (digest, digest is None):
         return False
-    return (digest is None or stored.model == model) and is_content_of(change, fields, stored.body)
+    return (digest is None or may_stand_for(stored.model, model)) and is_content_of(change, fields, stored.body)
 
 
 def _is_own_document(place: Place, change: Change, stored: StoredDocuments) -> bool:

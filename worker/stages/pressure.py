@@ -43,7 +43,12 @@ class Pressure:
         self._ratio += _QUICK * (self._compared(size, seconds) - self._ratio)
         if self._ratio > _RISING:
             self.overloaded(began_in)
-        elif began_in == self.round:
+        else:
+            self.accepted(began_in)
+
+    def accepted(self, began_in: int) -> None:
+        """Note a request that was answered, where its duration tells nothing."""
+        if began_in == self.round:
             # By 1 for as many requests as are in flight together.
             self._limit = min(self._most, self._limit + 1 / self._limit)
 
