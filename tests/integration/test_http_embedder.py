@@ -1,7 +1,7 @@
 """What a server that embeds may answer, and what the worker makes of it; against a real server on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,12 @@ from tests.servers.embedding import DIMENSIONS, EmbeddingServer, embedding_serve
 from tests.servers.processes import free_ports
 from worker.adapters.http_embedder import HttpEmbedder
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
-from worker.settings import EmbeddingSettings
+from worker.metrics import Metrics
+from worker.records import Rejection
+from worker.runtime.clock import Clock
+from worker.runtime.embedding import Embedding, Result
+from worker.runtime.retrying import Retrying
+from worker.settings import DeliverySettings, EmbeddingSettings
 
 FORMS = ("tei", "openai")
 
@@ -288,3 +293,47 @@ async def test_texts_go_over_the_wire_as_they_are(server: EmbeddingServer, start
     await one.embed(texts)
     assert server.requests == [texts]
     assert orjson.dumps(server.bodies[-1]["inputs"]) == orjson.dumps(texts)
+
+
+def sending(one: HttpEmbedder) -> Callable[[Sequence[str]], Awaitable[list[Result]]]:
+    """Embed as the pipeline does, only more impatiently."""
+    metrics = Metrics()
+    delivery = DeliverySettings(retry_initial=0.001, retry_max=0.01, halt_probe_interval=0.01)
+    embedding, retrying = Embedding(one, metrics, Clock()), Retrying(delivery, metrics)
+    return lambda texts: retrying.call("embed", embedding.batch(texts))
+
+
+@pytest.mark.parametrize("status", [413, 422, 424, 500])
+async def test_one_text_that_the_server_cannot_bear_costs_no_other(
+    server: EmbeddingServer, started: Callable[..., Any], status: int
+) -> None:
+    one = await started()
+    server.answers = lambda texts: refusal(status, "no") if "bad" in texts else None
+    found = await sending(one)([*map(str, range(20)), "bad"])
+    assert [isinstance(result, Rejection) for result in found] == [False] * 20 + [True]
+    np.testing.assert_allclose(np.stack(found[:20]), [vector_of(str(number)) for number in range(20)], atol=1e-6)
+
+
+async def test_what_is_overloaded_or_gone_for_a_while_costs_nothing_but_time(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started(max_batch=4)
+    faults = iter([refusal(429, "slow down", **{"Retry-After": "0.01"}), refusal(503, "starting")] * 20)
+    server.answers = lambda _: next(faults, None)
+    found = await sending(one)(["a", "b"])
+    assert not any(isinstance(result, Rejection) for result in found)
+
+
+async def test_requests_at_a_time_are_as_many_as_the_settings_say(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started(concurrency=3)
+    assert one.concurrency == 3
+
+    async def wait(_: list[str]) -> None:
+        await asyncio.sleep(0.02)
+
+    server.before, server.most_in_flight = wait, 0
+    send = sending(one)
+    await asyncio.gather(*(send([str(number)]) for number in range(12)))
+    assert server.most_in_flight == 3

@@ -151,7 +151,10 @@ def fault_of(status: int, answer: bytes, wait_s: float | None, secret: str | Non
 
 
 def asked_to_wait(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Return the seconds that a server asks to wait by `Retry-After` (seconds or a date) or `Retry-After-Ms`; names of headers in title case."""
+    """Return the seconds that a server asks to wait: by `Retry-After`, seconds or a date, or by `Retry-After-Ms`.
+
+    Names of headers come in title case.
+    """
     try:
         if (milliseconds := headers.get("Retry-After-Ms")) is not None:
             return max(0.0, float(milliseconds) / 1000)
