@@ -14,6 +14,7 @@ from worker.metrics import Metrics
 from worker.records import Rejection
 from worker.runtime.clock import Clock
 from worker.runtime.embedding import Embedding
+from worker.runtime.vector_cache import VectorCache
 
 pytestmark = pytest.mark.virtual_time
 
@@ -29,8 +30,12 @@ def failing_on(bad: set[str], reason: HaltReason = HaltReason.EMBEDDER_FAILED) -
     return embedder
 
 
-def embedding(embedder: FakeEmbedder) -> Embedding:
-    return Embedding(embedder, Metrics(), Clock())
+def embedding(embedder: FakeEmbedder, metrics: Metrics | None = None, cache_bytes: int = 0) -> Embedding:
+    return Embedding(embedder, metrics or Metrics(), Clock(), VectorCache(cache_bytes))
+
+
+def reused(metrics: Metrics, origin: str) -> float | None:
+    return metrics.registry.get_sample_value("syncline_reused_vectors_total", {"origin": origin})
 
 
 async def test_where_nothing_fails_there_is_one_call() -> None:
@@ -63,6 +68,55 @@ async def test_a_model_that_fails_on_a_plain_text_halts() -> None:
     with pytest.raises(Halt, match="out of memory"):
         await embedding(embedder).vectors(["a", "b"])
     assert len(embedder.calls) == 2, "one try, and one with a plain text"
+
+
+async def test_the_same_text_is_given_to_the_model_once_a_call() -> None:
+    embedder, metrics = FakeEmbedder(), Metrics()
+    found = await embedding(embedder, metrics).vectors(["a", "b", "a", "a"])
+    assert embedder.calls == [["a", "b"]]
+    assert [np.array_equal(one, vector_of(text)) for one, text in zip(found, "abaa", strict=True)] == [True] * 4  # type: ignore[arg-type]
+    assert (reused(metrics, "same_call"), metrics.registry.get_sample_value("syncline_embedded_texts_total")) == (2, 2)
+
+
+async def test_without_a_cache_it_is_given_again_in_the_next_call() -> None:
+    embedder, metrics = FakeEmbedder(), Metrics()
+    without = embedding(embedder, metrics)
+    for _ in range(2):
+        await without.vectors(["a"])
+    assert embedder.calls == [["a"], ["a"]]
+    assert metrics.registry.get_sample_value("syncline_vector_cache_misses_total") == 0
+
+
+async def test_with_one_only_what_is_not_in_it() -> None:
+    embedder, metrics = FakeEmbedder(), Metrics()
+    cached = embedding(embedder, metrics, 100_000)
+    await cached.vectors(["a", "b"])
+    found = await cached.vectors(["b", "c", "a", "b"])
+    assert embedder.calls == [["a", "b"], ["c"]]
+    assert [np.array_equal(one, vector_of(text)) for one, text in zip(found, "bcab", strict=True)] == [True] * 4  # type: ignore[arg-type]
+    assert (reused(metrics, "cache"), reused(metrics, "same_call")) == (3, 0)
+    assert metrics.registry.get_sample_value("syncline_vector_cache_misses_total") == 3
+    assert (metrics.registry.get_sample_value("syncline_vector_cache_bytes") or 0) > 3 * 8 * 4
+    await cached.vectors(["a"])
+    assert len(embedder.calls) == 2
+
+
+async def test_a_rejected_text_is_not_kept() -> None:
+    embedder = failing_on({"bad"})
+    cached = embedding(embedder, cache_bytes=100_000)
+    await cached.vectors(["bad", "good"])
+    embedder.before_embed = FakeEmbedder().before_embed
+    (vector,) = await cached.vectors(["bad"])
+    assert isinstance(vector, np.ndarray)
+
+
+async def test_a_cached_plain_text_does_not_hide_a_broken_model() -> None:
+    embedder = FakeEmbedder()
+    cached = embedding(embedder, cache_bytes=100_000)
+    await cached.vectors(["a plain text"])
+    embedder.fail_with = Halt(HaltReason.EMBEDDER_FAILED, "out of memory")
+    with pytest.raises(Halt, match="out of memory"):
+        await cached.vectors(["a"])
 
 
 async def test_another_halt_is_not_the_texts_matter() -> None:

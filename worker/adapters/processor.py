@@ -1,9 +1,12 @@
 """What this process may use of its processors, and what it must not."""
 
 import logging
+import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 _log = logging.getLogger(__name__)
@@ -14,9 +17,52 @@ _PROBE: Final = "import torch; a = torch.ones(64, 384, dtype=torch.bfloat16); (a
 _PROBE_SECONDS: Final = 60
 
 
-def available_processors() -> int:
-    """Return the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def available_processors(root: Path = Path("/")) -> int:
+    """Return how many processors this process may keep busy: those of its affinity, within its container's CPU limit.
+
+    Of a limit of 2.5 processors the half is left to the event loop: threads that are stopped in the middle of a
+    product keep the others waiting. `root` is where `/proc` and `/sys` are.
+    """
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.floor(min([mine, *_quotas(root)])))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the CPU limits of this process's control group and of those around it, in processors."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            for folder in _upwards(root / "sys/fs/cgroup", path):
+                yield from _quota(*_words(folder / "cpu.max", 2))
+        elif "cpu" in controllers.split(","):
+            for folder in _upwards(root / "sys/fs/cgroup" / controllers, path):
+                yield from _quota(*_words(folder / "cpu.cfs_quota_us", 1), *_words(folder / "cpu.cfs_period_us", 1))
+
+
+def _upwards(mount: Path, path: str) -> Iterator[Path]:
+    """Yield the group's folder and those above it. In a container the path may not be there: its mount is the group."""
+    folder = mount / path.lstrip("/")
+    yield folder
+    while folder != mount:
+        folder = folder.parent
+        yield folder
+
+
+def _words(file: Path, count: int) -> list[str]:
+    try:
+        words = file.read_text().split()
+    except OSError:
+        return []
+    return words if len(words) == count else []
+
+
+def _quota(*words: str) -> Iterator[float]:
+    if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]):  # noqa: PLR2004 - limit, period
+        yield int(words[0]) / int(words[1])  # without a limit the first is `max` or -1
 
 
 def avoid_illegal_instructions() -> None:

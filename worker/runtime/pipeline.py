@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from worker.errors import Halt
 from worker.metrics import Metrics
@@ -35,6 +36,7 @@ from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
 from worker.runtime.truncating import Sweeper, Truncating
+from worker.runtime.vector_cache import VectorCache
 from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
 from worker.settings.worker import Deletes
@@ -44,6 +46,11 @@ from worker.stages.documents import hard
 from worker.stages.planning import NeedsVector, Owing, Ready, Superseded, with_vector
 
 _log = logging.getLogger(__name__)
+
+_EMBED_CALLS: Final = 2
+"""While the model is at one, the next is ready: its thread never waits for this event loop."""
+_BYTES_A_TEXT: Final = 8192
+"""On average over a call, so that texts of megabytes do not add up to minutes that nothing can interrupt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,9 @@ class Pipeline:
         delivery: DeliverySettings,
         metrics: Metrics,
         clock: Clock | None = None,
+        cache: VectorCache | None = None,
     ) -> None:
+        """`cache` is for vectors of texts that come again; without it they are embedded again."""
         self._ports = ports
         self._readers = readers
         self._batch = batch
@@ -95,7 +104,7 @@ class Pipeline:
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
-        self._embedding = Embedding(ports.embedder, metrics, self._clock)
+        self._embedding = Embedding(ports.embedder, metrics, self._clock, cache)
         self._sender = Sender(ports.sink, self.retrying, metrics, self._clock, batch.bulk_concurrency)
         sweeper = Sweeper(ports.locator, self._deliver, self.retrying, self._intake, self._clock, delivery)
         self._truncating = Truncating(sweeper, self.ledger, self._rejecting, metrics, self._clock)
@@ -138,7 +147,7 @@ class Pipeline:
                 fetching = group.create_task(self._fetch(rejoining), name="fetch")
                 stages = [
                     group.create_task(self._prepare(), name="prepare"),
-                    group.create_task(self._embed(), name="embed"),
+                    *(group.create_task(self._embed(), name=f"embed-{number}") for number in range(_EMBED_CALLS)),
                     *(
                         group.create_task(self._send(), name=f"send-{number}")
                         for number in range(self._batch.bulk_concurrency)
@@ -226,10 +235,10 @@ class Pipeline:
 
     async def _embed(self) -> None:
         while True:
-            batch = await self._to_embed.take(int(self._batch.bulk_bytes), self._batch.embed_texts)
+            most = self._batch.embed_texts
+            batch = await self._to_embed.take(most * _BYTES_A_TEXT, most)
             texts = [needed.text for _, needed in batch]
             vectors = await self.retrying.call("embed", partial(self._embedding.vectors, texts))
-            self._metrics.texts.inc(len(batch))
             for (unit, needed), vector in zip(batch, vectors, strict=True):
                 if isinstance(vector, Rejection):
                     self._rejecting.unit(unit, vector, "embed")

@@ -43,10 +43,10 @@ class EmbeddingSettings(Group):
     """A text of more tokens than the model takes: `truncate` embeds its beginning only, and counts what is lost;
     `mean` embeds it window by window and takes the average, at the cost of a text a window."""
     long_text_windows: int = Field(default=128, ge=1, le=10_000)
-    """Windows of one text at most, for `long_texts: mean`; what comes after them is lost, and counted. A single huge
-    text would otherwise hold up all others for minutes."""
+    """Windows of one text at most, for `long_texts: mean`; what comes after them is lost, and counted. One huge text
+    would otherwise hold up all others for minutes."""
     cache_size: Bytes = Field(default=Bytes(64 * _MIB), ge=0)
-    """Memory for vectors of texts that were embedded lately, so that the same text is not embedded again; 0 for none."""
+    """Memory for vectors of texts that were embedded lately: the same text is not embedded again. 0 keeps none."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
