@@ -41,6 +41,11 @@ class TorchModel(EmbeddingModel):
         self._after: list[int] = []
         self._packed: PackedAttention | None = None
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether batches go without padding; known after `load`."""
+        return self._packed is not None
+
     @override
     def load(self) -> ModelShape:
         """Load the model; see the port."""

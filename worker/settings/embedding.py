@@ -36,7 +36,7 @@ class EmbeddingSettings(Group):
     is for GPUs."""
     threads: int | None = Field(default=None, ge=1, le=256)
     """CPU threads of the model; default: the processors that the container's CPU limit and affinity leave to it."""
-    batch_tokens: int = Field(default=2048, ge=1, le=1_048_576)
+    batch_tokens: int = Field(default=1024, ge=1, le=1_048_576)
     """Tokens that the model computes at once, padding included: texts of like length share a batch of so many. A GPU
     wants more, 32768 or so. A single longer text still goes alone."""
     long_texts: LongTexts = LongTexts.TRUNCATE
