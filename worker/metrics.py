@@ -131,7 +131,7 @@ class Metrics:
         )
         self.embed_limit = Gauge(
             "syncline_embed_concurrency_limit",
-            "Calls of the model that may be in flight now: 1 for a model of this process; behind HTTP the limit falls "
+            "Calls of the model that may be in flight now: 2 for a model of this process; behind HTTP the limit falls "
             "under pressure, and grows back up to embedding.http.concurrency.",
             registry=r,
         )

@@ -104,8 +104,12 @@ class Embedder(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """How many calls of `embed` may be in flight at a time: more than 1 where another process does the work."""
-        return 1
+        """How many calls of `embed` are worth making at a time.
+
+        For a model of this process two: while it is at one the next is ready, so its thread never waits for the event
+        loop.
+        """
+        return 2
 
     async def start(self) -> None:
         """Load the model and embed one text. Raises `OperatorError` if the model is missing or broken."""

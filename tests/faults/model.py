@@ -37,7 +37,7 @@ def install(folder: str) -> None:
     def build(settings: EmbeddingSettings, metrics: Metrics | None = None) -> Embedder:
         return FaultyEmbedder(settings, metrics or Metrics(), Faults(Path(folder)))
 
-    composition.build_embedder = build
+    composition.build_embedder = build  # type: ignore[attr-defined]
 
 
 class Faults:

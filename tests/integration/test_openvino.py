@@ -1,5 +1,6 @@
 """OpenVINO with a tiny model: converted once, kept, measured, refused with a sentence."""
 
+import importlib.util
 import json
 import shutil
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.make_tiny_model import DIMENSIONS, make
-from worker.adapters import openvino_cache, openvino_model
+from worker.adapters import openvino_cache
 from worker.adapters.local_embedder import LocalEmbedder
 from worker.adapters.openvino_conversion import Order, calibration_texts, convert, quality_texts
 from worker.adapters.openvino_model import OpenVinoModel
@@ -74,7 +75,7 @@ def test_quality_below_the_floor_is_refused(tiny: Path, cache: Path, monkeypatch
     worse = next(path for path in cache.iterdir() if path.name.startswith("fp32")) / "reference.npy"
     kept = np.load(worse)
     noise = np.random.default_rng(1).standard_normal(kept.shape).astype(np.float32)
-    monkeypatch.setattr(openvino_model.np, "load", lambda _: noise / np.linalg.norm(noise, axis=1, keepdims=True))
+    monkeypatch.setattr(np, "load", lambda _: noise / np.linalg.norm(noise, axis=1, keepdims=True))
     with pytest.raises(OperatorError, match=r"below the floor of 0\.999: set another precision"):
         OpenVinoModel(settings(tiny, cache_dir=cache)).load()
 
@@ -143,7 +144,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence(tiny: Path, tmp_path: 
 
 
 def test_without_openvino_the_remedy_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_model.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(OperatorError, match=r"pip install 'syncline\[openvino\]'"):
         OpenVinoModel(settings(tiny)).load()
 

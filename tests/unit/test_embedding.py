@@ -1,6 +1,6 @@
 """A text that the model fails on is put aside; a model that fails halts."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 import pytest
@@ -14,7 +14,9 @@ from worker.errors import Halt, HaltReason, RejectReason, RetryLater, RetryReaso
 from worker.metrics import Metrics
 from worker.records import Rejection
 from worker.runtime.clock import Clock
-from worker.runtime.embedding import Batch, Embedding, Result
+from worker.runtime.embedding import Embedding
+from worker.runtime.model_calls import Result
+from worker.runtime.vector_cache import VectorCache
 
 pytestmark = pytest.mark.virtual_time
 
@@ -30,19 +32,23 @@ def failing_on(bad: set[str], reason: HaltReason = HaltReason.EMBEDDER_FAILED) -
     return embedder
 
 
-def embedding(embedder: FakeEmbedder) -> Embedding:
-    return Embedding(embedder, Metrics(), Clock())
+def embedding(embedder: FakeEmbedder, metrics: Metrics | None = None, cache_bytes: int = 0) -> Embedding:
+    return Embedding(embedder, metrics or Metrics(), Clock(), VectorCache(cache_bytes))
+
+
+def reused(metrics: Metrics, origin: str) -> float | None:
+    return metrics.registry.get_sample_value("syncline_reused_vectors_total", {"origin": origin})
 
 
 async def test_where_nothing_fails_there_is_one_call() -> None:
     embedder = FakeEmbedder()
-    await embedding(embedder).batch(["a", "b", "c"])()
+    await embedding(embedder).vectors(["a", "b", "c"])
     assert embedder.calls == [["a", "b", "c"]]
 
 
 @given(texts=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=20), bad=st.sets(st.sampled_from("abcd")))
 async def test_each_text_gets_its_vector_or_its_rejection_in_order(texts: list[str], bad: set[str]) -> None:
-    found = await embedding(failing_on(bad)).batch(texts)()
+    found = await embedding(failing_on(bad)).vectors(texts)
     assert len(found) == len(texts)
     for text, one in zip(texts, found, strict=True):
         if text in bad:
@@ -54,7 +60,7 @@ async def test_each_text_gets_its_vector_or_its_rejection_in_order(texts: list[s
 
 async def test_one_bad_text_of_many_costs_few_calls() -> None:
     embedder = failing_on({"bad"})
-    await embedding(embedder).batch([*map(str, range(31)), "bad"])()
+    await embedding(embedder).vectors([*map(str, range(31)), "bad"])
     assert len(embedder.calls) < 20
 
 
@@ -62,13 +68,62 @@ async def test_a_model_that_fails_on_a_plain_text_halts() -> None:
     embedder = FakeEmbedder()
     embedder.fail_with = Halt(HaltReason.EMBEDDER_FAILED, "out of memory")
     with pytest.raises(Halt, match="out of memory"):
-        await embedding(embedder).batch(["a", "b"])()
+        await embedding(embedder).vectors(["a", "b"])
     assert len(embedder.calls) == 2, "one try, and one with a plain text"
+
+
+async def test_the_same_text_is_given_to_the_model_once_a_call() -> None:
+    embedder, metrics = FakeEmbedder(), Metrics()
+    found = await embedding(embedder, metrics).vectors(["a", "b", "a", "a"])
+    assert embedder.calls == [["a", "b"]]
+    assert [np.array_equal(one, vector_of(text)) for one, text in zip(found, "abaa", strict=True)] == [True] * 4  # type: ignore[arg-type]
+    assert (reused(metrics, "same_call"), metrics.registry.get_sample_value("syncline_embedded_texts_total")) == (2, 2)
+
+
+async def test_without_a_cache_it_is_given_again_in_the_next_call() -> None:
+    embedder, metrics = FakeEmbedder(), Metrics()
+    without = embedding(embedder, metrics)
+    for _ in range(2):
+        await without.vectors(["a"])
+    assert embedder.calls == [["a"], ["a"]]
+    assert metrics.registry.get_sample_value("syncline_vector_cache_misses_total") == 0
+
+
+async def test_with_one_only_what_is_not_in_it() -> None:
+    embedder, metrics = FakeEmbedder(), Metrics()
+    cached = embedding(embedder, metrics, 100_000)
+    await cached.vectors(["a", "b"])
+    found = await cached.vectors(["b", "c", "a", "b"])
+    assert embedder.calls == [["a", "b"], ["c"]]
+    assert [np.array_equal(one, vector_of(text)) for one, text in zip(found, "bcab", strict=True)] == [True] * 4  # type: ignore[arg-type]
+    assert (reused(metrics, "cache"), reused(metrics, "same_call")) == (3, 0)
+    assert metrics.registry.get_sample_value("syncline_vector_cache_misses_total") == 3
+    assert (metrics.registry.get_sample_value("syncline_vector_cache_bytes") or 0) > 3 * 8 * 4
+    await cached.vectors(["a"])
+    assert len(embedder.calls) == 2
+
+
+async def test_a_rejected_text_is_not_kept() -> None:
+    embedder = failing_on({"bad"})
+    cached = embedding(embedder, cache_bytes=100_000)
+    await cached.vectors(["bad", "good"])
+    embedder.before_embed = FakeEmbedder().before_embed
+    (vector,) = await cached.vectors(["bad"])
+    assert isinstance(vector, np.ndarray)
+
+
+async def test_a_cached_plain_text_does_not_hide_a_broken_model() -> None:
+    embedder = FakeEmbedder()
+    cached = embedding(embedder, cache_bytes=100_000)
+    await cached.vectors(["a plain text"])
+    embedder.fail_with = Halt(HaltReason.EMBEDDER_FAILED, "out of memory")
+    with pytest.raises(Halt, match="out of memory"):
+        await cached.vectors(["a"])
 
 
 async def test_another_halt_is_not_the_texts_matter() -> None:
     with pytest.raises(Halt):
-        await embedding(failing_on({"a"}, HaltReason.TARGET_MISSING)).batch(["a", "b"])()
+        await embedding(failing_on({"a"}, HaltReason.TARGET_MISSING)).vectors(["a", "b"])
 
 
 async def test_the_others_of_its_batch_are_written_and_its_offset_is_committed() -> None:
@@ -98,7 +153,9 @@ class Server:
         if not self.up or self.killed_by.intersection(texts):
             raise RetryLater(self.reason, "it is down")
 
-    async def until_it_returns(self, batch: Batch, tries: int = 100) -> tuple[list[Result], list[str]]:
+    async def until_it_returns(
+        self, batch: Callable[[], Awaitable[list[Result]]], tries: int = 100
+    ) -> tuple[list[Result], list[str]]:
         """Call a batch as the runtime does; return its results, and the faults on the way."""
         faults: list[str] = []
         for _ in range(tries):
@@ -115,15 +172,19 @@ async def test_texts_that_a_server_breaks_on_are_put_aside_and_the_others_embedd
 ) -> None:
     server = Server()
     server.killed_by = bad
-    found, _ = await server.until_it_returns(embedding(server.embedder).batch(texts))
+    found, _ = await server.until_it_returns(embedding(server.embedder).request(texts))
     for text, one in zip(texts, found, strict=True):
-        assert isinstance(one, Rejection) if text in bad else np.array_equal(one, vector_of(text))
+        if isinstance(one, Rejection):
+            assert text in bad
+        else:
+            assert text not in bad
+            assert np.array_equal(one, vector_of(text))
 
 
 async def test_a_server_that_is_down_halts_and_costs_no_text() -> None:
     server = Server()
     server.up = False
-    batch = embedding(server.embedder).batch(["a", "b"])
+    batch = embedding(server.embedder).request(["a", "b"])
     faults = []
     for _ in range(50):
         with pytest.raises((RetryLater, Halt)) as caught:
@@ -139,7 +200,7 @@ async def test_a_server_that_is_down_halts_and_costs_no_text() -> None:
 async def test_a_server_that_a_text_kills_is_killed_few_times() -> None:
     server = Server()
     server.killed_by = {"bad"}
-    batch = embedding(server.embedder).batch([*map(str, range(31)), "bad"])
+    batch = embedding(server.embedder).request([*map(str, range(31)), "bad"])
     found, faults = await server.until_it_returns(batch)
     assert [isinstance(one, Rejection) for one in found] == [False] * 31 + [True]
     assert len([call for call in server.embedder.calls if "bad" in call]) < 20
@@ -150,7 +211,7 @@ async def test_a_server_that_a_text_kills_is_killed_few_times() -> None:
 async def test_who_is_asked_to_wait_waits_and_doubts_no_text() -> None:
     server = Server()
     server.killed_by, server.reason = {"a"}, RetryReason.REJECTED
-    batch = embedding(server.embedder).batch(["a"])
+    batch = embedding(server.embedder).request(["a"])
     for _ in range(50):
         with pytest.raises(RetryLater):
             await batch()
@@ -176,9 +237,9 @@ async def test_fewer_calls_are_made_at_a_time_while_the_server_is_overloaded_and
     embedder.fail_with = RetryLater(RetryReason.REJECTED, "slow down")
     for _ in range(2):
         with pytest.raises(RetryLater):
-            await one.batch(["a"])()
+            await one.vectors(["a"])
     assert limit() == 2
     embedder.fail_with = None
     for _ in range(60):
-        await one.batch(["a"])()
+        await one.vectors(["a"])
     assert limit() == 8

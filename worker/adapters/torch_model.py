@@ -3,8 +3,9 @@
 `encode` tokenises, sorts by characters and pads batches of a fixed number of texts; here tokens come in, packed.
 """
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,11 +15,19 @@ from typing_extensions import override
 from worker.adapters.processor import available_processors, avoid_illegal_instructions
 from worker.ports import EmbeddingModel, ModelShape, Vectors
 from worker.settings import EmbeddingSettings
+from worker.stages.packing import normalised
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
-_FALLBACK_TOKENS: Final = 8192
+    from worker.adapters.packed_attention import PackedAttention
+
+_log = logging.getLogger(__name__)
+
+_MOST_TOKENS: Final = 8192
+_TRIAL_TOKENS: Final = 2048
+_SAME: Final = 0.005  # of a unit vector's elements; bf16 rounds off more than a hundredth of that
 _PROBE: Final = "a"
 
 
@@ -30,6 +39,12 @@ class TorchModel(EmbeddingModel):
         self._model: SentenceTransformer | None = None
         self._before: list[int] = []
         self._after: list[int] = []
+        self._packed: PackedAttention | None = None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether batches go without padding; known after `load`."""
+        return self._packed is not None
 
     @override
     def load(self) -> ModelShape:
@@ -55,10 +70,11 @@ class TorchModel(EmbeddingModel):
         model.eval()
         self._model = model
         self._before, self._after = self._special_tokens()
-        dimensions = len(self.embed([[]])[0])
         special = len(self._before) + len(self._after)
-        most = min(model.max_seq_length or _FALLBACK_TOKENS, _FALLBACK_TOKENS)
-        return ModelShape(dimensions, int(most) - special, special)
+        most = int(min(model.max_seq_length or _MOST_TOKENS, _MOST_TOKENS)) - special
+        if settings.device == "cpu":
+            self._pack(most)
+        return ModelShape(len(self.embed([[]])[0]), most, special)
 
     @override
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
@@ -68,24 +84,48 @@ class TorchModel(EmbeddingModel):
     @override
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
         """Return one vector a sequence; see the port."""
+        whole = [[*self._before, *tokens, *self._after] for tokens in batch]
+        return self._vectors(self._padded(whole) if self._packed is None else self._packed.features(whole))
+
+    def _vectors(self, features: "Mapping[str, Tensor]") -> Vectors:
         import torch  # noqa: PLC0415 - imported already
 
         assert self._model is not None, "load() comes first"
-        special = len(self._before) + len(self._after)
-        ids = np.zeros((len(batch), special + max(map(len, batch))), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, tokens in enumerate(batch):
-            whole = [*self._before, *tokens, *self._after]
-            ids[row, : len(whole)] = whole
-            mask[row, : len(whole)] = 1
         with torch.inference_mode():
-            device = self._model.device
-            features = {
-                "input_ids": torch.from_numpy(ids).to(device),
-                "attention_mask": torch.from_numpy(mask).to(device),
-            }
-            vectors: Vectors = self._model(features)["sentence_embedding"].float().cpu().numpy()
+            placed = {name: value.to(self._model.device) for name, value in features.items()}
+            vectors: Vectors = self._model(placed)["sentence_embedding"].float().cpu().numpy()
         return vectors
+
+    @staticmethod
+    def _padded(batch: Sequence[Sequence[int]]) -> "Mapping[str, Tensor]":
+        import torch  # noqa: PLC0415 - imported already
+
+        ids = torch.zeros((len(batch), max(map(len, batch))), dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        for row, tokens in enumerate(batch):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def _pack(self, longest: int) -> None:
+        """Go over to batches without padding, if the model gives the same vectors that way."""
+        from worker.adapters.packed_attention import PackedAttention  # noqa: PLC0415 - imports torch
+
+        assert self._model is not None, "load() comes first"
+        ((word, *_),) = self.tokens([_PROBE])
+        trial = [[*self._before, *[word] * count, *self._after] for count in (min(longest, _TRIAL_TOKENS), 3, 3, 1)]
+        usual = self._vectors(self._padded(trial))
+        packed = PackedAttention(self._model)
+        try:
+            packed.switch_on()
+            same = np.allclose(normalised(usual), normalised(self._vectors(packed.features(trial))), atol=_SAME)
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+            _log.debug("batches are padded: %s", error)
+            same = False
+        if same:
+            self._packed = packed
+        else:
+            packed.switch_off()
 
     def _tokenised(self, texts: list[str], *, special: bool) -> list[list[int]]:
         assert self._model is not None, "load() comes first"

@@ -23,6 +23,7 @@ from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
 from worker.runtime.pipeline import Pipeline, Ports
 from worker.runtime.rejoining import RestartableSource
+from worker.runtime.vector_cache import VectorCache
 from worker.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -103,7 +104,8 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
             sink=ElasticSink(client, settings.index.writer_alias, packs_vectors=packs_vectors),
             dead_letters=dead_letters,
         )
-        yield Pipeline(ports, source_readers(settings.sources), settings.batch, settings.delivery, metrics)
+        readers, cache = source_readers(settings.sources), VectorCache(int(settings.embedding.cache_size))
+        yield Pipeline(ports, readers, settings.batch, settings.delivery, metrics, cache=cache)
 
 
 async def _packs_vectors(settings: Settings, client: ReloadingClient) -> bool:

@@ -1,131 +1,67 @@
-"""Texts to vectors: a text that the model fails on is told from a model, or a server, that fails.
+"""Texts to vectors: each text once, and none whose vector is known."""
 
-A batch holds texts of many rows, and one of them must not hold up the others, let alone halt the worker. What tells
-them apart is a plain text: who embeds that, and not the batch, fails on the batch.
-"""
+from collections.abc import Awaitable, Callable, Sequence
 
-from collections.abc import Sequence
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
-
-from worker.errors import Halt, HaltReason, RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.ports import Embedder
 from worker.records import Rejection
 from worker.runtime.clock import Clock
-from worker.runtime.permits import Permits
-
-_PLAIN_TEXT: Final = "a plain text"
-_TRIES: Final = 8
-"""So often a batch is sent before it is doubted, or the server: with the waits in between some 20 seconds."""
-_OVERLOADED: Final = frozenset({RetryReason.REJECTED, RetryReason.TIMEOUT})
-_NOBODYS_FAULT: Final = frozenset({RetryReason.REJECTED, RetryReason.NEW_CREDENTIALS})
-
-Result = NDArray[np.float32] | Rejection
+from worker.runtime.model_calls import Batch, ModelCalls, Result, Vector
+from worker.runtime.vector_cache import VectorCache
 
 
 class Embedding:
-    """Calls the model, a batch at a time; one behind HTTP several at a time, as many as it bears."""
+    """Calls the model, a batch at a time, for texts that have no vector yet."""
 
-    def __init__(self, embedder: Embedder, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, embedder: Embedder, metrics: Metrics, clock: Clock, cache: VectorCache | None = None) -> None:
         self._embedder = embedder
         self._metrics = metrics
-        self._clock = clock
-        self._permits = Permits(embedder.concurrency, metrics.embed_limit)
+        self._calls = ModelCalls(embedder, metrics, clock)
+        self._cache = cache or VectorCache(0)
 
-    def batch(self, texts: Sequence[str]) -> "Batch":
-        """Return a batch, to be called until it returns."""
-        return Batch(self, texts)
-
-    async def call(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Call the model when there is room for one more call, and note what its answer tells of the pressure."""
-        async with self._permits.one():
-            pressure = self._permits.pressure
-            began_in, started = pressure.round, self._clock.monotonic()
-            try:
-                vectors = await self._embedder.embed(texts)
-            except RetryLater as fault:
-                if fault.reason in _OVERLOADED:
-                    pressure.overloaded(began_in)
-                raise
-            finally:
-                self._metrics.stage.labels("embed").observe(self._clock.monotonic() - started)
-            # How long a call takes is a matter of its tokens, which nobody has counted yet.
-            pressure.accepted(began_in)
-            return vectors
-
-
-class Batch:
-    """Some texts on their way to their vectors. Called again after a fault, it goes on where it was.
-
-    One that fails on and on while the server works is halved, down to the texts that it fails on: few calls, where a
-    text a call would be many.
-    """
-
-    def __init__(self, embedding: Embedding, texts: Sequence[str], failures: int = 0) -> None:
-        self._embedding = embedding
-        self._texts = texts
-        self._failures = failures
-        self._halves: tuple[Batch, Batch] | None = None
-        self._results: list[Result] | None = None
-
-    async def __call__(self) -> list[Result]:
-        """Return a vector for every text, or why the model has none for it.
+    async def vectors(self, texts: Sequence[str]) -> list[Result]:
+        """Return a vector for every text, or why the model has none for it. Vectors may be shared.
 
         Raises:
             RetryLater: a fault that may pass, of these texts or of the server.
-            Halt: a plain text fails as well.
+            Halt: the model fails on a plain text as well.
         """
-        if self._results is None:
-            self._results = await self._tried()
-        return self._results
+        return await self.request(texts)()
 
-    async def _tried(self) -> list[Result]:
-        if self._halves is None:
-            try:
-                return await self._whole()
-            except _OnTheseTextsError as fault:
-                if len(self._texts) == 1:
-                    return [Rejection(RejectReason.EMBEDDING_FAILED, str(fault))]
-                middle = len(self._texts) // 2
-                self._halves = self._part(self._texts[:middle]), self._part(self._texts[middle:])
-        return [result for half in self._halves for result in await half()]
+    def request(self, texts: Sequence[str]) -> Callable[[], Awaitable[list[Result]]]:
+        """Return what `vectors` does, to be called until it returns: after a fault it goes on where it was."""
+        known = self._known(texts)
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        # Past the cache, which would answer for a model that is broken by now.
+        batch = Batch(self._calls, new)
 
-    def _part(self, texts: Sequence[str]) -> "Batch":
-        # Who has cost many tries need not be tried as often again in parts.
-        return Batch(self._embedding, texts, self._failures)
+        async def vectors() -> list[Result]:
+            made = dict(zip(new, await batch(), strict=True)) if new else {}
+            self._keep(made)
+            self._count(texts, made)
+            return [known[text] if text in known else made[text] for text in texts]
 
-    async def _whole(self) -> list[Result]:
-        is_doubted = self._failures >= _TRIES
-        if is_doubted:
-            await self._plain_text()
-        try:
-            return list(await self._embedding.call(self._texts))
-        except Halt as fault:
-            if fault.reason is not HaltReason.EMBEDDER_FAILED:
-                raise
-            if not is_doubted:
-                await self._plain_text()
-            raise _OnTheseTextsError(str(fault)) from fault
-        except RetryLater as fault:
-            if fault.reason in _NOBODYS_FAULT:
-                raise
-            if is_doubted:
-                raise _OnTheseTextsError(str(fault)) from fault
-            self._failures += 1
-            raise
+        return vectors
 
-    async def _plain_text(self) -> None:
-        """Embed a plain text; where that fails, these texts are not what is wrong."""
-        try:
-            await self._embedding.call([_PLAIN_TEXT])
-        except RetryLater as fault:
-            if fault.reason in _NOBODYS_FAULT:
-                raise
-            raise Halt(HaltReason.EMBEDDER_UNAVAILABLE, str(fault)) from fault
+    def _known(self, texts: Sequence[str]) -> dict[str, Vector]:
+        if self._cache.is_off:
+            return {}
+        model = self._embedder.model
+        return {text: vector for text in texts if (vector := self._cache.get(model, text)) is not None}
 
+    def _keep(self, made: dict[str, Result]) -> None:
+        if self._cache.is_off:
+            return
+        for text, vector in made.items():
+            if not isinstance(vector, Rejection):
+                self._cache.put(self._embedder.model, text, vector)
+        self._metrics.cache_bytes.set(self._cache.size)
 
-class _OnTheseTextsError(Exception):
-    """The batch fails, and a plain text does not."""
+    def _count(self, texts: Sequence[str], made: dict[str, Result]) -> None:
+        """Only now, when all went well: a call that halts is made again."""
+        self._metrics.texts.inc(len(made))
+        if not self._cache.is_off:
+            self._metrics.cache_misses.inc(len(made))
+        from_cache = sum(text not in made for text in texts)
+        self._metrics.reused.labels("cache").inc(from_cache)
+        self._metrics.reused.labels("same_call").inc(len(texts) - from_cache - len(made))

@@ -39,18 +39,17 @@ class EmbeddingSettings(Group):
     is for GPUs; `int8` is for `backend: openvino`, three to four times as fast, at 0.997."""
     threads: int | None = Field(default=None, ge=1, le=256)
     """CPU threads of the model; default: the processors that the container's CPU limit and affinity leave to it."""
-    batch_tokens: int = Field(default=2048, ge=1, le=1_048_576)
+    batch_tokens: int = Field(default=1024, ge=1, le=1_048_576)
     """Tokens that the model computes at once, padding included: texts of like length share a batch of so many. A GPU
     wants more, 32768 or so. A single longer text still goes alone."""
     long_texts: LongTexts = LongTexts.TRUNCATE
     """A text of more tokens than the model takes: `truncate` embeds its beginning only, and counts what is lost;
     `mean` embeds it window by window and takes the average, at the cost of a text a window."""
     long_text_windows: int = Field(default=128, ge=1, le=10_000)
-    """Windows of one text at most, for `long_texts: mean`; what comes after them is lost, and counted. A single huge
-    text would otherwise hold up all others for minutes."""
+    """Windows of one text at most, for `long_texts: mean`; what comes after them is lost, and counted. One huge text
+    would otherwise hold up all others for minutes."""
     cache_size: Bytes = Field(default=Bytes(64 * _MIB), ge=0)
-    """Memory for vectors of texts that were embedded lately, so that the same text is not embedded again; 0: none."""
-
+    """Memory for vectors of texts that were embedded lately: the same text is not embedded again. 0 keeps none."""
     openvino: OpenVinoSettings = OpenVinoSettings()
     """How `backend: openvino` converts the model, and what it accepts of the result."""
     http: HttpEmbeddingSettings = HttpEmbeddingSettings()

@@ -53,5 +53,6 @@ def averaged(vectors: Vectors, cuts: Sequence[Sequence[range]]) -> Vectors:
 
 def normalised(vectors: Vectors) -> Vectors:
     """Return the vectors at unit length; one that is zero or not finite stays what it is, or becomes not finite."""
-    norms: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True)
+    squares: Vectors = np.square(vectors).sum(axis=1, keepdims=True)
+    norms = np.sqrt(squares)
     return vectors / np.where(norms > 0, norms, np.float32(1))
