@@ -320,8 +320,13 @@ async def test_what_is_overloaded_or_gone_for_a_while_costs_nothing_but_time(
     server: EmbeddingServer, started: Callable[..., Any]
 ) -> None:
     one = await started(max_batch=4)
-    faults = iter([refusal(429, "slow down", **{"Retry-After": "0.01"}), refusal(503, "starting")] * 20)
-    server.answers = lambda _: next(faults, None)
+    statuses = iter([429, 503] * 20)
+
+    def fail(_: list[str]) -> web.Response | None:
+        status = next(statuses, None)
+        return None if status is None else refusal(status, "not now", **{"Retry-After": "0.01"})
+
+    server.answers = fail
     found = await sending(one)(["a", "b"])
     assert not any(isinstance(result, Rejection) for result in found)
 
