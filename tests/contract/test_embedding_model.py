@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from worker.adapters.torch_model import TorchModel
 from worker.ports import EmbeddingModel, ModelShape
 from worker.settings import EmbeddingSettings
 
-SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+SHAPE: Any = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 TEXTS = ["", "a", "a few words", "word " * 300, "日本語 and 😀", "ab" * 40, "a few words"]
 
 
