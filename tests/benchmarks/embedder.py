@@ -13,6 +13,7 @@ Cosines and recall@10 (each text searched for among all others, its ten nearest)
 
 import argparse
 import asyncio
+import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +26,14 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from worker.adapters.processor import available_processors, avoid_illegal_instructions
-from worker.adapters.sentence_embedder import SentenceEmbedder
+from worker.app.model import build_embedder
 from worker.demo.corpus import pick, read_corpus
 from worker.demo.model import embedding_settings
 from worker.ports import Embedder, Vectors
 from worker.settings import EmbeddingSettings
 
-GOAL: Final = "2.0 times the baseline at a mean cosine of 0.9999 or more"
+GOAL: Final = "2.0 times the baseline at a mean cosine of 0.9999 or more, 3.0 times at 0.995"
+CONVERTED: Final = "build/openvino"
 NEAREST: Final = 10
 
 Encode = Callable[[list[str]], Vectors]
@@ -40,7 +42,7 @@ Encode = Callable[[list[str]], Vectors]
 def ours(runner: asyncio.Runner, settings: Mapping[str, object], a_call: int | None, threads: int) -> Encode:
     """Return the worker's embedder, loaded."""
     whole = EmbeddingSettings.model_validate({**embedding_settings(), "threads": threads, **settings})
-    embedder = SentenceEmbedder(whole)
+    embedder = build_embedder(whole)
     runner.run(embedder.start())
     return partial(in_calls, runner, embedder, a_call)
 
@@ -54,8 +56,20 @@ WAYS: Final[Mapping[str, Callable[[asyncio.Runner, int], Encode]]] = {
     "fp32": lambda runner, threads: ours(runner, {}, None, threads),
     "fp32, 32 a call": lambda runner, threads: ours(runner, {}, 32, threads),
     "bf16": lambda runner, threads: ours(runner, {"precision": "bf16"}, None, threads),
+    "openvino fp32": lambda runner, threads: ours(runner, openvino("fp32"), None, threads),
+    "openvino bf16": lambda runner, threads: ours(runner, openvino("bf16"), None, threads),
+    "openvino int8": lambda runner, threads: ours(runner, openvino("int8"), None, threads),
 }
 """Name -> what makes the embedding function, given an event loop and a number of threads."""
+
+
+def openvino(precision: str) -> dict[str, object]:
+    """Return settings that keep what is converted from run to run."""
+    return {"backend": "openvino", "precision": precision, "openvino": {"cache_dir": CONVERTED}}
+
+
+def can_run(name: str) -> bool:
+    return not name.startswith("openvino") or importlib.util.find_spec("openvino") is not None
 
 
 def baseline(threads: int) -> Encode:
@@ -128,7 +142,10 @@ def main() -> None:
     given = arguments()
     texts = [f"{document.title}. {document.content}" for document in pick(read_corpus(), given.texts)]
     avoid_illegal_instructions()
-    base, timings = Timing(), {name: Timing() for name in given.way or WAYS}
+    chosen = given.way or list(WAYS)
+    if missing := [name for name in chosen if not can_run(name)]:
+        print(f"not run, for want of the extra 'openvino': {', '.join(missing)}")  # noqa: T201
+    base, timings = Timing(), {name: Timing() for name in chosen if can_run(name)}
     with asyncio.Runner() as runner:
         encode = baseline(given.threads)
         ways = {name: WAYS[name](runner, given.threads) for name in timings}

@@ -1,9 +1,10 @@
-"""What every model of this process promises, on the fake and on torch with small models of several kinds."""
+"""What every model of this process promises, on the fake, on torch and on OpenVINO with small models of several kinds."""
 
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, PreTrai
 
 from tests.e2e.make_tiny_model import make
 from tests.fakes.embedding_model import FakeModel
+from worker.adapters.openvino_model import OpenVinoModel
 from worker.adapters.torch_model import TorchModel
 from worker.ports import EmbeddingModel, ModelShape
 from worker.settings import EmbeddingSettings
 
-SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+SHAPE: Any = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 TEXTS = ["", "a", "a few words", "word " * 300, "日本語 and 😀", "ab" * 40, "a few words"]
 
 
@@ -60,9 +62,22 @@ def torch_model(folder: Path, **settings: object) -> TorchModel:
     return TorchModel(EmbeddingSettings.model_validate({"model": "tiny", "path": folder, "threads": 1, **settings}))
 
 
-@pytest.fixture(params=["fake", *KINDS])
+OPENVINO = "openvino on "
+
+
+@pytest.fixture(
+    params=["fake", *KINDS, *(pytest.param(OPENVINO + kind, marks=pytest.mark.needs_openvino) for kind in KINDS)]
+)
 def model(request: pytest.FixtureRequest, folders: dict[str, Path]) -> EmbeddingModel:
-    return FakeModel() if request.param == "fake" else torch_model(folders[request.param])
+    kind: str = request.param
+    if kind == "fake":
+        return FakeModel()
+    if kind.startswith(OPENVINO):
+        # Converted for the first test, beside the model.
+        folder = folders[kind.removeprefix(OPENVINO)]
+        content = {"model": "tiny", "path": folder, "threads": 1, "backend": "openvino"}
+        return OpenVinoModel(EmbeddingSettings.model_validate(content))
+    return torch_model(folders[kind])
 
 
 def test_its_shape_is_what_it_gives(model: EmbeddingModel) -> None:

@@ -39,7 +39,9 @@ class FakeModel(EmbeddingModel):
 
     def vector(self, words: Sequence[str]) -> Vectors:
         """Return what a sequence becomes; not of unit length."""
-        return np.sum([vector_of(word, self._dimensions) for word in ["", *words]], axis=0, dtype=np.float32)
+        vectors = np.stack([vector_of(word, self._dimensions) for word in ["", *words]])
+        total: Vectors = vectors.sum(axis=0, dtype=np.float32)
+        return total
 
     def _number(self, word: str) -> int:
         if word not in self._words:

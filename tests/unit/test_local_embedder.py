@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from typing_extensions import override
 
 from tests.fakes.embedding_model import MAX_TOKENS, FakeModel
 from worker.adapters.local_embedder import LocalEmbedder
@@ -144,7 +145,8 @@ async def test_a_model_that_raises_is_a_failure_of_the_model() -> None:
 
 async def test_a_model_that_cannot_be_loaded_is_the_operators_mistake() -> None:
     class Broken(FakeModel):
-        def load(self) -> ModelShape:  # type: ignore[override]
+        @override
+        def load(self) -> ModelShape:
             raise OSError("no such model\nand a page of advice")
 
     embedder = LocalEmbedder(Broken(), EmbeddingSettings(model="some/model"))
