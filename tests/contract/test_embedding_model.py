@@ -1,4 +1,4 @@
-"""What every model of this process promises, on the fake, on torch and on OpenVINO with small models of several kinds."""
+"""What every model of this process promises: the fake, torch, and OpenVINO, with small models of several kinds."""
 
 import subprocess
 import sys
