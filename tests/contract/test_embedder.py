@@ -104,6 +104,6 @@ async def test_a_model_that_is_not_there_is_said_in_one_sentence(kind: str, tmp_
 async def test_a_gpu_that_is_not_there_is_said_in_one_sentence() -> None:
     embedder = SentenceEmbedder(EmbeddingSettings.model_validate(embedding_settings() | {"device": "cuda"}))
     if not torch.cuda.is_available():
-        with pytest.raises(OperatorError, match="embedding.device is cuda, but torch sees no GPU"):
+        with pytest.raises(OperatorError, match=r"embedding\.device is cuda, but torch sees no GPU"):
             await embedder.start()
     await embedder.close()
