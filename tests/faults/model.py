@@ -69,11 +69,13 @@ class FaultyEmbedder(LocalEmbedder):
     async def start(self) -> None:
         self._model.loop = asyncio.get_running_loop()
         await super().start()
+        self._model.is_warm = True
 
 
 class FaultyModel(EmbeddingModel):
-    """A token is a character."""
+    """A token is a character. Nothing is wrong before the worker has started."""
 
+    is_warm = False
     loop: asyncio.AbstractEventLoop
 
     def __init__(self, faults: Faults) -> None:
@@ -91,6 +93,8 @@ class FaultyModel(EmbeddingModel):
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
         texts = ["".join(map(chr, tokens)) for tokens in batch]
         vectors = np.array([vector(text) for text in texts])
+        if not self.is_warm:
+            return vectors
         if any(POISON in text for text in texts):
             raise RuntimeError("the model breaks on a text")
         match self._faults.read():

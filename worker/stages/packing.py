@@ -55,5 +55,5 @@ def normalised(vectors: Vectors) -> Vectors:
     """Return the vectors at unit length; one that is zero or not finite stays what it is, or becomes not finite."""
     squares: Vectors = np.square(vectors).sum(axis=1, keepdims=True)
     norms = np.sqrt(squares)
-    result: Vectors = vectors / np.where(norms > 0, norms, np.float32(1)).astype(np.float32)
-    return result
+    norms[norms == 0] = 1
+    return (vectors / norms).astype(np.float32, copy=False)
