@@ -49,7 +49,10 @@ def vectors(model: Any, texts: Sequence[str]) -> np.ndarray[Any, Any]:  # noqa: 
 
 @needs_openvino
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 0.99999), ("int8", 0.95)])
-def test_the_vectors_are_those_of_torch(tiny: Path, cache: Path, precision: str, least: float) -> None:
+def test_the_vectors_are_those_of_torch_and_nobody_is_told(
+    tiny: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, least: float
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     theirs = TorchModel(EmbeddingSettings(model="tiny", path=tiny))
     ours = OpenVinoModel(settings(tiny, precision, cache_dir=cache, quality_floor=least))
     assert ours.load() == theirs.load()
@@ -57,6 +60,7 @@ def test_the_vectors_are_those_of_torch(tiny: Path, cache: Path, precision: str,
     expected, found = vectors(theirs, TEXTS), vectors(ours, TEXTS)
     assert found.shape == (len(TEXTS), DIMENSIONS)
     assert (found * expected).sum(axis=1).mean() > least
+    assert not (tmp_path / "intel").exists(), "OpenVINO's note of what it has reported"
 
 
 @needs_openvino

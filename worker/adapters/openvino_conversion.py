@@ -10,12 +10,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from typing_extensions import override
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -54,6 +56,14 @@ class UnsupportedModelError(ValueError):
     """The model has a part that is not converted."""
 
 
+def tell_nobody() -> None:
+    """Keep OpenVINO and nncf from reporting to their makers what is converted, which is their default.
+
+    Without the package that does it they go on without. To be called before either is imported.
+    """
+    sys.modules.setdefault("openvino_telemetry", cast("ModuleType", None))
+
+
 def read_texts(file: Path) -> list[str]:
     """Return the lines of a file that are not empty."""
     return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -76,6 +86,7 @@ def calibration_texts(file: str | None) -> list[str]:
 
 def convert(order: Order) -> None:
     """Convert, and write everything into the folder, which must exist."""
+    tell_nobody()
     import openvino  # noqa: PLC0415 - heavy, and optional
     import torch  # noqa: PLC0415
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415

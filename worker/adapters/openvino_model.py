@@ -12,7 +12,7 @@ import numpy as np
 from typing_extensions import override
 
 from worker.adapters.openvino_cache import converted
-from worker.adapters.openvino_conversion import About, quality_texts
+from worker.adapters.openvino_conversion import About, quality_texts, tell_nobody
 from worker.adapters.processor import OPENVINO_PROBE, available_processors, avoid_illegal_instructions
 from worker.errors import OperatorError
 from worker.ports import EmbeddingModel, ModelShape, Vectors
@@ -47,6 +47,7 @@ class OpenVinoModel(EmbeddingModel):
             )
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         avoid_illegal_instructions(OPENVINO_PROBE)
+        tell_nobody()
         import openvino  # noqa: PLC0415 - takes long: only the thread that needs it pays
         from tokenizers import Tokenizer  # noqa: PLC0415
 

@@ -15,6 +15,8 @@ _ISA_VARIABLE: Final = "ONEDNN_MAX_CPU_ISA"
 _ISA_WITHOUT_AMX: Final = "AVX512_CORE_BF16"
 TORCH_PROBE: Final = "import torch; a = torch.ones(64, 384, dtype=torch.bfloat16); (a @ a.T).sum()"
 OPENVINO_PROBE: Final = """
+import sys
+sys.modules["openvino_telemetry"] = None
 import numpy, openvino
 from openvino import opset13 as op
 a = op.parameter([64, 384], numpy.float32)
