@@ -4,7 +4,9 @@ import orjson
 import pytest
 
 from worker.errors import Halt, HaltReason, RetryLater
+from worker.settings import EmbeddingSettings
 from worker.stages.embedding_api import Form, asked_to_wait, endpoint, fault_of
+from worker.stages.vectors import may_stand_for
 
 
 @pytest.mark.parametrize(
@@ -81,3 +83,47 @@ def test_every_status_asks_for_something(status: int) -> None:
     assert isinstance(fault, RetryLater if status in {408, 409, 425, 429} or status >= 500 else Halt)
     if isinstance(fault, RetryLater):
         assert fault.wait_s == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"backend": "http"}, "set embedding.http.url"),
+        ({"backend": "http", "http": {"url": "http://h"}, "precision": "bf16"}, "precision is the server's own matter"),
+        ({"backend": "http", "http": {"url": "http://h"}, "path": "x"}, "path is the server's own matter"),
+        ({"precision": "int8"}, "precision int8 needs backend: openvino"),
+        ({"backend": "openvino", "device": "cuda"}, "set device to cpu"),
+        ({"http": {"url": "http://user:secret@h"}}, "set api_key_file"),
+        ({"http": {"url": "http://h", "ca_file": "x"}}, "https://"),
+        ({"http": {"url": "http://h", "model": "x"}}, "model is for form: openai"),
+        ({"http": {"api_key": "a", "api_key_file": "b"}}, "keep one of them"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        EmbeddingSettings.model_validate(settings)
+    assert "user:secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "may"),
+    [
+        ("m@1", "m@1", True),
+        ("m@1", "m@1#int8", True),
+        ("m@1#int8", "m@1#int8", True),
+        ("m@1#int8", "m@1", False),
+        ("m@2", "m@1#int8", False),
+        (None, "m@1", False),
+    ],
+)
+def test_exact_vectors_stand_for_quantised_ones(stored: str | None, wanted: str, *, may: bool) -> None:
+    assert may_stand_for(stored, wanted) is may
+
+
+def test_the_backend_and_the_precision_are_no_part_of_a_vectors_origin_but_int8() -> None:
+    kinds = [{}, {"precision": "bf16"}, {"backend": "openvino"}, {"backend": "http", "http": {"url": "http://h"}}]
+    assert {EmbeddingSettings.model_validate({"model": "m", "revision": "1", **kind}).identity for kind in kinds} == {
+        "m@1"
+    }
+    quantised = {"model": "m", "backend": "openvino", "precision": "int8"}
+    assert EmbeddingSettings.model_validate(quantised).identity == "m#int8"
