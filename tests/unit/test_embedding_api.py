@@ -121,7 +121,12 @@ def test_exact_vectors_stand_for_quantised_ones(stored: str | None, wanted: str,
 
 
 def test_the_backend_and_the_precision_are_no_part_of_a_vectors_origin_but_int8() -> None:
-    kinds = [{}, {"precision": "bf16"}, {"backend": "openvino"}, {"backend": "http", "http": {"url": "http://h"}}]
+    kinds: list[dict[str, object]] = [
+        {},
+        {"precision": "bf16"},
+        {"backend": "openvino"},
+        {"backend": "http", "http": {"url": "http://h"}},
+    ]
     assert {EmbeddingSettings.model_validate({"model": "m", "revision": "1", **kind}).identity for kind in kinds} == {
         "m@1"
     }
