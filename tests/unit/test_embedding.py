@@ -1,6 +1,7 @@
 """A text that the model fails on is put aside; a model that fails halts."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from tests import builders
 from tests.fakes.embedder import FakeEmbedder, vector_of
-from tests.fakes.world import World
+from tests.fakes.world import RULES, World
 from worker.errors import Halt, HaltReason, RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.records import Rejection
@@ -17,6 +19,8 @@ from worker.runtime.clock import Clock
 from worker.runtime.embedding import Embedding
 from worker.runtime.model_calls import Result
 from worker.runtime.vector_cache import VectorCache
+from worker.settings import DeliverySettings
+from worker.settings.worker import Deletes
 
 pytestmark = pytest.mark.virtual_time
 
@@ -243,3 +247,18 @@ async def test_fewer_calls_are_made_at_a_time_while_the_server_is_overloaded_and
     for _ in range(60):
         await one.vectors(["a"])
     assert limit() == 8
+
+
+@pytest.mark.parametrize("deletes", Deletes)
+async def test_a_move_whose_text_the_model_fails_on_takes_the_row_from_its_former_tenant(deletes: Deletes) -> None:
+    world = World(rules=replace(RULES, trusts_before=True), delivery=DeliverySettings(deletes=deletes))
+    world.embedder.before_embed = failing_on({"bad"}).before_embed
+    world.upsert(1, "good", lsn=100)
+    async with world.running():
+        await world.settle()
+        moved = builders.row(1, "globex", title="bad", url=None)
+        world.append(builders.event("u", moved, builders.row(1), lsn=101), 1)
+        await world.until(lambda: world.verdicts.total() == 2)
+    assert world.index.live == {}, "a reader of the former tenant still sees the row"
+    assert world.verdicts == {"indexed": 1, "embedding_failed": 1}
+    assert world.committed() == 2
