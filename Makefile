@@ -17,7 +17,7 @@ UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm test-slow simulate soak backlog replay mutation lint format docs requirements wheel clean
+.PHONY: help demo test test-jvm test-openvino test-slow simulate soak backlog replay mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ test: $(VENV)/.dev ## run the tests on embedded servers (no Java, no Docker)
 
 test-jvm: $(VENV)/.dev ## run the tests on real PostgreSQL, Debezium, Kafka and Elasticsearch (needs Maven, JDK 21+)
 	$(VENV)/bin/pytest --servers jvm $(ARGS)
+
+test-openvino: $(VENV)-openvino/.openvino ## run the tests that need the extra 'openvino', in an environment of its own
+	$(VENV)-openvino/bin/pytest -m needs_openvino $(ARGS)
 
 simulate: $(VENV)/.dev ## perform SEEDS=1000 random stories on a simulated world, or one again: SEED=17
 	$(VENV)/bin/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ALLOW:%=--allow %)
@@ -77,7 +80,7 @@ requirements: $(VENV)/bin/uv ## pin the newest versions that pyproject.toml allo
 	$(VENV)/bin/python -m tools.pin $(UV)
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(VENV)-openvino mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 
 $(VENV)/bin/uv: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Syncline needs Python 3.11 or newer: make PYTHON=...")'
@@ -96,6 +99,13 @@ $(VENV)/.dev: $(VENV)/bin/uv requirements/dev.txt pyproject.toml
 	@echo "Installing requirements/dev.txt (torch is large: this takes a minute or more)"
 	@$(INSTALL) -r requirements/dev.txt
 	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)-openvino/.openvino: $(VENV)/bin/uv requirements/openvino.txt pyproject.toml
+	@echo "Installing requirements/openvino.txt into $(VENV)-openvino"
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)-openvino
+	@$(UV) pip install --quiet --python $(VENV)-openvino/bin/python $(if $(TORCH),--torch-backend=$(TORCH)) -r requirements/openvino.txt
+	@$(UV) pip install --quiet --python $(VENV)-openvino/bin/python --no-deps --editable .
 	@touch $@
 
 $(VENV)/.mutation: $(VENV)/.dev requirements/mutation.txt

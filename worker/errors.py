@@ -38,7 +38,7 @@ class SkipReason(StrEnum):
 
 
 class RetryReason(StrEnum):
-    """Why a request to Elasticsearch is sent again. Bounded: it is a metric label."""
+    """Why a request to Elasticsearch or to an embedding server is sent again. Bounded: it is a metric label."""
 
     REJECTED = "rejected"
     SERVER_ERROR = "server_error"
@@ -60,6 +60,7 @@ class HaltReason(StrEnum):
     OFFSETS_LOST = "offsets_lost"
     NO_COMMITTED_OFFSET = "no_committed_offset"
     EMBEDDER_FAILED = "embedder_failed"
+    EMBEDDER_UNAVAILABLE = "embedder_unavailable"
     DEAD_LETTERS_UNAVAILABLE = "dead_letters_unavailable"
     RECORD_REJECTED = "record_rejected"
     MASS_REJECTION = "mass_rejection"
@@ -75,11 +76,15 @@ class OperatorError(SynclineError):
 
 
 class RetryLater(SynclineError):  # noqa: N818 - named by the reaction it asks for
-    """The same call may succeed later; its effect is unknown, so it must be safe to repeat."""
+    """The same call may succeed later; its effect is unknown, so it must be safe to repeat.
 
-    def __init__(self, reason: RetryReason, message: str) -> None:
+    `wait_s` is how long the server asks to be left alone; None if it does not say.
+    """
+
+    def __init__(self, reason: RetryReason, message: str, wait_s: float | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.wait_s = wait_s
 
 
 class Halt(SynclineError):  # noqa: N818 - named by the reaction it asks for

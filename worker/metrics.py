@@ -57,12 +57,41 @@ class Metrics:
             buckets=_DURATION_EDGES,
             registry=r,
         )
-        self.texts = Counter("syncline_embedded_texts", "Texts that the model embedded.", registry=r)
-        self.reused = Counter(
-            "syncline_reused_vectors",
-            "Documents written with the stored vector because the text is the same.",
+        self.texts = Counter("syncline_embedded_texts", "Texts that were given to the model.", registry=r)
+        self.tokens = Counter(
+            "syncline_embedded_tokens",
+            "Tokens that the model embedded, special ones included, padding not.",
             registry=r,
         )
+        self.token_places = Counter(
+            "syncline_embedding_token_places",
+            "Tokens and padding that the model computed: embedded tokens divided by these tell how full batches are.",
+            registry=r,
+        )
+        self.model_seconds = Counter(
+            "syncline_embedding_seconds", "Time that the model's thread was at work, tokenising included.", registry=r
+        )
+        self.truncated_texts = Counter(
+            "syncline_truncated_texts",
+            "Texts with more tokens than the model takes (`embedding.long_texts`), of which the end is in no vector.",
+            registry=r,
+        )
+        self.lost_tokens = Counter(
+            "syncline_truncated_tokens",
+            "Tokens of those ends; estimated for what lies so far behind that it is not even tokenised.",
+            registry=r,
+        )
+        self.reused = Counter(
+            "syncline_reused_vectors",
+            "Documents that needed no embedding because their text has a vector: `stored` with the document, in the "
+            "`cache`, or of another document in the `same_call`.",
+            ["origin"],
+            registry=r,
+        )
+        self.cache_misses = Counter(
+            "syncline_vector_cache_misses", "Texts that were looked for in the cache and not found.", registry=r
+        )
+        self.cache_bytes = Gauge("syncline_vector_cache_bytes", "Memory of the vectors in the cache.", registry=r)
         self.located = Counter(
             "syncline_located",
             "Rows that the index was searched for because no event tells all their places, by where they were found: "
@@ -98,6 +127,12 @@ class Metrics:
         self.bulk_limit = Gauge(
             "syncline_bulk_concurrency_limit",
             "Bulk requests that may be in flight now; falls under pressure, grows back up to batch.bulk_concurrency.",
+            registry=r,
+        )
+        self.embed_limit = Gauge(
+            "syncline_embed_concurrency_limit",
+            "Calls of the model that may be in flight now: 2 for a model of this process; behind HTTP the limit falls "
+            "under pressure, and grows back up to embedding.http.concurrency.",
             registry=r,
         )
         self.nulled = Counter(

@@ -7,14 +7,16 @@ in a file, read anew at every call; a text that holds `POISON` breaks the model,
 import asyncio
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from typing_extensions import override
 
-from worker.adapters.sentence_embedder import SentenceEmbedder
-from worker.ports import Vectors
+from worker.adapters.local_embedder import LocalEmbedder
+from worker.metrics import Metrics
+from worker.ports import Embedder, EmbeddingModel, ModelShape, Vectors
 from worker.settings import EmbeddingSettings
 
 DIMENSIONS: Final = 384
@@ -32,13 +34,10 @@ def install(folder: str) -> None:
     """Let the worker of this process load this model; faults are looked for in `folder`."""
     import worker.app.worker as composition  # noqa: PLC0415 - only in the worker's own process
 
-    class Installed(FaultyEmbedder):
-        @override
-        def __init__(self, settings: EmbeddingSettings) -> None:
-            super().__init__(settings)
-            self.faults = Faults(Path(folder))
+    def build(settings: EmbeddingSettings, metrics: Metrics | None = None) -> Embedder:
+        return FaultyEmbedder(settings, metrics or Metrics(), Faults(Path(folder)))
 
-    composition.SentenceEmbedder = Installed  # type: ignore[attr-defined]
+    composition.build_embedder = build  # type: ignore[attr-defined]
 
 
 class Faults:
@@ -61,24 +60,44 @@ class Faults:
         return fault, float(seconds)
 
 
-class FaultyEmbedder(SentenceEmbedder):
-    faults: Faults
+class FaultyEmbedder(LocalEmbedder):
+    def __init__(self, settings: EmbeddingSettings, metrics: Metrics, faults: Faults) -> None:
+        self._model = FaultyModel(faults)
+        super().__init__(self._model, settings, metrics)
 
     @override
     async def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._model.loop = asyncio.get_running_loop()
         await super().start()
+        self._model.is_warm = True
+
+
+class FaultyModel(EmbeddingModel):
+    """A token is a character. Nothing is wrong before the worker has started."""
+
+    is_warm = False
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
 
     @override
-    def _load(self) -> None:
-        self._dimensions = DIMENSIONS
+    def load(self) -> ModelShape:
+        return ModelShape(DIMENSIONS, max_tokens=100_000, special_tokens=0)
 
     @override
-    def _encode(self, texts: list[str]) -> Vectors:
+    def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        return [[*map(ord, text)] for text in texts]
+
+    @override
+    def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
+        texts = ["".join(map(chr, tokens)) for tokens in batch]
         vectors = np.array([vector(text) for text in texts])
+        if not self.is_warm:
+            return vectors
         if any(POISON in text for text in texts):
             raise RuntimeError("the model breaks on a text")
-        match self.faults.read():
+        match self._faults.read():
             case "fail", _:
                 raise RuntimeError("the model is broken")
             case "memory", _:
@@ -90,8 +109,8 @@ class FaultyEmbedder(SentenceEmbedder):
             case "slow", seconds:
                 time.sleep(seconds)
             case "block", seconds:
-                self.faults.set("")
-                self._loop.call_soon_threadsafe(time.sleep, seconds)
+                self._faults.set("")
+                self.loop.call_soon_threadsafe(time.sleep, seconds)
             case _:
                 pass
         return vectors

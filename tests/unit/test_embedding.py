@@ -1,21 +1,24 @@
 """A text that the model fails on is put aside; a model that fails halts."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from tests import builders
 from tests.fakes.embedder import FakeEmbedder, vector_of
 from tests.fakes.world import RULES, World
-from worker.errors import Halt, HaltReason, RejectReason
+from worker.errors import Halt, HaltReason, RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.records import Rejection
 from worker.runtime.clock import Clock
 from worker.runtime.embedding import Embedding
+from worker.runtime.model_calls import Result
+from worker.runtime.vector_cache import VectorCache
 from worker.settings import DeliverySettings
 from worker.settings.worker import Deletes
 
@@ -33,8 +36,12 @@ def failing_on(bad: set[str], reason: HaltReason = HaltReason.EMBEDDER_FAILED) -
     return embedder
 
 
-def embedding(embedder: FakeEmbedder) -> Embedding:
-    return Embedding(embedder, Metrics(), Clock())
+def embedding(embedder: FakeEmbedder, metrics: Metrics | None = None, cache_bytes: int = 0) -> Embedding:
+    return Embedding(embedder, metrics or Metrics(), Clock(), VectorCache(cache_bytes))
+
+
+def reused(metrics: Metrics, origin: str) -> float | None:
+    return metrics.registry.get_sample_value("syncline_reused_vectors_total", {"origin": origin})
 
 
 async def test_where_nothing_fails_there_is_one_call() -> None:
@@ -69,6 +76,55 @@ async def test_a_model_that_fails_on_a_plain_text_halts() -> None:
     assert len(embedder.calls) == 2, "one try, and one with a plain text"
 
 
+async def test_the_same_text_is_given_to_the_model_once_a_call() -> None:
+    embedder, metrics = FakeEmbedder(), Metrics()
+    found = await embedding(embedder, metrics).vectors(["a", "b", "a", "a"])
+    assert embedder.calls == [["a", "b"]]
+    assert [np.array_equal(one, vector_of(text)) for one, text in zip(found, "abaa", strict=True)] == [True] * 4  # type: ignore[arg-type]
+    assert (reused(metrics, "same_call"), metrics.registry.get_sample_value("syncline_embedded_texts_total")) == (2, 2)
+
+
+async def test_without_a_cache_it_is_given_again_in_the_next_call() -> None:
+    embedder, metrics = FakeEmbedder(), Metrics()
+    without = embedding(embedder, metrics)
+    for _ in range(2):
+        await without.vectors(["a"])
+    assert embedder.calls == [["a"], ["a"]]
+    assert metrics.registry.get_sample_value("syncline_vector_cache_misses_total") == 0
+
+
+async def test_with_one_only_what_is_not_in_it() -> None:
+    embedder, metrics = FakeEmbedder(), Metrics()
+    cached = embedding(embedder, metrics, 100_000)
+    await cached.vectors(["a", "b"])
+    found = await cached.vectors(["b", "c", "a", "b"])
+    assert embedder.calls == [["a", "b"], ["c"]]
+    assert [np.array_equal(one, vector_of(text)) for one, text in zip(found, "bcab", strict=True)] == [True] * 4  # type: ignore[arg-type]
+    assert (reused(metrics, "cache"), reused(metrics, "same_call")) == (3, 0)
+    assert metrics.registry.get_sample_value("syncline_vector_cache_misses_total") == 3
+    assert (metrics.registry.get_sample_value("syncline_vector_cache_bytes") or 0) > 3 * 8 * 4
+    await cached.vectors(["a"])
+    assert len(embedder.calls) == 2
+
+
+async def test_a_rejected_text_is_not_kept() -> None:
+    embedder = failing_on({"bad"})
+    cached = embedding(embedder, cache_bytes=100_000)
+    await cached.vectors(["bad", "good"])
+    embedder.before_embed = FakeEmbedder().before_embed
+    (vector,) = await cached.vectors(["bad"])
+    assert isinstance(vector, np.ndarray)
+
+
+async def test_a_cached_plain_text_does_not_hide_a_broken_model() -> None:
+    embedder = FakeEmbedder()
+    cached = embedding(embedder, cache_bytes=100_000)
+    await cached.vectors(["a plain text"])
+    embedder.fail_with = Halt(HaltReason.EMBEDDER_FAILED, "out of memory")
+    with pytest.raises(Halt, match="out of memory"):
+        await cached.vectors(["a"])
+
+
 async def test_another_halt_is_not_the_texts_matter() -> None:
     with pytest.raises(Halt):
         await embedding(failing_on({"a"}, HaltReason.TARGET_MISSING)).vectors(["a", "b"])
@@ -85,6 +141,112 @@ async def test_the_others_of_its_batch_are_written_and_its_offset_is_committed()
     (letter,) = world.dead_letters.sent
     assert dict(letter.headers)["syncline-reason"] == b"embedding_failed"
     assert dict(letter.headers)["syncline-stage"] == b"embed"
+
+
+class Server:
+    """Embeds like the fake, unless it is told to fail."""
+
+    def __init__(self) -> None:
+        self.embedder = FakeEmbedder()
+        self.embedder.before_embed = self._before
+        self.up = True
+        self.killed_by: set[str] = set()
+        self.reason = RetryReason.SERVER_ERROR
+
+    async def _before(self, texts: Sequence[str]) -> None:
+        if not self.up or self.killed_by.intersection(texts):
+            raise RetryLater(self.reason, "it is down")
+
+    async def until_it_returns(
+        self, batch: Callable[[], Awaitable[list[Result]]], tries: int = 100
+    ) -> tuple[list[Result], list[str]]:
+        """Call a batch as the runtime does; return its results, and the faults on the way."""
+        faults: list[str] = []
+        for _ in range(tries):
+            try:
+                return await batch(), faults
+            except (RetryLater, Halt) as fault:
+                faults.append(fault.reason)
+        raise AssertionError(f"no result after {tries} tries: {faults}")
+
+
+@given(texts=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=20), bad=st.sets(st.sampled_from("abcd")))
+async def test_texts_that_a_server_breaks_on_are_put_aside_and_the_others_embedded(
+    texts: list[str], bad: set[str]
+) -> None:
+    server = Server()
+    server.killed_by = bad
+    found, _ = await server.until_it_returns(embedding(server.embedder).request(texts))
+    for text, one in zip(texts, found, strict=True):
+        if isinstance(one, Rejection):
+            assert text in bad
+        else:
+            assert text not in bad
+            assert np.array_equal(one, vector_of(text))
+
+
+async def test_a_server_that_is_down_halts_and_costs_no_text() -> None:
+    server = Server()
+    server.up = False
+    batch = embedding(server.embedder).request(["a", "b"])
+    faults = []
+    for _ in range(50):
+        with pytest.raises((RetryLater, Halt)) as caught:
+            await batch()
+        faults.append(caught.value.reason)  # type: ignore[attr-defined]
+    assert faults[:3] == [RetryReason.SERVER_ERROR] * 3
+    assert faults[-1] is HaltReason.EMBEDDER_UNAVAILABLE
+    server.up = True
+    found, _ = await server.until_it_returns(batch)
+    assert not any(isinstance(one, Rejection) for one in found)
+
+
+async def test_a_server_that_a_text_kills_is_killed_few_times() -> None:
+    server = Server()
+    server.killed_by = {"bad"}
+    batch = embedding(server.embedder).request([*map(str, range(31)), "bad"])
+    found, faults = await server.until_it_returns(batch)
+    assert [isinstance(one, Rejection) for one in found] == [False] * 31 + [True]
+    assert len([call for call in server.embedder.calls if "bad" in call]) < 20
+    assert server.embedder.texts.count("0") < 20, "what has its vector keeps it"
+    assert faults.count(HaltReason.EMBEDDER_UNAVAILABLE) == 0
+
+
+async def test_who_is_asked_to_wait_waits_and_doubts_no_text() -> None:
+    server = Server()
+    server.killed_by, server.reason = {"a"}, RetryReason.REJECTED
+    batch = embedding(server.embedder).request(["a"])
+    for _ in range(50):
+        with pytest.raises(RetryLater):
+            await batch()
+    server.killed_by = set()
+    ((found,), _) = await server.until_it_returns(batch)
+    assert not isinstance(found, Rejection)
+
+
+async def test_fewer_calls_are_made_at_a_time_while_the_server_is_overloaded_and_more_again_later() -> None:
+    class Wide(FakeEmbedder):
+        @property
+        @override
+        def concurrency(self) -> int:
+            return 8
+
+    embedder, metrics = Wide(), Metrics()
+    one = Embedding(embedder, metrics, Clock())
+
+    def limit() -> float | None:
+        return metrics.registry.get_sample_value("syncline_embed_concurrency_limit")
+
+    assert limit() == 8
+    embedder.fail_with = RetryLater(RetryReason.REJECTED, "slow down")
+    for _ in range(2):
+        with pytest.raises(RetryLater):
+            await one.vectors(["a"])
+    assert limit() == 2
+    embedder.fail_with = None
+    for _ in range(60):
+        await one.vectors(["a"])
+    assert limit() == 8
 
 
 @pytest.mark.parametrize("deletes", Deletes)

@@ -122,6 +122,21 @@ def test_another_text_another_model_or_no_vector_is_embedded(there: Stored) -> N
     assert isinstance(decided(change(5), {place(): there}), NeedsVector)
 
 
+def test_a_vector_of_full_precision_stands_for_a_quantised_one_and_stays_what_it_is() -> None:
+    ready = decided(change(5), {place(): embedded(4)}, model=f"{MODEL}#int8")
+    assert isinstance(ready, Ready)
+    assert ready.reused
+    assert body(ready.writes[0])["sync"]["model"] == MODEL
+
+
+def test_a_quantised_vector_does_not_stand_for_one_of_full_precision() -> None:
+    there = embedded(4, model=f"{MODEL}#int8")
+    assert isinstance(decided(change(5), {place(): there}), NeedsVector)
+    again = decided(change(5), {place(): there}, model=f"{MODEL}#int8")
+    assert isinstance(again, Ready)
+    assert body(again.writes[0])["sync"]["model"] == f"{MODEL}#int8"
+
+
 def test_a_row_that_moves_takes_its_vector_along() -> None:
     ready = decided(change(5, tenant="globex", left=["acme"]), {place("acme"): embedded(4)})
     assert isinstance(ready, Ready)

@@ -49,6 +49,13 @@ async def test_waits_grow_to_their_bound_and_no_further(seed: int) -> None:
     assert max(waits) > 15
 
 
+async def test_who_is_asked_to_wait_waits_at_least_so_long_and_not_for_ever() -> None:
+    for asked, least, most in ((7.0, 7, 9), (86_400.0, 300, 302)):
+        function = Failing(1, RetryLater(RetryReason.REJECTED, "slow down", asked))
+        await retrying().call("embed", function)
+        assert least <= function.calls[1] - function.calls[0] <= most
+
+
 async def test_workers_that_failed_together_do_not_come_back_together() -> None:
     functions = [Failing(1) for _ in range(20)]
     await asyncio.gather(*(retrying(seed=seed).call("lookup", function) for seed, function in enumerate(functions)))

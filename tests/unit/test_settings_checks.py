@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from worker.settings import ElasticsearchSettings, IndexSettings, KafkaSettings, Settings, SourceSettings
+from worker.settings import (
+    ElasticsearchSettings,
+    EmbeddingSettings,
+    IndexSettings,
+    KafkaSettings,
+    Settings,
+    SourceSettings,
+)
 from worker.settings.kafka import KafkaSecurity
 from worker.settings.types import Group
 from worker.settings.worker import ServerSettings
@@ -262,3 +269,23 @@ def test_a_secret_is_the_first_line_of_its_file(tmp_path: Path, content: str) ->
     file = tmp_path / "secret"
     file.write_bytes(content.encode())
     assert ElasticsearchSettings(api_key_file=file).read_api_key() == "key"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"precision": "fp16"}, "precision fp16 is for device cuda or mps: on a processor use bf16 or fp32"),
+        ({"precision": "fp8"}, "precision"),
+        ({"long_texts": "drop"}, "long_texts"),
+        ({"batch_tokens": 0}, "batch_tokens"),
+        ({"cache_size": "-1MiB"}, "cache_size"),
+        ({"threads": 0}, "threads"),
+    ],
+)
+def test_embedding_refuses(content: dict[str, Any], sentence: str) -> None:
+    assert sentence in refusal(EmbeddingSettings, content)
+
+
+@pytest.mark.parametrize("content", [{"precision": "fp16", "device": "cuda"}, {"precision": "bf16"}, {"cache_size": 0}])
+def test_embedding_takes(content: dict[str, Any]) -> None:
+    EmbeddingSettings.model_validate(content)

@@ -8,12 +8,12 @@ from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_inspect import ElasticInspector
 from worker.adapters.kafka_check import check_kafka
 from worker.adapters.kafka_samples import KafkaTopicReader
-from worker.app.model import refuse_missing_model
+from worker.app.model import build_embedder, refuse_missing_model
 from worker.app.sources import source_readers
 from worker.control.check import Feed, Report, check_feed, refused
 from worker.control.check_index import MissingServerError, check_index
 from worker.errors import OperatorError
-from worker.settings import Settings
+from worker.settings import EmbeddingSettings, Settings
 from worker.stages.findings import Finding, Section, ok
 
 
@@ -28,7 +28,7 @@ async def check_settings(settings: Settings, records: int) -> Report:
     sections = [
         *feed.sections,
         await _elasticsearch(settings, feed.locating, missing),
-        Section("Model", (_model(settings),)),
+        Section("Model", (await _model(settings.embedding),)),
     ]
     return Report(tuple(sections), tuple(missing))
 
@@ -59,11 +59,24 @@ async def _elasticsearch(settings: Settings, locating: Sequence[str], missing: l
             return error.section
 
 
-def _model(settings: Settings) -> Finding:
+async def _model(embedding: EmbeddingSettings) -> Finding:
     try:
-        refuse_missing_model(settings.embedding)
+        refuse_missing_model(embedding)
+        if embedding.backend == "http":
+            return await _served_model(embedding)
     except OperatorError as error:
         return refused("model", error)
-    embedding = settings.embedding
     where = "from the model hub" if embedding.path is None else f"in {embedding.path}"
     return ok("model", f"{embedding.model} {where}; not loaded here")
+
+
+async def _served_model(embedding: EmbeddingSettings) -> Finding:
+    """A server is asked, which costs one short text; a model of this process would take seconds to load."""
+    embedder = build_embedder(embedding)
+    try:
+        await embedder.start()
+        return ok(
+            "model", f"{embedding.model} at {embedding.http.endpoint}; vectors of {embedder.dimensions} dimensions"
+        )
+    finally:
+        await embedder.close()

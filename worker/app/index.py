@@ -5,8 +5,7 @@ import contextlib
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_search import ElasticSearcher
-from worker.adapters.sentence_embedder import SentenceEmbedder
-from worker.app.model import refuse_missing_model
+from worker.app.model import build_embedder, refuse_missing_model
 from worker.control.apply import Report, apply
 from worker.control.search import refuse_odd_question, search
 from worker.control.target import explained
@@ -44,7 +43,7 @@ async def search_index(
             # A model takes seconds to load, or to be fetched: a server that is not there is told before.
             with explained(settings.elasticsearch):
                 await ElasticAdmin(client).indices([settings.index.reader_alias])
-            embedder = SentenceEmbedder(settings.embedding)
+            embedder = build_embedder(settings.embedding)
             closing.push_async_callback(embedder.close)
             await embedder.start()
         with explained(settings.elasticsearch):

@@ -1,7 +1,24 @@
-"""The embedding model, before anything slow is tried with it."""
+"""The embedding model, before anything slow is tried with it, and the embedder that goes with the settings."""
 
+from worker.adapters.http_embedder import HttpEmbedder
+from worker.adapters.local_embedder import LocalEmbedder
+from worker.adapters.openvino_model import OpenVinoModel
+from worker.adapters.sentence_embedder import SentenceEmbedder
 from worker.errors import OperatorError
+from worker.metrics import Metrics
+from worker.ports import Embedder
 from worker.settings import EmbeddingSettings
+
+
+def build_embedder(settings: EmbeddingSettings, metrics: Metrics | None = None) -> Embedder:
+    """Return the embedder of `embedding.backend`, not started. Without `metrics` nobody sees its counts."""
+    match settings.backend:
+        case "http":
+            return HttpEmbedder(settings)
+        case "openvino":
+            return LocalEmbedder(OpenVinoModel(settings), settings, metrics)
+        case "torch":
+            return SentenceEmbedder(settings, metrics)
 
 
 def refuse_missing_model(embedding: EmbeddingSettings) -> None:

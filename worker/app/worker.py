@@ -13,8 +13,7 @@ from worker.adapters.elastic_store import ElasticStore
 from worker.adapters.kafka_check import check_kafka
 from worker.adapters.kafka_dead_letters import KafkaDeadLetters
 from worker.adapters.kafka_source import KafkaSource
-from worker.adapters.sentence_embedder import SentenceEmbedder
-from worker.app.model import refuse_missing_model
+from worker.app.model import build_embedder, refuse_missing_model
 from worker.app.sources import source_readers, subscription
 from worker.control.target import check_alias, check_target, explained
 from worker.metrics import Metrics
@@ -24,6 +23,7 @@ from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
 from worker.runtime.pipeline import Pipeline, Ports
 from worker.runtime.rejoining import RestartableSource
+from worker.runtime.vector_cache import VectorCache
 from worker.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         await check_alias(admin, settings)
         await check_kafka(settings.kafka, subscription(settings.sources)[0])
         _log.info("Elasticsearch and Kafka are ready, loading the model", extra={"action": "loading_model"})
-        embedder = SentenceEmbedder(settings.embedding)
+        embedder = build_embedder(settings.embedding, metrics)
         closing.push_async_callback(embedder.close)
         await embedder.start()
         for warning in await check_target(admin, settings, embedder.dimensions, embedder.model):
@@ -104,7 +104,8 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
             sink=ElasticSink(client, settings.index.writer_alias, packs_vectors=packs_vectors),
             dead_letters=dead_letters,
         )
-        yield Pipeline(ports, source_readers(settings.sources), settings.batch, settings.delivery, metrics)
+        readers, cache = source_readers(settings.sources), VectorCache(int(settings.embedding.cache_size))
+        yield Pipeline(ports, readers, settings.batch, settings.delivery, metrics, cache=cache)
 
 
 async def _packs_vectors(settings: Settings, client: ReloadingClient) -> bool:

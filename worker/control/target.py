@@ -9,6 +9,7 @@ from worker.ports import IndexAdmin
 from worker.settings import ElasticsearchSettings, Settings
 from worker.stages.documents import LOG_FIELD, SYNC_FIELD
 from worker.stages.index_state import IndexState, Json
+from worker.stages.vectors import full_precision
 
 _VECTOR = "embedding"
 
@@ -119,6 +120,8 @@ def _model_warnings(index: str, mappings: Json, model: str) -> list[str]:
     named = meta.get("model") if isinstance(meta, Mapping) else None
     if not isinstance(named, str):
         return [f"the mapping of {index} does not say in _meta.model which model its vectors come from"]
+    # Quantised vectors are less exact, but lie among the others.
+    model = full_precision(model)
     # A definition that names no revision is content with any.
     ours = model if "@" in named else model.partition("@")[0]
     if ours == named:

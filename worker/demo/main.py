@@ -168,7 +168,7 @@ def _figures(console: Console, figures: Figures) -> None:
     console.print("  verdicts: " + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
     console.print(
         f"  {figures.total('syncline_embedded_texts_total'):.0f} texts embedded, "
-        f"{figures.total('syncline_reused_vectors_total'):.0f} stored vectors reused, "
+        f"{figures.total('syncline_reused_vectors_total'):.0f} vectors reused, "
         f"freshness p99 < {figures.freshness(0.99):g} s"
     )
 

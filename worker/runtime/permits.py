@@ -1,22 +1,24 @@
-"""Who may send a bulk request now: as many at a time as the pressure on Elasticsearch allows."""
+"""Who may send a request now: as many at a time as the pressure on the server allows."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from worker.metrics import Metrics
+from prometheus_client import Gauge
+
 from worker.stages.pressure import Pressure
 
 
 class Permits:
     """A semaphore whose size follows `stages.pressure`; those who wait are served in their order."""
 
-    def __init__(self, most: int, metrics: Metrics) -> None:
+    def __init__(self, most: int, gauge: Gauge) -> None:
+        """`gauge` is told how many there are."""
         self.pressure = Pressure(most)
-        self._metrics = metrics
+        self._gauge = gauge
         self._in_use = 0
         self._changed = asyncio.Condition()
-        metrics.bulk_limit.set(self.pressure.limit)
+        gauge.set(self.pressure.limit)
 
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
@@ -28,6 +30,6 @@ class Permits:
             yield
         finally:
             self._in_use -= 1
-            self._metrics.bulk_limit.set(self.pressure.limit)
+            self._gauge.set(self.pressure.limit)
             async with self._changed:
                 self._changed.notify_all()

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Final
 
 from worker.errors import Halt
 from worker.metrics import Metrics
@@ -35,6 +35,7 @@ from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
 from worker.runtime.truncating import Sweeper, Truncating
+from worker.runtime.vector_cache import VectorCache
 from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
 from worker.settings.worker import Deletes
@@ -44,6 +45,9 @@ from worker.stages.documents import hard
 from worker.stages.planning import NeedsVector, Owing, Ready, Superseded, with_vector
 
 _log = logging.getLogger(__name__)
+
+_BYTES_A_TEXT: Final = 8192
+"""On average over a call, so that texts of megabytes do not add up to minutes that nothing can interrupt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,9 @@ class Pipeline:
         delivery: DeliverySettings,
         metrics: Metrics,
         clock: Clock | None = None,
+        cache: VectorCache | None = None,
     ) -> None:
+        """`cache` is for vectors of texts that come again; without it they are embedded again."""
         self._ports = ports
         self._readers = readers
         self._batch = batch
@@ -95,7 +101,7 @@ class Pipeline:
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
-        self._embedding = Embedding(ports.embedder, metrics, self._clock)
+        self._embedding = Embedding(ports.embedder, metrics, self._clock, cache)
         self._sender = Sender(ports.sink, self.retrying, metrics, self._clock, batch.bulk_concurrency)
         sweeper = Sweeper(ports.locator, self._deliver, self.retrying, self._intake, self._clock, delivery)
         self._truncating = Truncating(sweeper, self.ledger, self._rejecting, metrics, self._clock)
@@ -138,7 +144,10 @@ class Pipeline:
                 fetching = group.create_task(self._fetch(rejoining), name="fetch")
                 stages = [
                     group.create_task(self._prepare(), name="prepare"),
-                    group.create_task(self._embed(), name="embed"),
+                    *(
+                        group.create_task(self._embed(), name=f"embed-{number}")
+                        for number in range(self._ports.embedder.concurrency)
+                    ),
                     *(
                         group.create_task(self._send(), name=f"send-{number}")
                         for number in range(self._batch.bulk_concurrency)
@@ -219,7 +228,7 @@ class Pipeline:
                 await self._reject(unit, rejection, stage, owed=writes)
             case Ready(writes):
                 if decision.reused:
-                    self._metrics.reused.inc()
+                    self._metrics.reused.labels("stored").inc()
                 await self._pass_on(Work(unit, writes))
 
     async def _reject(self, unit: Unit, rejection: Rejection, stage: str, *, owed: Sequence[DocumentWrite]) -> None:
@@ -236,10 +245,10 @@ class Pipeline:
 
     async def _embed(self) -> None:
         while True:
-            batch = await self._to_embed.take(int(self._batch.bulk_bytes), self._batch.embed_texts)
+            most = self._batch.embed_texts
+            batch = await self._to_embed.take(most * _BYTES_A_TEXT, most)
             texts = [needed.text for _, needed in batch]
-            vectors = await self.retrying.call("embed", partial(self._embedding.vectors, texts))
-            self._metrics.texts.inc(len(batch))
+            vectors = await self.retrying.call("embed", self._embedding.request(texts))
             for (unit, needed), vector in zip(batch, vectors, strict=True):
                 if isinstance(vector, Rejection):
                     await self._reject(unit, vector, "embed", owed=needed.tombstones)

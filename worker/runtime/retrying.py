@@ -8,7 +8,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater
 from worker.metrics import Metrics
@@ -16,6 +16,8 @@ from worker.runtime.halting import Halting
 from worker.settings import DeliverySettings
 from worker.stages.backoff import longest_wait
 
+_LONGEST_ASKED: Final = 300.0
+"""Seconds. A server that asks for more is asked again all the same: it may have been mended by then."""
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
@@ -94,6 +96,8 @@ class Retrying:
         """Wait after failed try number `attempt` (the first is 1)."""
         self._metrics.retries.labels(operation, trouble.reason).inc()
         seconds = self._chance.uniform(0, longest_wait(attempt, self._settings.retry_initial, self._settings.retry_max))
+        # On top of what the server asks for: many workers were asked for the same.
+        seconds += min(trouble.wait_s or 0.0, _LONGEST_ASKED)
         _log.warning(
             "trying again",
             extra={

@@ -91,7 +91,7 @@ class Sender:
         self._retrying = retrying
         self._metrics = metrics
         self._clock = clock
-        self._permits = Permits(concurrency, metrics)
+        self._permits = Permits(concurrency, metrics.bulk_limit)
 
     async def send(self, items: Sequence[Item]) -> None:
         """Give every item its verdict. After a fault only those without one are sent again, with the same bytes."""

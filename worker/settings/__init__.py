@@ -4,6 +4,7 @@ A group a module; every field says its unit, its default and why. `loading` read
 """
 
 from worker.settings.elasticsearch import ElasticsearchSettings, IndexSettings
+from worker.settings.embedding import EmbeddingSettings, LongTexts
 from worker.settings.kafka import KafkaSecurity, KafkaSettings, SaslMechanism, SecurityProtocol
 from worker.settings.loading import load_settings
 from worker.settings.root import Settings
@@ -11,7 +12,6 @@ from worker.settings.sources import SourceSettings
 from worker.settings.worker import (
     BatchSettings,
     DeliverySettings,
-    EmbeddingSettings,
     LogFormat,
     LogSettings,
     ServerSettings,
@@ -28,6 +28,7 @@ __all__ = [
     "KafkaSettings",
     "LogFormat",
     "LogSettings",
+    "LongTexts",
     "OffsetPolicy",
     "SaslMechanism",
     "SecurityProtocol",

@@ -6,13 +6,13 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from worker.settings.elasticsearch import ElasticsearchSettings, IndexSettings
+from worker.settings.embedding import EmbeddingSettings
 from worker.settings.kafka import KafkaSettings
 from worker.settings.sources import SourceSettings
 from worker.settings.types import Group
 from worker.settings.worker import (
     BatchSettings,
     DeliverySettings,
-    EmbeddingSettings,
     LogSettings,
     ServerSettings,
     check_delivery,

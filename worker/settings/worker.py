@@ -1,8 +1,7 @@
-"""How the worker itself behaves: embedding, batches, delivery, its HTTP server and its log."""
+"""How the worker itself behaves: batches, delivery, its HTTP server and its log."""
 
 import ipaddress
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -10,23 +9,6 @@ from pydantic import Field, field_validator
 from worker.settings.types import Bytes, Group, Seconds
 
 _MIB = 1024 * 1024
-
-
-class EmbeddingSettings(Group):
-    """The model that turns text into vectors, and what it may use."""
-
-    model: str = Field(default="sentence-transformers/all-MiniLM-L6-v2", min_length=1)
-    """Name of the model, as it is stored with every document: a document of another model is embedded anew."""
-    path: Path | None = None
-    """Folder that holds the model, where it is not to be taken from the model hub: in an image, or offline."""
-    revision: str | None = None
-    """Commit or tag of the model. Pin it: a model that changes under its name spoils the index silently."""
-    device: Literal["cpu", "cuda", "mps"] = "cpu"
-    """Where the model runs."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic. `bf16` is nearly twice as fast on processors that have it, at a mean cosine of 0.9999 to fp32."""
-    threads: int | None = Field(default=None, ge=1, le=256)
-    """CPU threads of the model; default: the processors this process may use. Set it to the container's CPU limit."""
 
 
 class BatchSettings(Group):

@@ -15,6 +15,7 @@ from worker.stages.documents import document, is_content_of, tombstone, value_at
 from worker.stages.embedding_text import embedding_text, text_hash
 from worker.stages.ordering import comes_too_late, version_of_unpositioned
 from worker.stages.rules import EmbedTemplate
+from worker.stages.vectors import may_stand_for
 
 StoredDocuments = Mapping[Place, Stored | None]
 
@@ -100,10 +101,21 @@ def plan(
         return Ready((document(written, fields, None, model, None), *tombstones))
     for place in unit.places:
         known = stored[place]
+<<<<<<< HEAD
         if known is not None and known.vector is not None and known.text_hash == digest and known.model == model:
             vector = np.asarray(known.vector, dtype=np.float32)
             return Ready((document(written, fields, digest, model, vector, packed=packed), *tombstones), reused=True)
     return NeedsVector(written, fields, text, tombstones)
+=======
+        if known is not None and known.vector is not None and known.text_hash == digest:
+            # It stays what it was: one of full precision must not be taken for a quantised one later.
+            origin = known.model
+            if origin is not None and may_stand_for(origin, model):
+                vector = np.asarray(known.vector, dtype=np.float32)
+                write = document(change, fields, digest, origin, vector, packed=packed)
+                return Ready((write, *tombstones), reused=True)
+    return NeedsVector(change, fields, text, tombstones)
+>>>>>>> embedding-backends
 
 
 def with_vector(
@@ -175,7 +187,7 @@ def _is_there(
         return False
     if (stored.text_hash, stored.vector is None) != (digest, digest is None):
         return False
-    return (digest is None or stored.model == model) and is_content_of(change, fields, stored.body)
+    return (digest is None or may_stand_for(stored.model, model)) and is_content_of(change, fields, stored.body)
 
 
 def _is_own_document(place: Place, change: Change, stored: StoredDocuments) -> bool:

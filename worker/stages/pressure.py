@@ -1,4 +1,4 @@
-"""How many bulk requests may be in flight: fewer while Elasticsearch is overloaded, more again when it is not.
+"""How many requests may be in flight: fewer while the server is overloaded, more again when it is not.
 
 Additive increase, multiplicative decrease, as TCP does it. The alternative, a limit that follows the gradient of
 latency, needs a trustworthy latency without load; that of a bulk request depends on its size, on merges and on
@@ -43,7 +43,12 @@ class Pressure:
         self._ratio += _QUICK * (self._compared(size, seconds) - self._ratio)
         if self._ratio > _RISING:
             self.overloaded(began_in)
-        elif began_in == self.round:
+        else:
+            self.accepted(began_in)
+
+    def accepted(self, began_in: int) -> None:
+        """Note a request that was answered, where its duration tells nothing."""
+        if began_in == self.round:
             # By 1 for as many requests as are in flight together.
             self._limit = min(self._most, self._limit + 1 / self._limit)
 

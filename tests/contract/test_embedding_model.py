@@ -1,0 +1,129 @@
+"""What every model of this process promises: the fake, torch, and OpenVINO, with small models of several kinds."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, PreTrainedModel, RobertaConfig, RobertaModel
+
+from tests.e2e.make_tiny_model import make
+from tests.fakes.embedding_model import FakeModel
+from worker.adapters.openvino_model import OpenVinoModel
+from worker.adapters.torch_model import TorchModel
+from worker.ports import EmbeddingModel, ModelShape
+from worker.settings import EmbeddingSettings
+
+SHAPE: Any = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+TEXTS = ["", "a", "a few words", "word " * 300, "日本語 and 😀", "ab" * 40, "a few words"]
+
+
+def bert(words: int) -> PreTrainedModel:
+    return BertModel(BertConfig(vocab_size=words, max_position_embeddings=128, **SHAPE))
+
+
+def roberta(words: int) -> PreTrainedModel:
+    """Counts positions from behind the padding token."""
+    return RobertaModel(RobertaConfig(vocab_size=words, max_position_embeddings=128, pad_token_id=0, **SHAPE))
+
+
+def mpnet(words: int) -> PreTrainedModel:
+    """Adds a bias to attention by the distance in the batch: it cannot be packed."""
+    return MPNetModel(MPNetConfig(vocab_size=words, max_position_embeddings=128, pad_token_id=0, **SHAPE))
+
+
+KINDS: dict[str, Callable[[int], PreTrainedModel]] = {"bert": bert, "roberta": roberta, "mpnet": mpnet}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder for each kind: the words of the tiny model, a transformer of that kind."""
+    tiny = tmp_path_factory.mktemp("tiny")
+    make(tiny)
+    found = {}
+    for kind, transformer in KINDS.items():
+        torch.manual_seed(2)
+        whole = SentenceTransformer(str(tiny), device="cpu")
+        first = whole[0]
+        assert isinstance(first, Transformer)
+        first.model = transformer(len(first.tokenizer))
+        found[kind] = tmp_path_factory.mktemp(kind)
+        SentenceTransformer(modules=[first, Pooling(32), Normalize()], device="cpu").save(str(found[kind]))
+    return found
+
+
+def torch_model(folder: Path, **settings: object) -> TorchModel:
+    return TorchModel(EmbeddingSettings.model_validate({"model": "tiny", "path": folder, "threads": 1, **settings}))
+
+
+OPENVINO = "openvino on "
+
+
+@pytest.fixture(
+    params=["fake", *KINDS, *(pytest.param(OPENVINO + kind, marks=pytest.mark.needs_openvino) for kind in KINDS)]
+)
+def model(request: pytest.FixtureRequest, folders: dict[str, Path]) -> EmbeddingModel:
+    kind: str = request.param
+    if kind == "fake":
+        return FakeModel()
+    if kind.startswith(OPENVINO):
+        # Converted for the first test, beside the model.
+        folder = folders[kind.removeprefix(OPENVINO)]
+        content = {"model": "tiny", "path": folder, "threads": 1, "backend": "openvino"}
+        return OpenVinoModel(EmbeddingSettings.model_validate(content))
+    return torch_model(folders[kind])
+
+
+def test_its_shape_is_what_it_gives(model: EmbeddingModel) -> None:
+    shape = model.load()
+    (empty, long) = model.tokens(["", "word " * 300])
+    assert len(empty) == 0
+    assert len(long) >= 300, "nothing is cut"
+    vectors = model.embed([long[: shape.max_tokens], empty])
+    assert vectors.shape == (2, shape.dimensions)
+    assert vectors.dtype == np.float32
+    assert np.isfinite(vectors).all()
+
+
+def test_a_vector_does_not_depend_on_its_neighbours(model: EmbeddingModel) -> None:
+    shape = model.load()
+    batch = [tokens[: shape.max_tokens] for tokens in model.tokens(TEXTS)]
+    together = model.embed(batch)
+    for tokens, vector in zip(batch, together, strict=True):
+        assert np.allclose(model.embed([tokens])[0], vector, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_gives_what_encode_gives(kind: str, folders: dict[str, Path]) -> None:
+    ours = torch_model(folders[kind])
+    shape = ours.load()
+    assert shape == ModelShape(dimensions=32, max_tokens=62, special_tokens=2)
+    found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(TEXTS)])
+    theirs = SentenceTransformer(str(folders[kind]), device="cpu").encode(TEXTS, show_progress_bar=False)
+    assert np.allclose(found, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "packs"), [("bert", True), ("roberta", True), ("mpnet", False)])
+def test_which_models_are_packed(kind: str, packs: bool, folders: dict[str, Path]) -> None:  # noqa: FBT001
+    ours = torch_model(folders[kind])
+    ours.load()
+    assert ours.is_packed == packs
+
+
+def test_half_the_precision_gives_nearly_the_same(folders: dict[str, Path]) -> None:
+    """In a process of its own: what the processor may do must be found out before torch computes anything."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.contract.half_precision", str(folders["bert"]), *TEXTS],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    cosines = [float(word) for word in done.stdout.split()]
+    assert len(cosines) == len(TEXTS)
+    assert 0.995 < min(cosines) < 0.9999999, "nearly the same, and another precision"

@@ -1,0 +1,356 @@
+"""What a server that embeds may answer, and what the worker makes of it; against a real server on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from aiohttp import web
+
+from tests.fakes.embedder import vector_of
+from tests.servers.certificates import Authority
+from tests.servers.embedding import DIMENSIONS, EmbeddingServer, embedding_server, refusal
+from tests.servers.processes import free_ports
+from worker.adapters.http_embedder import HttpEmbedder
+from worker.app.check import _model
+from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
+from worker.metrics import Metrics
+from worker.records import Rejection
+from worker.runtime.clock import Clock
+from worker.runtime.embedding import Embedding
+from worker.runtime.model_calls import Result
+from worker.runtime.retrying import Retrying
+from worker.settings import DeliverySettings, EmbeddingSettings
+
+FORMS = ("tei", "openai")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[EmbeddingServer]:
+    async with embedding_server() as started:
+        yield started
+
+
+def unstarted(server: EmbeddingServer, form: str = "tei", *, revision: str | None = None, **more: Any) -> HttpEmbedder:  # noqa: ANN401
+    http = {"url": server.url, "form": form, **more}
+    content = {"model": "m", "revision": revision, "backend": "http", "http": http}
+    return HttpEmbedder(EmbeddingSettings.model_validate(content))
+
+
+@pytest.fixture
+async def started(server: EmbeddingServer) -> AsyncIterator[Callable[..., Any]]:
+    opened: list[HttpEmbedder] = []
+
+    async def start(form: str = "tei", **more: Any) -> HttpEmbedder:  # noqa: ANN401
+        opened.append(unstarted(server, form, **more))
+        await opened[-1].start()
+        server.requests.clear()
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        await one.close()
+
+
+async def refused(one: HttpEmbedder) -> str:
+    with pytest.raises(OperatorError) as caught:
+        await one.start()
+    await one.close()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_vectors_are_in_order_and_of_unit_length(started: Callable[..., Any], form: str) -> None:
+    one = await started(form)
+    texts = [f"text {number}" for number in range(20)]
+    vectors = await one.embed(texts)
+    assert one.dimensions == DIMENSIONS
+    np.testing.assert_allclose(vectors, [vector_of(text) for text in texts], atol=1e-6)
+
+
+async def test_more_texts_than_a_request_may_hold_are_several_requests(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started(max_batch=8)
+    assert (await one.embed([str(number) for number in range(20)])).shape == (20, DIMENSIONS)
+    assert [len(texts) for texts in server.requests] == [8, 8, 4]
+
+
+async def test_what_is_asked_for_is_what_the_settings_say(server: EmbeddingServer, started: Callable[..., Any]) -> None:
+    await started("tei", truncate=False)
+    assert server.bodies[-1] == {"inputs": ["warm up"], "truncate": False, "normalize": True}
+    await started("openai", model="theirs", dimensions=8, vectors="base64")
+    assert server.bodies[-1] == {
+        "model": "theirs",
+        "input": ["warm up"],
+        "encoding_format": "base64",
+        "dimensions": 8,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, HaltReason.EMBEDDER_FAILED),
+        (413, HaltReason.EMBEDDER_FAILED),
+        (422, HaltReason.EMBEDDER_FAILED),
+        (424, HaltReason.EMBEDDER_FAILED),
+        (403, HaltReason.FORBIDDEN),
+        (404, HaltReason.MISCONFIGURED),
+        (307, HaltReason.MISCONFIGURED),
+        (429, RetryReason.REJECTED),
+        (500, RetryReason.SERVER_ERROR),
+        (503, RetryReason.SERVER_ERROR),
+    ],
+)
+async def test_each_status_asks_for_its_reaction(
+    server: EmbeddingServer, started: Callable[..., Any], status: int, expected: HaltReason | RetryReason
+) -> None:
+    one = await started()
+    server.answers = lambda _: refusal(status, "the words of the server", Location="http://127.0.0.1:1/embed")
+    with pytest.raises((Halt, RetryLater), match="the words of the server") as caught:
+        await one.embed(["text"])
+    fault = caught.value
+    assert isinstance(fault, (Halt, RetryLater))
+    assert fault.reason is expected
+
+
+async def test_a_server_that_asks_for_time_is_heard(server: EmbeddingServer, started: Callable[..., Any]) -> None:
+    one = await started("openai")
+    server.answers = lambda _: refusal(429, "slow down", **{"Retry-After": "7"})
+    with pytest.raises(RetryLater) as caught:
+        await one.embed(["text"])
+    assert caught.value.wait_s == 7
+
+
+async def test_a_quota_that_is_used_up_is_no_passing_fault(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started("openai")
+    said = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
+    server.answers = lambda _: web.json_response(said, status=429)
+    with pytest.raises(Halt) as caught:
+        await one.embed(["text"])
+    assert caught.value.reason is HaltReason.EMBEDDER_UNAVAILABLE
+
+
+WRONG: dict[str, Callable[[Any], Any]] = {
+    "a vector less": lambda content: content[:-1],
+    "a vector more": lambda content: [*content, content[0]],
+    "other dimensions": lambda content: [one[:-1] for one in content],
+    "one of other dimensions": lambda content: [content[0][:-1], *content[1:]],
+    "null for a number": lambda content: [[None, *content[0][1:]], *content[1:]],
+    "a zero vector": lambda content: [[0.0] * DIMENSIONS, *content[1:]],
+    "text for a number": lambda content: [["x"] * DIMENSIONS, *content[1:]],
+    "empty vectors": lambda content: [[] for _ in content],
+    "nested too deep": lambda content: [[one] for one in content],
+    "an object": lambda content: {"embeddings": content},
+    "nothing": lambda _: None,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_vectors_that_cannot_be_stored_are_not_taken(
+    server: EmbeddingServer, started: Callable[..., Any], wrong: str
+) -> None:
+    one = await started()
+    server.change = WRONG[wrong]
+    with pytest.raises(Halt) as caught:
+        await one.embed(["text", "other"])
+    assert caught.value.reason is HaltReason.EMBEDDER_FAILED
+
+
+WRONG_DATA: dict[str, Callable[[Any], Any]] = {
+    "an index twice": lambda content: {"data": [{**one, "index": 0} for one in content["data"]]},
+    "an index too high": lambda content: {"data": [{**one, "index": one["index"] + 1} for one in content["data"]]},
+    "no data": lambda _: {"object": "list"},
+    "base64 that is none": lambda content: {"data": [{**one, "embedding": "?!"} for one in content["data"]]},
+    "base64 of half a number": lambda content: {"data": [{**one, "embedding": "AAA="} for one in content["data"]]},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_DATA)
+async def test_data_that_does_not_tell_whose_vectors_they_are_is_not_taken(
+    server: EmbeddingServer, started: Callable[..., Any], wrong: str
+) -> None:
+    one = await started("openai")
+    server.change = WRONG_DATA[wrong]
+    with pytest.raises(Halt) as caught:
+        await one.embed(["text", "other"])
+    assert caught.value.reason is HaltReason.EMBEDDER_FAILED
+
+
+async def test_a_server_that_names_no_places_means_its_order(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started("openai")
+    server.change = lambda content: {
+        "data": [{"embedding": data["embedding"]} for data in sorted(content["data"], key=lambda data: data["index"])]
+    }
+    np.testing.assert_allclose(await one.embed(["a", "b", "c"]), [vector_of(text) for text in "abc"], atol=1e-6)
+
+
+async def test_an_answer_that_is_no_json_is_not_taken(server: EmbeddingServer, started: Callable[..., Any]) -> None:
+    one = await started()
+    server.answers = lambda _: web.Response(text="<html>Welcome</html>")
+    with pytest.raises(Halt, match="not JSON"):
+        await one.embed(["text"])
+
+
+async def test_an_answer_that_breaks_off_may_be_asked_for_again(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started()
+    server.cut_off = True
+    with pytest.raises(RetryLater) as caught:
+        await one.embed(["text"])
+    assert caught.value.reason in {RetryReason.UNREADABLE_RESPONSE, RetryReason.CONNECTION}
+
+
+async def test_a_server_that_is_too_slow_may_be_asked_again(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started(request_timeout=0.05)
+    never = asyncio.Event()
+
+    async def wait(_: list[str]) -> None:
+        await never.wait()
+
+    server.before = wait
+    with pytest.raises(RetryLater) as caught:
+        await one.embed(["text"])
+    assert caught.value.reason is RetryReason.TIMEOUT
+    never.set()
+
+
+async def test_a_new_key_in_the_file_is_found_when_the_old_one_is_refused(
+    server: EmbeddingServer, started: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("sk-old\n")
+    server.key = "sk-old"
+    one = await started("openai", api_key_file=str(file))
+    server.key = "sk-new"
+    with pytest.raises(Halt) as caught:
+        await one.embed(["text"])
+    assert caught.value.reason is HaltReason.UNAUTHENTICATED
+    assert "sk-old" not in str(caught.value), "some servers repeat the key"
+    file.write_text("sk-new\n")
+    with pytest.raises(RetryLater) as again:
+        await one.embed(["text"])
+    assert again.value.reason is RetryReason.NEW_CREDENTIALS
+    await one.embed(["text"])
+
+
+async def test_what_is_at_the_other_end_of_a_redirect_gets_no_key(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started()
+    async with embedding_server() as elsewhere:
+        server.answers = lambda _: web.Response(status=308, headers={"Location": f"{elsewhere.url}/embed"})
+        with pytest.raises(Halt):
+            await one.embed(["text"])
+        assert not elsewhere.requests
+
+
+async def test_mistakes_are_told_at_the_start(server: EmbeddingServer, tmp_path: Path) -> None:
+    nowhere = EmbeddingServer(url=f"http://127.0.0.1:{free_ports(1)[0]}")
+    assert "check embedding.http.url" in await refused(unstarted(nowhere))
+    server.key = "sk-right"
+    assert "embedding.http.api_key_file" in await refused(unstarted(server))
+    assert "api_key" in await refused(unstarted(server, api_key="sk-wrong"))
+    server.key = None
+    assert "embedding.http.max_batch" in await refused(unstarted(server, max_batch=64))
+    server.info = {"model_sha": "abc"}
+    assert "embedding.revision" in await refused(unstarted(server, revision="def"))
+    server.answers = lambda _: web.Response(status=404)
+    assert "embedding.http.form" in await refused(unstarted(server))
+    missing = tmp_path / "missing"
+    assert "api_key_file" in await refused(unstarted(server, api_key_file=str(missing)))
+
+
+async def test_a_server_without_info_is_taken_as_it_is(server: EmbeddingServer, started: Callable[..., Any]) -> None:
+    server.info = None
+    assert (await started(revision="abc")).model == "m@abc"
+
+
+async def test_a_certificate_is_believed_only_if_its_authority_is_trusted(tmp_path: Path) -> None:
+    trusted = Authority(tmp_path / "trusted")
+    stranger = Authority(tmp_path / "stranger")
+    async with embedding_server(tls=trusted.issue("server").server_context()) as server:
+        one = unstarted(server, ca_file=str(trusted.file))
+        await one.start()
+        await one.close()
+        assert "certificate" in await refused(unstarted(server, ca_file=str(stranger.file)))
+        assert "ca_file" in await refused(unstarted(server, ca_file=str(tmp_path / "missing.pem")))
+
+
+async def test_texts_go_over_the_wire_as_they_are(server: EmbeddingServer, started: Callable[..., Any]) -> None:
+    one = await started()
+    texts = ["Größe 😀 日本語", 'quotes " and \\ and \n', "\x00\x1f"]
+    await one.embed(texts)
+    assert server.requests == [texts]
+    assert orjson.dumps(server.bodies[-1]["inputs"]) == orjson.dumps(texts)
+
+
+def sending(one: HttpEmbedder) -> Callable[[Sequence[str]], Awaitable[list[Result]]]:
+    """Embed as the pipeline does, only more impatiently."""
+    metrics = Metrics()
+    delivery = DeliverySettings(retry_initial=0.001, retry_max=0.01, halt_probe_interval=0.01)
+    embedding, retrying = Embedding(one, metrics, Clock()), Retrying(delivery, metrics)
+    return lambda texts: retrying.call("embed", embedding.request(texts))
+
+
+@pytest.mark.parametrize("status", [413, 422, 424, 500])
+async def test_one_text_that_the_server_cannot_bear_costs_no_other(
+    server: EmbeddingServer, started: Callable[..., Any], status: int
+) -> None:
+    one = await started()
+    server.answers = lambda texts: refusal(status, "no") if "bad" in texts else None
+    found = await sending(one)([*map(str, range(20)), "bad"])
+    assert [isinstance(result, Rejection) for result in found] == [False] * 20 + [True]
+    vectors = np.stack([result for result in found if not isinstance(result, Rejection)])
+    np.testing.assert_allclose(vectors, np.stack([vector_of(str(number)) for number in range(20)]), atol=1e-6)
+
+
+async def test_what_is_overloaded_or_gone_for_a_while_costs_nothing_but_time(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started(max_batch=4)
+    statuses = iter([429, 503] * 20)
+
+    def fail(_: list[str]) -> web.Response | None:
+        status = next(statuses, None)
+        return None if status is None else refusal(status, "not now", **{"Retry-After": "0.01"})
+
+    server.answers = fail
+    found = await sending(one)(["a", "b"])
+    assert not any(isinstance(result, Rejection) for result in found)
+
+
+async def test_requests_at_a_time_are_as_many_as_the_settings_say(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started(concurrency=3)
+    assert one.concurrency == 3
+
+    async def wait(_: list[str]) -> None:
+        await asyncio.sleep(0.02)
+
+    server.before, server.most_in_flight = wait, 0
+    send = sending(one)
+    await asyncio.gather(*(send([str(number)]) for number in range(12)))
+    assert server.most_in_flight == 3
+
+
+async def test_check_asks_the_server(server: EmbeddingServer) -> None:
+    content = {"model": "m", "backend": "http", "http": {"url": server.url}}
+    found = await _model(EmbeddingSettings.model_validate(content))
+    assert found.sentence == f"m at {server.url}/embed; vectors of {DIMENSIONS} dimensions"
+    server.answers = lambda _: refusal(401, "no")
+    refusing = await _model(EmbeddingSettings.model_validate(content))
+    assert "give a key" in f"{refusing.sentence} {refusing.fix}"

@@ -1,0 +1,237 @@
+"""A model that runs in another process, behind HTTP. Sends every request once: when to try again is the runtime's."""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import aiohttp
+import numpy as np
+import orjson
+from typing_extensions import override
+
+from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
+from worker.ports import Embedder, Vectors
+from worker.settings import EmbeddingSettings
+from worker.settings.embedding_backends import HttpEmbeddingSettings
+from worker.stages.embedding_api import (
+    Asking,
+    Form,
+    UnreadableAnswerError,
+    asked_to_wait,
+    fault_of,
+    request_body,
+    vectors_of,
+)
+from worker.stages.vectors import check_vectors
+
+_OK: Final = 200
+_REFUSED_KEY: Final = frozenset({401, 403})
+_LARGEST_ANSWER: Final = 256 * 1024 * 1024
+_LARGEST_ERROR: Final = 64 * 1024
+_FIRST_TEXT: Final = "warm up"
+
+
+class HttpEmbedder(Embedder):
+    """`ports.Embedder` on a server: text-embeddings-inference, or one that speaks as OpenAI does."""
+
+    def __init__(self, settings: EmbeddingSettings) -> None:
+        self._settings = settings
+        self._http: HttpEmbeddingSettings = settings.http
+        self._asking = Asking(
+            self._http.form,
+            self._http.model or settings.model,
+            truncate=self._http.truncate,
+            dimensions=self._http.dimensions,
+            base64=self._http.vectors == "base64",
+        )
+        self._session: aiohttp.ClientSession | None = None
+        self._key: str | None = None
+        self._dimensions = 0
+
+    @property
+    @override
+    def model(self) -> str:
+        """What is stored as the origin of a vector: see `stages.vectors.identity`."""
+        return self._settings.identity
+
+    @property
+    @override
+    def dimensions(self) -> int:
+        """Length of a vector; known after `start`."""
+        return self._dimensions
+
+    @property
+    @override
+    def concurrency(self) -> int:
+        """Requests that may be in flight at a time."""
+        return self._http.concurrency
+
+    @override
+    async def start(self) -> None:
+        """Embed one text, and so learn the length of vectors; ask what the server runs, where it tells that.
+
+        Raises:
+            OperatorError: the server cannot be reached, refuses, or runs something else than the settings say.
+        """
+        self._key = await asyncio.to_thread(self._http.read_api_key)
+        self._session = _session(self._http)
+        if self._http.form is Form.TEI:
+            _compare(await self._told(), self._settings)
+        try:
+            vectors = await self._ask([_FIRST_TEXT])
+        except (Halt, RetryLater) as error:
+            raise OperatorError(
+                f"embedding.http: {self._http.endpoint} gives no vectors ({error}): {_remedy(error, self._http)}"
+            ) from error
+        check_vectors(vectors, 1, vectors.shape[1])
+        self._dimensions = vectors.shape[1]
+
+    @override
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Return one vector a text. More than `max_batch` of them are several requests, one after the other."""
+        parts = [
+            await self._ask(texts[begin : begin + self._http.max_batch])
+            for begin in range(0, len(texts), self._http.max_batch)
+        ]
+        vectors = np.concatenate(parts)
+        check_vectors(vectors, len(texts), self._dimensions)
+        return vectors
+
+    @override
+    async def close(self) -> None:
+        """Close the connections; requests in flight fail."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask(self, texts: Sequence[str]) -> Vectors:
+        used = self._key
+        status, headers, body = await self._post(request_body(self._asking, texts), used)
+        if status == _OK:
+            try:
+                return vectors_of(self._http.form, body, len(texts))
+            except UnreadableAnswerError as error:
+                raise Halt(HaltReason.EMBEDDER_FAILED, f"the embedding server: {error}") from error
+        fault = fault_of(status, body, asked_to_wait(headers, time.time()), used)
+        if status in _REFUSED_KEY and await self._has_newer_key(used):
+            raise RetryLater(RetryReason.NEW_CREDENTIALS, f"refused with the key that was in the file before: {fault}")
+        raise fault
+
+    async def _post(self, body: bytes, key: str | None) -> tuple[int, dict[str, str], bytes]:
+        assert self._session is not None, "start() comes first"
+        headers = {"Content-Type": "application/json", **({} if key is None else {"Authorization": f"Bearer {key}"})}
+        with _translated():
+            # A redirect would carry the key elsewhere, and turn the request into another.
+            async with self._session.post(
+                self._http.endpoint, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                limit = _LARGEST_ANSWER if answer.status == _OK else _LARGEST_ERROR
+                content = await _read(answer, limit)
+                return answer.status, {name.title(): value for name, value in answer.headers.items()}, content
+
+    async def _has_newer_key(self, used: str | None) -> bool:
+        """Read the key's file again; whether it, or somebody who read it meanwhile, brought another one."""
+        # An unreadable file is about to be replaced, perhaps: what is known stays in use.
+        with contextlib.suppress(OperatorError):
+            self._key = await asyncio.to_thread(self._http.read_api_key)
+        return self._key != used
+
+    async def _told(self) -> dict[str, object]:
+        """Return what a text-embeddings-inference says of itself; nothing if what answers is only like one."""
+        assert self._session is not None
+        headers = {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
+        url = self._http.endpoint.removesuffix("/embed") + "/info"
+        try:
+            with _translated():
+                async with self._session.get(url, headers=headers, allow_redirects=False) as answer:
+                    content = orjson.loads(await _read(answer, _LARGEST_ERROR)) if answer.status == _OK else None
+        except (RetryLater, orjson.JSONDecodeError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    parts, size = [], 0
+    async for part in answer.content.iter_chunked(256 * 1024):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            break
+    return b"".join(parts)[:limit]
+
+
+def _session(http: HttpEmbeddingSettings) -> aiohttp.ClientSession:
+    try:
+        context = ssl.create_default_context(cafile=None if http.ca_file is None else str(http.ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise OperatorError(
+            f"embedding.http.ca_file: {http.ca_file} is not a readable PEM file of certificates "
+            f"({error.strerror or error}): give the CA that signed the server's certificate"
+        ) from error
+    timeout = aiohttp.ClientTimeout(total=http.request_timeout, sock_connect=http.connect_timeout)
+    connector = aiohttp.TCPConnector(limit=http.concurrency + 1, ssl=context)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout)
+
+
+def _compare(told: Mapping[str, object], settings: EmbeddingSettings) -> None:
+    """Refuse a server that says it runs another revision, or takes smaller batches, than the settings say.
+
+    Raises:
+        OperatorError: naming the setting.
+    """
+    limit, revision = told.get("max_client_batch_size"), told.get("model_sha")
+    if isinstance(limit, int) and limit < settings.http.max_batch:
+        raise OperatorError(
+            f"embedding.http.max_batch: the server takes {limit} texts a request, this is {settings.http.max_batch}: "
+            f"set it to {limit}, or start the server with a larger --max-client-batch-size"
+        )
+    if isinstance(revision, str) and settings.revision is not None and revision != settings.revision:
+        raise OperatorError(
+            f"embedding.revision: the server runs the revision {revision} of its model and not {settings.revision}: "
+            "set embedding.revision to what it runs, or start it with --revision"
+        )
+
+
+def _remedy(error: Halt | RetryLater, http: HttpEmbeddingSettings) -> str:
+    key = "embedding.http.api_key_file" if http.api_key is None else "embedding.http.api_key"
+    match error.reason:
+        case HaltReason.UNAUTHENTICATED | HaltReason.FORBIDDEN:
+            return f"give a key that the server accepts as {key}"
+        case HaltReason.EMBEDDER_UNAVAILABLE:
+            return "raise the account's limit"
+        case HaltReason.EMBEDDER_FAILED:
+            return "check embedding.http.form and the names of the model"
+        case RetryReason.CONNECTION:
+            return "check embedding.http.url, http or https included, and that the server runs"
+        case RetryReason.TIMEOUT:
+            return "check embedding.http.url, connect_timeout and request_timeout"
+        case RetryReason.REJECTED | RetryReason.SERVER_ERROR | RetryReason.NEW_CREDENTIALS:
+            return "try again when the server has recovered"
+        case _:
+            return "check embedding.http.url and embedding.http.form"
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the client's exceptions into `RetryLater` or `OperatorError`."""
+    try:
+        yield
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise OperatorError(
+            f"embedding.http: the server's certificate is not to be trusted ({error.certificate_error}): "
+            "check url and ca_file"
+        ) from error
+    except aiohttp.ClientSSLError as error:
+        raise OperatorError(
+            f"embedding.http: the TLS handshake failed ({error.os_error}): check url and ca_file"
+        ) from error
+    except TimeoutError as error:
+        raise RetryLater(RetryReason.TIMEOUT, "the embedding server did not answer in time") from error
+    except aiohttp.ClientConnectionError as error:
+        raise RetryLater(RetryReason.CONNECTION, f"the embedding server cannot be reached: {error}") from error
+    except aiohttp.ClientError as error:
+        raise RetryLater(
+            RetryReason.UNREADABLE_RESPONSE, f"the embedding server's answer broke off: {error}"
+        ) from error

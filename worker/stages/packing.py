@@ -1,0 +1,59 @@
+"""Texts of many lengths to batches of like length, and long texts to windows.
+
+A model computes every sequence of a batch at the length of the longest: what is shorter is padded, and paid for.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+def packed(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Return batches of positions, each position once, longest sequences first.
+
+    In each batch, sequences times the longest of them are at most `budget` tokens; one that is longer goes alone.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
+        if batches and (len(batches[-1]) + 1) * longest <= budget:
+            batches[-1].append(position)
+        else:
+            batches.append([position])
+            longest = lengths[position]
+    return batches
+
+
+def windows(length: int, longest: int, most: int) -> list[range]:
+    """Return where to cut a text of `length` tokens: windows of at most `longest`, at most `most` of them.
+
+    They follow each other and are equally long but for one token: a short rest would say little, and pad much. What
+    `most` of the longest windows cannot hold is left out at the end. A text without tokens is one empty window.
+    """
+    kept = min(length, longest * most)
+    count = max(1, -(-kept // longest))
+    return [range(kept * number // count, kept * (number + 1) // count) for number in range(count)]
+
+
+def averaged(vectors: Vectors, cuts: Sequence[Sequence[range]]) -> Vectors:
+    """Return one vector a text: the average of its windows' vectors, weighted by their tokens.
+
+    `cuts` holds the windows of each text, `vectors` a vector for each of them, in this order.
+    """
+    if len(vectors) == len(cuts):
+        return vectors
+    starts = np.cumsum([0, *(len(windows) for windows in cuts)])[:-1]
+    weights = np.array([max(len(window), 1) for windows in cuts for window in windows], dtype=np.float32)
+    sums = np.add.reduceat(vectors * weights[:, None], starts, axis=0)
+    return (sums / np.add.reduceat(weights, starts)[:, None]).astype(np.float32, copy=False)
+
+
+def normalised(vectors: Vectors) -> Vectors:
+    """Return the vectors at unit length; one that is zero or not finite stays what it is, or becomes not finite."""
+    squares: Vectors = np.square(vectors).sum(axis=1, keepdims=True)
+    norms = np.sqrt(squares)
+    norms[norms == 0] = 1
+    return (vectors / norms).astype(np.float32, copy=False)
