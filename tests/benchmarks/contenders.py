@@ -23,7 +23,7 @@ from tests.servers import processes
 from tests.servers.processes import LOOPBACK, Server
 from worker.demo.model import DEFAULT_MODEL
 
-QUIX_ENVIRONMENT: Final = "SYNCLINE_BENCH_QUIX"
+QUIX_ENVIRONMENT: Final = "BENCH_QUIX_PYTHON"
 """Names the Python of the environment that holds Quix Streams."""
 FIELDS: Final = ("title", "content", "tags", "url", "published")
 
@@ -49,6 +49,13 @@ class Setting:
     topics: Sequence[Topic]
     model: str
     folder: Path
+    replica: int = 0
+    """Which process of the group."""
+
+    @property
+    def file(self) -> Path:
+        """Where its files are, but for their endings."""
+        return self.folder / (f"{self.name}-{self.replica}" if self.replica else self.name)
 
 
 class Contender(ABC):
@@ -63,7 +70,7 @@ class Contender(ABC):
         self.server = Server(
             name=self.name,
             command=self.command,
-            log=setting.folder / f"{setting.name}.log",
+            log=setting.file.with_suffix(".log"),
             ready=lambda _: True,
             env={**programs.environment(), **self.environment},
         )
@@ -111,7 +118,7 @@ class Worker(Contender):
 
     @property
     def _config(self) -> Path:
-        return self.setting.folder / f"{self.setting.name}.yaml"
+        return self.setting.file.with_suffix(".yaml")
 
     @property
     @override

@@ -20,6 +20,7 @@ Kind = Literal["outside", "inside", "insert", "delete", "duplicate"]
 MIX: Final[dict[Kind, int]] = {"outside": 70, "inside": 10, "insert": 10, "delete": 5, "duplicate": 5}
 """Shares of the change mix in percent; a duplicate is a recent event once more, as a connector's restart brings it."""
 TABLE: Final = "articles"
+FIELDS: Final = ("title", "content", "tags", "url", "published")
 _OUT_OF_LINE: Final = 2000
 """Bytes of a value from which PostgreSQL stores it out of line, about."""
 _FIRST_LSN: Final = 24_460_512
@@ -50,11 +51,9 @@ class _Article:
         one = self.text
         tags = [*one.tags, f"revision {self.revision}"]
         published = "2026-01-02T01:04:05.678901Z"
-        return {
-            **{"tenant": self.tenant, "id": self.id, "title": one.title, "content": one.content, "tags": tags},
-            **{"url": one.url, "published": published, "views": 17 * self.revision, "status": "live"},
-            **{"locale": "en-GB", "rating": {"scale": 3, "value": "MDk="}, "created_at": 1767323045678},
-        }
+        indexed = {"title": one.title, "content": one.content, "tags": tags, "url": one.url, "published": published}
+        others = {"views": 17 * self.revision, "status": "live", "locale": "en-GB", "created_at": 1767323045678}
+        return {"tenant": self.tenant, "id": self.id, **indexed, **others, "rating": {"scale": 3, "value": "MDk="}}
 
     @property
     def key(self) -> RowKey:
@@ -148,11 +147,16 @@ class History:
 
 def _source(number: int) -> dict[str, object]:
     moment, lsn = _FIRST_MS + number, _FIRST_LSN + _LSN_STEP * number
-    return {
-        **{"version": "3.3.1.Final", "connector": "postgresql", "name": "bench", "ts_ms": moment, "snapshot": "false"},
-        **{"db": "cms", "sequence": f'["{lsn - _LSN_STEP}","{lsn}"]', "ts_us": moment * 1000, "ts_ns": moment * 10**6},
-        **{"schema": "public", "table": TABLE, "txId": 700 + number, "lsn": lsn, "xmin": None},
+    source = {
+        "version": "3.3.1.Final",
+        "connector": "postgresql",
+        "name": "bench",
+        "ts_ms": moment,
+        "snapshot": "false",
     }
+    source |= {"db": "cms", "sequence": f'["{lsn - _LSN_STEP}","{lsn}"]', "ts_us": moment * 1000}
+    source |= {"ts_ns": moment * 10**6, "schema": "public", "table": TABLE, "txId": 700 + number}
+    return {**source, "lsn": lsn, "xmin": None}
 
 
 def marks(tenant: str, partitions: int) -> dict[int, tuple[RowKey, Record]]:

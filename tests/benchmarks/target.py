@@ -39,7 +39,10 @@ def put(url: str, index: str, documents: Iterable[Document], *, versions: bool) 
     waiting: list[object] = []
     for one in documents:
         version = {"version": one.version, "version_type": "external"} if versions else {}
-        waiting += [{"index": {"_index": index, "_id": one.id, **({"routing": one.routing} if one.routing else {}), **version}}, dict(one.body)]
+        waiting += [
+            {"index": {"_index": index, "_id": one.id, **({"routing": one.routing} if one.routing else {}), **version}},
+            dict(one.body),
+        ]
         if len(waiting) >= 2 * _BULK:
             _send(url, waiting)
             waiting = []
@@ -74,3 +77,9 @@ def key_of(document_id: str) -> tuple[str, ...]:
 def remove(url: str, index: str) -> None:
     """Delete an index if it is there."""
     call("DELETE", f"{url}/{index}?ignore_unavailable=true")
+
+
+def operations(url: str, indices: str) -> int:
+    """How many writes Elasticsearch was asked for, refused ones included."""
+    counted = call("GET", f"{url}/{indices}/_stats/indexing")["_all"]["primaries"]["indexing"]
+    return int(counted["index_total"] + counted["index_failed"] + counted["delete_total"])

@@ -18,7 +18,7 @@ from uuid import uuid4
 import psutil
 
 from tests.benchmarks import target
-from tests.benchmarks.contenders import CONTENDERS, OURS, Contender, Setting, Topic
+from tests.benchmarks.contenders import CONTENDERS, Contender, Setting, Topic
 from tests.benchmarks.events import TABLE, Record, marks
 from tests.benchmarks.truth import Comparison, Row, RowKey, compare
 from tests.e2e.index import Document
@@ -29,6 +29,7 @@ from tests.soak.surroundings import create_topic
 
 READY_WITHIN_S: Final = 240
 _POLL_S: Final = 0.05
+_STAGE_SECONDS: Final = "syncline_stage_duration_seconds_sum"
 
 
 class Place(NamedTuple):
@@ -105,37 +106,49 @@ def turn(place: Place, name: str, model: str, load: Load, *, partitions: int = 1
 
 
 class Turn:
-    """A topic, a contender's target and its process."""
+    """A topic, a contender's target and its process, or several processes of one group."""
 
-    def __init__(self, place: Place, name: str, model: str, partitions: int, group: str = "") -> None:
+    def __init__(self, place: Place, name: str, model: str, partitions: int, *, processes: int = 1) -> None:
         self.place = place
         self.partitions = partitions
-        self.own = group or f"bench-{uuid4().hex[:8]}-{name}"
+        self.own = f"bench-{uuid4().hex[:8]}-{name}"
         topic = Topic(f"{self.own}.public.{TABLE}", TABLE)
         create_topic(place.servers.kafka, topic.name, partitions)
         url = place.servers.elasticsearch
-        self.setting = Setting(self.own, place.servers.kafka, url, [topic], model, place.folder)
-        self.contender: Contender = CONTENDERS[name](self.setting)
+        settings = [
+            Setting(self.own, place.servers.kafka, url, [topic], model, place.folder, replica)
+            for replica in range(processes)
+        ]
+        self.setting = settings[0]
+        self.contenders: Sequence[Contender] = [CONTENDERS[name](setting) for setting in settings]
+        self.contender = self.contenders[0]
 
     def start(self, filled: Sequence[Document] = ()) -> None:
         """Prepare the target, start, and wait until the first rows are indexed."""
-        self.contender.prepare()
+        for one in self.contenders:
+            one.prepare()
         if filled:
             self.contender.fill(TABLE, filled)
-        self.contender.server.start()
-        self.begin()
-
-    def begin(self) -> None:
+        for one in self.contenders:
+            one.server.start()
         self.write([record for _, record in marks("warm-up", self.partitions).values()])
         self._wait("warm-up", READY_WITHIN_S)
+        if len(self.contenders) > 1:
+            until(lambda: all(map(_has_partition, self.contenders)), "not all have partitions", READY_WITHIN_S, 0.5)
+
+    def finish(self, within_s: float = 1800) -> None:
+        """Write the last row of every partition, and wait until all there is has been indexed."""
+        self.write([record for _, record in marks("end", self.partitions).values()])
+        self._wait("end", within_s)
 
     def measure(self, load: Load, limit_s: float) -> Measured:
         self.start(load.filled)
-        contender = self.contender
-        contender.server.pause()
-        self.write([*load.records, *(record for _, record in marks("end", self.partitions).values())])
         before = self._look()
-        contender.server.resume()
+        for one in self.contenders:
+            one.server.pause()
+        self.write([*load.records, *(record for _, record in marks("end", self.partitions).values())])
+        for one in self.contenders:
+            one.server.resume()
         started = time.monotonic()
         self._wait("end", limit_s)
         self._wait_resolved(before, len(load.records) + self.partitions, limit_s)
@@ -154,11 +167,9 @@ class Turn:
 
     def close(self) -> None:
         """Stop, and take the indices away: the next must not share its memory with them."""
-        self.contender.server.stop()
-        if self.contender.name == OURS:
-            target.remove(self.setting.elasticsearch, f"{self.own}-v000001")
-        else:
-            target.remove(self.setting.elasticsearch, f"{self.own}-{TABLE}")
+        for one in self.contenders:
+            one.server.stop()
+        target.remove(self.setting.elasticsearch, self.contender.index_of(TABLE))
 
     def _wait(self, tenant: str, within_s: float) -> None:
         places = [self.contender.place(key, tenant) for key, _ in marks(tenant, self.partitions).values()]
@@ -172,23 +183,17 @@ class Turn:
 
     def _wait_resolved(self, before: "_Look", records: int, within_s: float) -> None:
         """Ours says itself when all is done: what needs no vector overtakes what does, the last row as well."""
-        if before.scrape is None:
+        if not before.scrapes:
             return
-        wanted = before.scrape.resolved + records
+        wanted = before.resolved + records
         told = lambda: f"not all is resolved: {self.contender.server.log_tail()}"  # noqa: E731
-        until(lambda: (now := self.contender.scrape()) is not None and now.resolved >= wanted, told, within_s, _POLL_S)
+        until(lambda: self._look().resolved >= wanted, told, within_s, _POLL_S)
 
     def _look(self) -> "_Look":
         process = psutil.Process(self.contender.server.pid)
         elasticsearch = psutil.Process(self.place.servers.process("elasticsearch").pid)
-        # A frozen process answers nobody: its metrics are those of before.
-        frozen = process.status() == psutil.STATUS_STOPPED
-        if frozen:
-            self.contender.server.resume()
-        scrape = self.contender.scrape()
-        if frozen:
-            self.contender.server.pause()
-        return _Look(_threads(process), _cpu(elasticsearch), process.memory_info().rss / 2**20, scrape)
+        scrapes = [scrape for one in self.contenders if (scrape := one.scrape()) is not None]
+        return _Look(_threads(process), _cpu(elasticsearch), process.memory_info().rss / 2**20, scrapes)
 
     def _measured(self, load: Load, seconds: float, before: "_Look", after: "_Look") -> Measured:
         threads = {name: spent - before.threads.get(name, 0) for name, spent in after.threads.items()}
@@ -201,20 +206,41 @@ class Turn:
             {name: spent for name, spent in threads.items() if spent > 0.01 * seconds},
             after.resident_mb,
         )
-        if before.scrape is not None and after.scrape is not None:
-            count = lambda name: int(after.scrape.total(name) - before.scrape.total(name))  # type: ignore[union-attr]  # noqa: E731
-            measured.embedded = count("syncline_embedded_texts_total")
-            measured.reused = count("syncline_reused_vectors_total")
-            spent, former = (one.by("syncline_stage_duration_seconds_sum", "stage") for one in (after.scrape, before.scrape))
+        if before.scrapes:
+            measured.embedded = after.total("syncline_embedded_texts_total") - before.total(
+                "syncline_embedded_texts_total"
+            )
+            measured.reused = after.total("syncline_reused_vectors_total") - before.total(
+                "syncline_reused_vectors_total"
+            )
+            former, spent = (one.scrapes[0].by(_STAGE_SECONDS, "stage") for one in (before, after))
             measured.stages = {name: value - former.get(name, 0) for name, value in spent.items()}
         return measured
 
 
 class _Look(NamedTuple):
+    """Processor time and memory are the first process's, the worker's metrics those of all."""
+
     threads: Mapping[str, float]
     elasticsearch_cpu_s: float
     resident_mb: float
-    scrape: Scrape | None
+    scrapes: Sequence[Scrape]
+
+    @property
+    def resolved(self) -> float:
+        return sum(one.resolved for one in self.scrapes)
+
+    def total(self, name: str) -> int:
+        return int(sum(one.total(name) for one in self.scrapes))
+
+
+def _has_partition(contender: Contender) -> bool:
+    """Whether a process takes part in the group; of the baselines nobody knows, they get some seconds."""
+    scrape = contender.scrape()
+    if scrape is None:
+        time.sleep(5)
+        return True
+    return any(name == "syncline_lag_records" for name, _, _ in scrape.samples)
 
 
 def _threads(process: psutil.Process) -> dict[str, float]:

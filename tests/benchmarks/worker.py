@@ -1,4 +1,4 @@
-"""The worker, with fixed vectors where its model's folder is named `fixed`: `python -m tests.benchmarks.worker run ...`.
+"""The worker with fixed vectors in place of its model: `python -m tests.benchmarks.worker run --config FILE`.
 
 All else is the worker's own: the same command line, the same composition.
 """
@@ -48,5 +48,5 @@ class FixedEmbedder(Embedder):
 
 
 if __name__ == "__main__":
-    worker.SentenceEmbedder = FixedEmbedder  # type: ignore[assignment,misc]
+    worker.SentenceEmbedder = FixedEmbedder  # type: ignore[assignment,attr-defined]
     sys.exit(main())

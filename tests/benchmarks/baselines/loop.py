@@ -4,6 +4,7 @@ Written as its user would write it who has read the clients' introductions; sett
 """
 
 import asyncio
+import contextlib
 import json
 import os
 
@@ -33,10 +34,8 @@ async def main() -> None:
             id_ = "|".join(str(value) for value in key.values())
             if event["op"] == "d":
                 tenant = key.get("tenant") or event["before"].get("tenant")
-                try:
+                with contextlib.suppress(NotFoundError):
                     await es.delete(index=index, id=id_, routing=tenant or None)
-                except NotFoundError:
-                    pass
             else:
                 row = event["after"]
                 embedding = model.encode(f"{row['title']} {row['content'] or ''}", show_progress_bar=False)

@@ -18,6 +18,7 @@ from tests.benchmarks.baselines.model import load
 
 FIELDS = ("tenant", "title", "content", "tags", "url", "published")
 BATCH = 500
+_log = logging.getLogger(__name__)
 
 
 def actions(messages: list[Any], model: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
@@ -62,7 +63,7 @@ async def main() -> None:
                 raise_on_error=False,
             ):
                 if not ok:
-                    logging.error("bulk index error: %s", result)
+                    _log.error("bulk index error: %s", result)
             if messages:
                 await consumer.commit()
 
