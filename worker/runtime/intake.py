@@ -48,7 +48,8 @@ class Intake:
         waiting = place.get(change.key)
         if waiting is None:
             place[change.key] = _Waiting(change)
-            self._signal()
+            if place is self._ready and self._open:
+                self._has_ready.set()
         else:
             waiting.add(change)
 
