@@ -12,6 +12,7 @@ FILES = {
     "demo": ["pyproject.toml", "--extra", "demo"],
     "run": ["pyproject.toml"],
     "mutation": ["--group", "mutation"],
+    "quix": ["--group", "quix"],
 }
 
 
@@ -21,7 +22,8 @@ def main() -> None:
     plain = ["--no-emit-index-url", "--no-header", "--no-annotate", "--quiet"]
     for name, selection in FILES.items():
         output = Path("requirements") / f"{name}.txt"
-        constraint = [] if name == "dev" else ["--constraint", "requirements/dev.txt"]
+        # Quix Streams wants an older `rich` than the rest does: so it has an environment of its own.
+        constraint = [] if name in {"dev", "quix"} else ["--constraint", "requirements/dev.txt"]
         subprocess.run([*common, *plain, *selection, *constraint, "--output-file", str(output)], check=True)
         print(f"{output}: {len(output.read_text(encoding='utf-8').splitlines())} packages")
 

@@ -121,7 +121,7 @@ def freshness(bench: Bench) -> Result:
     result = Result(
         "Database commit to searchable, at half of capacity",
         "Real PostgreSQL, Debezium, Kafka, Elasticsearch and model on one machine. "
-        f"{burst:,} statements at once show the capacity; then half of it for {seconds} s, each statement a transaction. "
+        f"{burst:,} statements at once show the capacity; then half of it for {seconds} s, each a transaction. "
         f"A search every {1000 * POLL_S:.0f} ms tells when each is found; refresh_interval {REFRESH_S:g} s.",
         ("capacity", "driven at", "changes", "p50 s", "p99 s", "longest s", "p99 less the refresh interval"),
         [[f"{capacity:.0f}/s", f"{capacity / 2:.0f}/s", f"{len(taken):,}", *figures]],

@@ -29,14 +29,14 @@ def rest(bench: Bench) -> Result:
     count = bench.size(300, 20)
     parts = 1 if bench.quick else 3
     taken: dict[str, list[float]] = {"encode + index": []}
-    runs = {name: Turn(bench.place, name, bench.model, 1) for name in (OURS, *bench.baselines("loop", "stream"))}
+    runs = {name: Turn(bench.place, name, bench.model, 1) for name in (OURS, *bench.baselines("stream", "loop"))}
     try:
         for name, run in runs.items():
             run.start()
             run.contender.server.pause()
             taken[name] = []
         history = History()
-        plain = runs["loop"].contender.index_of(TABLE)
+        plain = runs["stream"].contender.index_of(TABLE)
         for _ in range(parts):
             taken["encode + index"] += _direct(bench, plain, count // parts)
             for name, run in runs.items():

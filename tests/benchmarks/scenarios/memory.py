@@ -50,7 +50,7 @@ def memory(bench: Bench) -> Result:
     slope, error = _slope(samples)
     result = Result(
         f"Memory over {minutes:g} minutes",
-        f"{_A_SECOND} changes of the mix a second and {_BURST:,} at once every {_BURST_EVERY_S} s: {written:,} changes, "
+        f"{_A_SECOND} changes of the mix a second, {_BURST:,} at once every {_BURST_EVERY_S} s: {written:,} in all, "
         f"real model, {found.total} wrong documents. Resident memory, looked at every second; the slope without "
         "the first quarter.",
         ("model loaded MB", "highest MB", "at the end MB", "slope MB/hour", "its standard error"),

@@ -23,8 +23,8 @@ def pipeline(bench: Bench) -> Result:
     rows = [_row(way, one) for way, one in found.items()]
     result = Result(
         "Pipeline alone",
-        f"{events:,} change events of real texts through the real pipeline, between a log in memory, an index that says "
-        "yes to everything at once, and fixed vectors. Processor time, one core; `bare` is to parse the events' JSON and "
+        f"{events:,} change events of real texts through the real pipeline, between a log in memory, an index that "
+        "says yes to everything at once, and fixed vectors. Processor time, one core; `bare` is to parse the events' JSON and "
         "serialise it again, `replay` finds everything stored already.",
         ("", "of bare", "us/event", "events/s", "best round"),
         rows,
