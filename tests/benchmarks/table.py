@@ -56,6 +56,8 @@ def _section(one: Json) -> Iterator[str]:
 
 
 def _rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    if not columns:
+        return
     yield f"| {' | '.join(columns)} |"
     yield f"|{'---|' * len(columns)}"
     for row in rows:

@@ -19,7 +19,7 @@ from worker.ports import Embedder, Vectors
 class FixedEmbedder(Embedder):
     """Vectors at hand: what the baselines get as well."""
 
-    def __init__(self, settings: Any) -> None:  # noqa: ANN401 - only the model's name is asked for
+    def __init__(self, settings: Any, _metrics: object = None) -> None:  # noqa: ANN401 - only its model's name counts
         self._model = settings.model
         self._vectors = FixedVectors()
 
@@ -48,5 +48,5 @@ class FixedEmbedder(Embedder):
 
 
 if __name__ == "__main__":
-    worker.SentenceEmbedder = FixedEmbedder  # type: ignore[assignment,attr-defined]
+    setattr(worker, "build_embedder" if hasattr(worker, "build_embedder") else "SentenceEmbedder", FixedEmbedder)
     sys.exit(main())

@@ -3,10 +3,10 @@
 import orjson
 
 from tests.benchmarks import table
-from tests.benchmarks.events import MIX, TABLE, UNAVAILABLE, History, marks
+from tests.benchmarks.events import MIX, TABLE, History, marks
 from tests.benchmarks.results import Reach, ratios, reach, wrong_documents
 from tests.benchmarks.target import key_of
-from tests.benchmarks.truth import Found, Row, compare
+from tests.benchmarks.truth import UNAVAILABLE, Found, Row, compare
 from tests.benchmarks.turn import Measured
 
 KEY = ("articles", "acme", "1")

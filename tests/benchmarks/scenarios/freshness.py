@@ -1,13 +1,10 @@
 """From the commit in the database until a search finds it, at half of what can be done, through real Debezium."""
 
-import json
 import random
 import threading
 import time
-import urllib.error
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -21,6 +18,7 @@ from tests.e2e.index import call
 from tests.e2e.process import until
 from tests.e2e.scene import FIELDS, Scene, Table, scene
 from tests.soak.surroundings import tiny_model
+from tests.threads import beside
 
 REFRESH_S: Final = 1.0
 """`refresh_interval` of the index."""
@@ -101,7 +99,7 @@ def freshness(bench: Bench) -> Result:
         run = _start(bench, built)
         try:
             seen = Seen()
-            with _searching(run, built, seen):
+            with beside(partial(_search, run, built, seen), "search"):
                 _wait_filled(run, built, rows)
                 began = time.monotonic()
                 for _ in range(burst):
@@ -110,7 +108,7 @@ def freshness(bench: Bench) -> Result:
                 capacity = burst / (time.monotonic() - began)
                 bench.say(f"  {capacity:.0f} changes/s can be done")
                 steady = Seen()
-            with _searching(run, built, steady):
+            with beside(partial(_search, run, built, steady), "search"):
                 _drive(statements, steady, capacity / 2, seconds)
                 until(lambda: not steady.waiting(), lambda: _told(run, steady), SEEN_WITHIN_S)
         finally:
@@ -162,31 +160,15 @@ def _drive(statements: Statements, seen: Seen, a_second: float, seconds: float) 
         statements.one(seen)
 
 
-@contextmanager
-def _searching(run: Contender, built: Scene, seen: Seen) -> Iterator[None]:
-    """Search for what is committed and not found yet, again and again while the block runs."""
-    stopping = threading.Event()
+def _search(run: Contender, built: Scene, seen: Seen, stopping: threading.Event) -> None:
+    """Search for what is committed and not found yet, again and again."""
     index = run.index_of(built.tables[0].name)
-
-    def search() -> None:
-        while not stopping.wait(POLL_S):
-            waiting = seen.waiting()[:1000]
-            query = {"query": {"terms": {"tags": waiting}}, "size": 1000, "_source": ["tags"]}
-            try:
-                found = call("POST", f"{run.setting.elasticsearch}/{index}/_search", query)
-            except (OSError, urllib.error.HTTPError, json.JSONDecodeError):
-                continue
-            now = time.monotonic()
-            for hit in found["hits"]["hits"]:
-                seen.found.setdefault(hit["_source"]["tags"][0], now)
-
-    thread = threading.Thread(target=search)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
+    while not stopping.wait(POLL_S):
+        query = {"query": {"terms": {"tags": seen.waiting()[:1000]}}, "size": 1000, "_source": ["tags"]}
+        found = call("POST", f"{run.setting.elasticsearch}/{index}/_search", query)
+        now = time.monotonic()
+        for hit in found["hits"]["hits"]:
+            seen.found.setdefault(hit["_source"]["tags"][0], now)
 
 
 def _told(run: Contender, seen: Seen) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.benchmarks.events import History
 from tests.benchmarks.results import Reach, Result
 from tests.benchmarks.turn import Turn
 from tests.soak.backlog import memory_kb
+from tests.threads import beside
 
 _A_SECOND: Final = 40
 _BURST: Final = 1000
@@ -34,15 +36,9 @@ def memory(bench: Bench) -> Result:
         pid = run.contender.server.pid
         loaded = memory_kb(pid, "VmRSS") / 1024
         bench.say(f"  model loaded, {loaded:.0f} MB")
-        stopping = threading.Event()
-        thread = threading.Thread(target=_watch, args=(pid, samples, stopping))
-        thread.start()
-        try:
+        with beside(partial(_watch, pid, samples), "memory"):
             written = _drive(bench, run, history, minutes * 60)
             run.finish()
-        finally:
-            stopping.set()
-            thread.join()
         highest = memory_kb(pid, "VmHWM") / 1024
         found = run.compare(history.rows())
     finally:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -24,8 +25,8 @@ def pipeline(bench: Bench) -> Result:
     result = Result(
         "Pipeline alone",
         f"{events:,} change events of real texts through the real pipeline, between a log in memory, an index that "
-        "says yes to everything at once, and fixed vectors. Processor time, one core; `bare` is to parse the events' JSON and "
-        "serialise it again, `replay` finds everything stored already.",
+        "says yes to everything at once, and fixed vectors. Processor time, one core; `bare` is to parse the events' "
+        "JSON and serialise it again, `replay` finds everything stored already.",
         ("", "of bare", "us/event", "events/s", "best round"),
         rows,
         [Reach(f"events/s on one core, {way}", found[way]["a_second"], 20_000, "") for way in alone.WAYS],
@@ -48,24 +49,20 @@ def _largest(profile: str) -> str:
 
 def embedder(bench: Bench) -> Result:
     """What the embedder's own benchmark says, as it prints it."""
-    if importlib.util.find_spec(_EMBEDDER) is None:
-        return Result("Embedder alone", "Not in this checkout.", ("",))
+    found = importlib.util.find_spec(_EMBEDDER)
+    if found is None or found.origin is None:
+        return Result("Embedder alone", "Its benchmark is not in this checkout.", ())
     output = bench.folder / "embedder.json"
-    command = [sys.executable, "-m", _EMBEDDER, "--json", str(output), *(["--quick"] if bench.quick else [])]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=programs.ROOT)
+    takes_json = "--json" in Path(found.origin).read_text()
+    size = ["--texts", "64", "--rounds", "1"] if bench.quick else []
+    command = [sys.executable, "-m", _EMBEDDER, *size, *(["--json", str(output)] if takes_json else [])]
+    environment = {**os.environ, **programs.environment()}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=programs.ROOT, env=environment)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} ended with {done.returncode}: {done.stderr[-1500:]}")
-    return _embedder_result(output, done.stdout)
-
-
-def _embedder_result(output: Path, printed: str) -> Result:
-    result = Result("Embedder alone", "Against one `encode` of all texts, batches of 32, fp32.", ("",))
+    result = Result("Embedder alone", f"As `python -m {_EMBEDDER}` prints it:\n\n```\n{done.stdout.strip()}\n```", ())
     if output.exists():
         content = json.loads(output.read_text())
-        result.columns = content.get("columns", ("",))
-        result.rows = content.get("rows", [])
         result.reach = [Reach(**one) for one in content.get("reach", [])]
         result.raw = [content]
-    else:
-        result.notes = printed.splitlines()
     return result

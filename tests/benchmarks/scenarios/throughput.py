@@ -1,5 +1,10 @@
 """Scenarios that are a load and a time: everybody does the same one, in turns."""
 
+import json
+import os
+import statistics
+import subprocess
+import sys
 from typing import Final
 
 from tests.benchmarks.baselines.model import FIXED
@@ -9,6 +14,8 @@ from tests.benchmarks.events import MIX, History
 from tests.benchmarks.results import THROUGHPUT_COLUMNS, Reach, Result, profile_notes, reach, throughput_rows
 from tests.benchmarks.texts import lengths
 from tests.benchmarks.turn import Load, Measured
+from tests.e2e import programs
+from worker.stages.embedding_text import embedding_text
 
 _DIRECT: Final = (
     "Events are written to Kafka directly, in Debezium's form: on these processors PostgreSQL and Connect would be "
@@ -47,13 +54,36 @@ def mix(bench: Bench) -> Result:
 def snapshot(bench: Bench) -> Result:
     """All texts are new."""
     count = bench.size(1500, 100)
-    history = History()
     loads = [Load(history.inserts(count), history.rows()) for history in (History() for _ in range(bench.rounds))]
-    turns = bench.in_turns([OURS, *bench.baselines("stream", "loop", "quix")], bench.model, loads)
+    texts = [embedding_text(row.fields, ("title", "content")) for row in loads[0].rows.values()]
+    alone: list[float] = []
+    turns: list[Measured] = []
+    for load in loads:
+        alone.append(count / _embedding_alone(bench, texts))
+        bench.say(f"  the embedder alone: {alone[-1]:,.1f} texts/s")
+        turns += bench.in_turns([OURS, *bench.baselines("stream", "loop", "quix")], bench.model, [load])
+    ours_alone = [one.a_second for one in turns if one.contender == OURS]
+    shares = [one / rate for one, rate in zip(ours_alone, alone, strict=True)]
     spread = ", ".join(f"{name} {value:,.0f}" for name, value in lengths(count).items())
     how = f"{count:,} new rows, all texts different; characters: {spread}."
-    del history
-    return _result("Snapshot: all texts new", how, turns, [])
+    goal = Reach("against our embedder alone", statistics.median(shares), 0.95, low=min(shares), high=max(shares))
+    result = _result("Snapshot: all texts new", how, turns, [goal])
+    ours = next(row for row in result.rows if row[0] == OURS)
+    beside = ["embedder alone", f"{goal.value:.2f}x", f"{statistics.median(alone):,.0f}"]
+    result.rows = [ours, [*beside, *[""] * (len(ours) - len(beside))], *(row for row in result.rows if row is not ours)]
+    return result
+
+
+def _embedding_alone(bench: Bench, texts: list[str]) -> float:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.embedding_alone", bench.model],
+        check=True,
+        input=json.dumps(texts),
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **programs.environment()},
+    )
+    return float(json.loads(done.stdout))
 
 
 def vectors(bench: Bench) -> Result:
