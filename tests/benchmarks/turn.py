@@ -140,6 +140,9 @@ class Turn:
         """Write the last row of every partition, and wait until all there is has been indexed."""
         self.write([record for _, record in marks("end", self.partitions).values()])
         self._wait("end", within_s)
+        # What needs a vector comes after the last row, if that needs none.
+        told = lambda: f"records are open: {self.contender.server.log_tail()}"  # noqa: E731
+        until(lambda: self._look().all_resolved, told, within_s, _POLL_S)
 
     def measure(self, load: Load, limit_s: float) -> Measured:
         self.start(load.filled)
@@ -229,6 +232,10 @@ class _Look(NamedTuple):
     @property
     def resolved(self) -> float:
         return sum(one.resolved for one in self.scrapes)
+
+    @property
+    def all_resolved(self) -> bool:
+        return all(one.consumed == one.resolved and one.total("syncline_lag_records") == 0 for one in self.scrapes)
 
     def total(self, name: str) -> int:
         return int(sum(one.total(name) for one in self.scrapes))

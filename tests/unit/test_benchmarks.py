@@ -85,6 +85,8 @@ def test_the_mix_has_its_shares_and_large_texts_are_left_out() -> None:
     assert 0.03 < deletes / 4000 < 0.08
     assert 0.15 < (history.texts - before) / 4000 < (MIX["inside"] + MIX["insert"] + 5) / 100
     assert any(event["after"] and event["after"]["content"] == UNAVAILABLE for event in events)
+    tags = [tag for row in history.rows().values() for tag in row.fields["tags"]]
+    assert "revision 3" in tags  # each update shows in its document
     assert len({event["source"]["lsn"] for event in events}) < 4000  # duplicates have the position of the first
 
 
