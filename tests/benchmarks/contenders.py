@@ -219,7 +219,8 @@ class Baseline(Contender):
     @override
     def fill(self, table: str, documents: Iterable[Document]) -> None:
         url, index = self.setting.elasticsearch, self.index_of(table)
-        target.put(url, index, map(self._plain, documents), versions=False)
+        live = (one for one in documents if not one.body["sync"].get("deleted"))
+        target.put(url, index, map(self._plain, live), versions=False)
 
     def _plain(self, document: Document) -> Document:
         tenant, table, id_ = document.id.split("/")

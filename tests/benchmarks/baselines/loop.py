@@ -23,6 +23,7 @@ async def main() -> None:
         bootstrap_servers=os.environ["KAFKA"],
         group_id=os.environ["GROUP"],
         auto_offset_reset="earliest",
+        session_timeout_ms=45_000,
     )
     async with AsyncElasticsearch(os.environ["ELASTICSEARCH"]) as es, consumer:
         async for message in consumer:

@@ -48,6 +48,7 @@ async def main() -> None:
         bootstrap_servers=os.environ["KAFKA"],
         group_id=os.environ["GROUP"],
         auto_offset_reset="earliest",
+        session_timeout_ms=45_000,
         enable_auto_commit=False,
     )
     async with AsyncElasticsearch(os.environ["ELASTICSEARCH"], request_timeout=60) as es, consumer:
