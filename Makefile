@@ -12,12 +12,13 @@ MINUTES ?= 30
 SEEDS  ?= 1000
 SEED   ?=
 ALLOW  ?=
+SCENARIOS ?=
 
 UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm test-openvino test-slow simulate soak backlog replay mutation lint format docs requirements wheel clean
+.PHONY: help demo test test-jvm test-openvino test-slow simulate soak backlog replay bench bench-quick mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +53,17 @@ replay: EVENTS = 100000
 replay: $(VENV)/.dev ## real servers, the whole log read twice more: EVENTS=100000 SEED=...
 	$(VENV)/bin/python -m tests.soak.replay --events $(EVENTS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# What is measured, and how: docs/performance.md, which `bench` writes from tests/benchmarks/results/full.json. A full run
+# takes about three hours, one of them to watch memory; it needs a machine that does nothing else.
+bench: MINUTES = 60
+bench: $(VENV)/.dev $(VENV)-quix/.done ## measure beside what people use today (hours): SCENARIOS=mix,replay MINUTES=60
+	BENCH_QUIX_PYTHON=$(abspath $(VENV)-quix)/bin/python $(VENV)/bin/python -m tests.benchmarks \
+		--minutes $(MINUTES) $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(ARGS)
+	$(VENV)/bin/python -m tools.performance_docs
+
+bench-quick: $(VENV)/.dev ## the same with small loads and without Quix Streams, to see that it runs (under 5 minutes)
+	$(VENV)/bin/python -m tests.benchmarks --quick $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(ARGS)
+
 mutation: $(VENV)/.mutation ## change decoding and mapping in 1700 ways, list the changes that no test notices (10 min)
 	$(VENV)/bin/mutmut run $(ARGS)
 	$(VENV)/bin/python -m tools.mutation_report
@@ -72,6 +84,7 @@ docs: $(VENV)/.dev ## write again what is generated: settings schema, configurat
 	$(VENV)/bin/python -m tools.metrics_docs
 	$(VENV)/bin/python -m tools.bad_inputs_docs
 	$(VENV)/bin/python -m tools.fault_docs
+	$(VENV)/bin/python -m tools.performance_docs
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(UV) build --quiet --wheel --out-dir dist
@@ -80,7 +93,7 @@ requirements: $(VENV)/bin/uv ## pin the newest versions that pyproject.toml allo
 	$(VENV)/bin/python -m tools.pin $(UV)
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) $(VENV)-openvino mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(VENV)-openvino $(VENV)-quix mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 
 $(VENV)/bin/uv: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Syncline needs Python 3.11 or newer: make PYTHON=...")'
@@ -106,6 +119,12 @@ $(VENV)-openvino/.openvino: $(VENV)/bin/uv requirements/openvino.txt pyproject.t
 	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)-openvino
 	@$(UV) pip install --quiet --python $(VENV)-openvino/bin/python $(if $(TORCH),--torch-backend=$(TORCH)) -r requirements/openvino.txt
 	@$(UV) pip install --quiet --python $(VENV)-openvino/bin/python --no-deps --editable .
+	@touch $@
+
+$(VENV)-quix/.done: $(VENV)/bin/uv requirements/quix.txt
+	@echo "Installing requirements/quix.txt into $(VENV)-quix"
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)-quix
+	@$(UV) pip install --quiet --python $(VENV)-quix/bin/python $(if $(TORCH),--torch-backend=$(TORCH)) -r requirements/quix.txt
 	@touch $@
 
 $(VENV)/.mutation: $(VENV)/.dev requirements/mutation.txt

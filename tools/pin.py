@@ -13,10 +13,11 @@ FILES = {
     "openvino": ["pyproject.toml", "--extra", "openvino", "--extra", "demo", "--group", "dev"],
     "run": ["pyproject.toml"],
     "mutation": ["--group", "mutation"],
+    "quix": ["--group", "quix"],
 }
 
-APART = {"dev", "openvino"}
-"""Not within the versions of others: nncf is behind with numpy, so it has an environment of its own."""
+APART = {"dev", "openvino", "quix"}
+"""Not within the versions of others, so in environments of their own: nncf is behind with numpy, Quix with rich."""
 
 
 def main() -> None:

@@ -53,8 +53,10 @@ class Record:
     @property
     def size(self) -> int:
         """Bytes of key, value and headers: what the record costs while it is in flight."""
-        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + headers
+        size = len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value or b"")
+        return size
 
     @property
     def cost(self) -> int:

@@ -54,6 +54,19 @@ class Scrape:
         return self.total("syncline_records_total")
 
 
+def scraped(url: str) -> Scrape:
+    """Ask a worker at this address for its metrics."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+        text = response.read().decode()
+    return Scrape(
+        tuple(
+            (sample.name, sample.labels, sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        )
+    )
+
+
 @dataclass(slots=True)
 class WorkerProcess:
     """Its port, configuration and log stay the same from one start to the next."""
@@ -150,18 +163,10 @@ class WorkerProcess:
 
     def scrape(self) -> Scrape:
         try:
-            with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as response:
-                text = response.read().decode()
+            return scraped(self.url)
         except OSError:
             self.check_running()
             raise
-        return Scrape(
-            tuple(
-                (sample.name, sample.labels, sample.value)
-                for family in text_string_to_metric_families(text)
-                for sample in family.samples
-            )
-        )
 
     def check_running(self) -> None:
         assert self.running, self.told("the worker has ended")

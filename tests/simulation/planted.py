@@ -76,7 +76,7 @@ def _admit_any_epoch(self: Ledger, record: Record) -> PartitionProgress | None:
         return None
     progress.fetched(record.position.offset, record.cost, self._clock.monotonic())
     self._metrics.consumed.labels(record.position.topic).inc()
-    self._account(record.cost)
+    self.bytes_in_flight += record.cost
     return progress
 
 

@@ -37,7 +37,7 @@ def every_document(
             pit = found["pit_id"]
             hits = found["hits"]["hits"]
             for hit in hits:
-                yield Document(hit["_id"], hit["_routing"], hit["_version"], hit.get("_source", {}))
+                yield Document(hit["_id"], hit.get("_routing", ""), hit["_version"], hit.get("_source", {}))
             if len(hits) < page:
                 return
             after = hits[-1]["sort"]
@@ -49,6 +49,6 @@ def call_lines(url: str, lines: Iterable[object]) -> dict[str, Any]:
     """Post a body of several JSON texts, one a line."""
     data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/x-ndjson"}, method="POST")
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         answer: dict[str, Any] = json.load(response)
     return answer

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import signal
 
@@ -7,9 +8,17 @@ import pytest
 from tests.builders import place
 from tests.fakes.world import Gate, World
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
-from worker.runtime.daemon import AbortedError, first_cause, supervise
+from worker.runtime.daemon import AbortedError, first_cause, spare_the_collector, supervise
 
 pytestmark = pytest.mark.virtual_time
+
+
+def test_what_is_loaded_once_the_collector_leaves_alone() -> None:
+    try:
+        spare_the_collector()
+        assert gc.get_freeze_count() > len(gc.get_objects())
+    finally:
+        gc.unfreeze()
 
 
 async def kill(number: signal.Signals) -> None:

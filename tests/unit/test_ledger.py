@@ -101,7 +101,8 @@ async def test_what_an_assignment_leaves_open_is_counted_as_lost() -> None:
 
 
 async def test_bytes_are_counted_from_fetch_to_verdict() -> None:
-    account = ledger()
+    metrics = Metrics()
+    account = ledger(metrics)
     first, second = at(0, value=b"x" * 100), at(1, value=b"x" * 1000)
     account.admit(first)
     account.admit(second)
@@ -109,6 +110,7 @@ async def test_bytes_are_counted_from_fetch_to_verdict() -> None:
     account.resolve(second.position, Verdict.INDEXED)
     assert both > 1100
     assert account.bytes_in_flight == first.cost
+    assert metrics.registry.get_sample_value("syncline_in_flight_bytes") == first.cost
     account.resolve(first.position, Verdict.SKIPPED)
     assert account.bytes_in_flight == 0
 

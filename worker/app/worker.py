@@ -18,7 +18,7 @@ from worker.app.sources import source_readers, subscription
 from worker.control.target import check_alias, check_target, explained
 from worker.metrics import Metrics
 from worker.runtime.clock import Clock
-from worker.runtime.daemon import supervise
+from worker.runtime.daemon import spare_the_collector, supervise
 from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
 from worker.runtime.pipeline import Pipeline, Ports
@@ -46,6 +46,7 @@ async def run_worker(settings: Settings) -> None:
         },
     )
     async with served_pipeline(settings, Metrics()) as (pipeline, _):
+        spare_the_collector()
         await supervise(pipeline.run, pipeline.stop)
         _log.info("stopped", extra={"action": "stopped"})
 

@@ -7,6 +7,8 @@ there is progress.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from prometheus_client import Counter
+
 from worker.errors import SkipReason
 from worker.metrics import Metrics
 from worker.ports import Commit
@@ -31,8 +33,14 @@ class Ledger:
         self._epoch: int | None = None
         self._partitions: dict[TopicPartition, PartitionProgress] = {}
         self._committed: dict[TopicPartition, Commit] = {}
+        self._counted: dict[tuple[Verdict, str], Counter] = {}
+        self._consumed: dict[str, Counter] = {}
+        self._resolved_at_ms = 0
         self.bytes_in_flight = 0
         self.last_progress = clock.monotonic()
+        # Asked for when somebody looks, not told with every record.
+        metrics.in_flight.set_function(lambda: self.bytes_in_flight)
+        metrics.last_progress.set_function(lambda: self._resolved_at_ms / 1000)
         self.on_resolved: Callable[[Position, Verdict, str], object] = _unheard
         """Called with every verdict and its reason, when it is counted."""
 
@@ -46,7 +54,7 @@ class Ledger:
             partition: PartitionProgress(parse_watermark(metadata)) for partition, metadata in partitions.items()
         }
         self._committed = {}
-        self._account(-self.bytes_in_flight)
+        self.bytes_in_flight = 0
         self.last_progress = self._clock.monotonic()
 
     def end(self) -> None:
@@ -65,11 +73,12 @@ class Ledger:
         progress = self._partitions.get(position.topic_partition)
         if position.epoch != self._epoch or progress is None:
             return None
-        if not self.open_records:  # progress is measured from when there was something to do
+        if not self.bytes_in_flight:  # progress is measured from when there was something to do
             self.last_progress = self._clock.monotonic()
-        progress.fetched(position.offset, record.cost, self._clock.monotonic())
-        self._metrics.consumed.labels(position.topic).inc()
-        self._account(record.cost)
+        cost = record.cost
+        progress.fetched(position.offset, cost, self._clock.monotonic())
+        self._consumed_of(position.topic).inc()
+        self.bytes_in_flight += cost
         return progress
 
     def passed(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -90,11 +99,11 @@ class Ledger:
         size = progress.resolve(position.offset)
         if size is None:
             return
-        self._account(-size)
-        self._metrics.records.labels(verdict.value, reason).inc()
+        self.bytes_in_flight -= size
+        self._counter_of(verdict, reason).inc()
         self.on_resolved(position, verdict, reason)
         self.last_progress = self._clock.monotonic()
-        self._metrics.last_progress.set(self._clock.wall_ms() / 1000)
+        self._resolved_at_ms = self._clock.wall_ms()
 
     def progressed(self) -> None:
         """Note that work on a record goes on which takes long by nature, though none is resolved."""
@@ -141,6 +150,15 @@ class Ledger:
         known = [age for age in ages if age is not None]
         return self._clock.monotonic() - min(known) if known else 0.0
 
-    def _account(self, size: int) -> None:
-        self.bytes_in_flight += size
-        self._metrics.in_flight.set(self.bytes_in_flight)
+    def _consumed_of(self, topic: str) -> Counter:
+        # To find a counter by its labels takes longer than to count.
+        counter = self._consumed.get(topic)
+        if counter is None:
+            counter = self._consumed[topic] = self._metrics.consumed.labels(topic)
+        return counter
+
+    def _counter_of(self, verdict: Verdict, reason: str) -> Counter:
+        counter = self._counted.get((verdict, reason))
+        if counter is None:
+            counter = self._counted[verdict, reason] = self._metrics.records.labels(verdict.value, reason)
+        return counter

@@ -21,7 +21,8 @@ class BatchQueue(Generic[T]):
         self._on_change = on_change
         self._items: deque[tuple[T, int]] = deque()
         self._bytes = 0
-        self._changed = asyncio.Condition()
+        self._has_items = asyncio.Event()
+        self._was_emptied = asyncio.Event()
 
     @property
     def size(self) -> int:
@@ -30,25 +31,27 @@ class BatchQueue(Generic[T]):
 
     async def put(self, item: T, size: int) -> None:
         """Wait for room, then add an item of `size` bytes."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._has_room(size))
-            self._items.append((item, size))
-            self._account(size)
-            self._changed.notify_all()
+        while not self._has_room(size):
+            self._was_emptied.clear()
+            await self._was_emptied.wait()
+        self._items.append((item, size))
+        self._account(size)
+        self._has_items.set()
 
     async def take(self, max_bytes: int, max_items: int) -> list[T]:
         """Wait for an item, then return it with all that follow it within both budgets."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: bool(self._items))
-            taken: list[T] = []
-            total = 0
-            while self._items and len(taken) < max_items and (not taken or total + self._items[0][1] <= max_bytes):
-                item, size = self._items.popleft()
-                taken.append(item)
-                total += size
-            self._account(-total)
-            self._changed.notify_all()
-            return taken
+        while not self._items:  # somebody else took them between the wake-up and the waking, perhaps
+            self._has_items.clear()
+            await self._has_items.wait()
+        taken: list[T] = []
+        total = 0
+        while self._items and len(taken) < max_items and (not taken or total + self._items[0][1] <= max_bytes):
+            item, size = self._items.popleft()
+            taken.append(item)
+            total += size
+        self._account(-total)
+        self._was_emptied.set()
+        return taken
 
     def _has_room(self, size: int) -> bool:
         return not self._items or (self._bytes + size <= self._max_bytes and len(self._items) < self._max_items)

@@ -57,7 +57,9 @@ class Rejecting:
 
     def accepted(self, source: str, stage: str) -> None:
         """Note that a stage has not rejected a record of this source."""
-        breaker = self._breaker(source, stage)
+        breaker = self._breakers.get((source, stage))
+        if breaker is None or breaker.untroubled:  # the usual case, asked four times a record
+            return
         was_open = breaker.open
         breaker.accepted()
         if was_open and not breaker.open:

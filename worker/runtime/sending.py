@@ -1,5 +1,6 @@
 """Documents to Elasticsearch: items are matched by position, and only those that may succeed later are sent again."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -117,8 +118,9 @@ class Sender:
         left: list[Item] = []
         again: Again | None = None
         stop: Stop | None = None
+        for status, count in Counter(response.status // 100 for response in responses).items():
+            self._metrics.bulk_items.labels(f"{status}xx").inc(count)
         for item, response in zip(items, responses, strict=True):
-            self._metrics.bulk_items.labels(f"{response.status // 100}xx").inc()
             match judge(item.write, response, in_doubt=item.in_doubt):
                 case Done(verdict):
                     item.work.verdicts.append(verdict)

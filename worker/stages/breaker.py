@@ -38,7 +38,7 @@ class Breaker:
 
     def accepted(self) -> None:
         """Count a record that was not rejected."""
-        if not self._rejected:  # the usual case: one more of many
+        if self.untroubled:
             return
         self._count(rejected=False)
         self._in_a_row = 0
@@ -53,6 +53,11 @@ class Breaker:
             self._rejected -= self._last[0]
         self._last.append(rejected)
         self._rejected += rejected
+
+    @property
+    def untroubled(self) -> bool:
+        """Whether none of the last records was rejected: one more that is accepted tells nothing new."""
+        return not self._rejected
 
     @property
     def open(self) -> bool:

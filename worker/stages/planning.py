@@ -101,21 +101,14 @@ def plan(
         return Ready((document(written, fields, None, model, None), *tombstones))
     for place in unit.places:
         known = stored[place]
-<<<<<<< HEAD
-        if known is not None and known.vector is not None and known.text_hash == digest and known.model == model:
-            vector = np.asarray(known.vector, dtype=np.float32)
-            return Ready((document(written, fields, digest, model, vector, packed=packed), *tombstones), reused=True)
-    return NeedsVector(written, fields, text, tombstones)
-=======
         if known is not None and known.vector is not None and known.text_hash == digest:
             # It stays what it was: one of full precision must not be taken for a quantised one later.
             origin = known.model
             if origin is not None and may_stand_for(origin, model):
                 vector = np.asarray(known.vector, dtype=np.float32)
-                write = document(change, fields, digest, origin, vector, packed=packed)
+                write = document(written, fields, digest, origin, vector, packed=packed)
                 return Ready((write, *tombstones), reused=True)
-    return NeedsVector(change, fields, text, tombstones)
->>>>>>> embedding-backends
+    return NeedsVector(written, fields, text, tombstones)
 
 
 def with_vector(
