@@ -6,6 +6,7 @@ ended: so a lookup never reads a state that an earlier change of the same row is
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from worker.records import Change, Position, Unit
@@ -17,6 +18,10 @@ from worker.stages.ordering import is_refused
 class _Waiting:
     change: Change
     hidden: list[Position] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return self.change.record.size
 
     def add(self, incoming: Change) -> None:
         loser = incoming if is_refused(incoming, self.change.version) else self.change
@@ -30,7 +35,10 @@ class _Waiting:
 class Intake:
     """Owned by one event loop, with one task that takes. Memory is bounded by whoever adds: see `flow`."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[int], object] | None = None) -> None:
+        """`on_change` is told the bytes of the records that wait whenever they change."""
+        self._on_change = on_change
+        self._bytes = 0
         self._ready: dict[str, _Waiting] = {}
         self._held: dict[str, _Waiting] = {}
         # Each row with the number of its turn; a dictionary keeps its order, so the first is the oldest.
@@ -48,9 +56,12 @@ class Intake:
         waiting = place.get(change.key)
         if waiting is None:
             place[change.key] = _Waiting(change)
+            self._account(change.record.size)
             self._signal()
         else:
+            before = waiting.size
             waiting.add(change)
+            self._account(waiting.size - before)
 
     async def take(self, max_units: int) -> list[Unit]:
         """Wait for rows that are not in flight, and take the longest waiting of them, up to `max_units`."""
@@ -60,6 +71,7 @@ class Intake:
         self._turns += 1
         self._busy.update(dict.fromkeys(keys, self._turns))
         units = [self._ready.pop(key).unit() for key in keys]
+        self._account(-sum(unit.change.record.size for unit in units))
         self._signal()
         return units
 
@@ -76,6 +88,7 @@ class Intake:
         """Forget all that waits: its assignment is lost, somebody else will read it. What is in flight goes on."""
         self._ready.clear()
         self._held.clear()
+        self._account(-self._bytes)
         self._signal()
 
     def close(self) -> None:
@@ -106,6 +119,11 @@ class Intake:
     def rows_in_flight(self) -> int:
         """How many rows have a unit in flight."""
         return len(self._busy)
+
+    def _account(self, size: int) -> None:
+        self._bytes += size
+        if self._on_change is not None:
+            self._on_change(self._bytes)
 
     def _signal(self) -> None:
         _set(self._has_ready, on=self._open and bool(self._ready))

@@ -6,6 +6,7 @@ A group a module; every field says its unit, its default and why. `loading` read
 from worker.settings.elasticsearch import ElasticsearchSettings, IndexSettings
 from worker.settings.kafka import KafkaSecurity, KafkaSettings, SaslMechanism, SecurityProtocol
 from worker.settings.loading import load_settings
+from worker.settings.metrics import MetricsSettings
 from worker.settings.root import Settings
 from worker.settings.sources import SourceSettings
 from worker.settings.worker import (
@@ -28,6 +29,7 @@ __all__ = [
     "KafkaSettings",
     "LogFormat",
     "LogSettings",
+    "MetricsSettings",
     "OffsetPolicy",
     "SaslMechanism",
     "SecurityProtocol",
