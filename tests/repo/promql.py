@@ -44,7 +44,7 @@ def alerts() -> Iterator[Alert]:
 @cache
 def series() -> dict[str, frozenset[str]]:
     """Return every series that a worker tells, with its labels."""
-    found = {}
+    found: dict[str, frozenset[str]] = {}
     for metric in vars(Metrics()).values():
         if isinstance(metric, Histogram):
             labels = frozenset(metric._labelnames)

@@ -1,4 +1,4 @@
-"""Alerts name what there is, say what to do, and are tested both ways; `integration/test_promtool.py` runs the tests."""
+"""Alerts name what there is, say what to do, and are tested both ways. `integration/test_promtool.py` runs them."""
 
 import re
 from typing import Any
