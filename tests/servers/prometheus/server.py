@@ -19,7 +19,7 @@ JOB = "syncline"
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """Scrapes and evaluates every second."""
+    """Scrapes and evaluates every two seconds."""
 
     url: str
     server: Server
@@ -49,7 +49,7 @@ def prepare(folder: Path, targets: Sequence[str], rules: Mapping[str, Any]) -> P
     folder.mkdir(parents=True)
     (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
     config = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
         "rule_files": [str(folder / "rules.yaml")],
         "scrape_configs": [{"job_name": JOB, "static_configs": [{"targets": list(targets)}]}],
     }
