@@ -19,7 +19,7 @@ from statistics import mean
 from typing import Final
 
 import psycopg
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.e2e import kafka_log
 from tests.e2e.index import call
@@ -163,7 +163,11 @@ def halt(one: Watched) -> None:
             one.report.violation("the reason is not told")
     time.sleep(8)  # the last rows pass Debezium, and the workers have asked Kafka for its ends
     one.agree("lag, records", one.prometheus.value("sum(syncline_lag_records)"), one.fleet.lag(one.fleet.ends()))
-    one.agree("lag, seconds", one.prometheus.value("max(syncline_lag_seconds)"), _oldest_missing(one))
+    looked_at = one.prometheus.value("max(timestamp(syncline_lag_seconds))") or 0
+    told = one.prometheus.value("max(syncline_lag_seconds)")
+    one.agree("lag, seconds, by Kafka's timestamps", told, looked_at - asyncio.run(_oldest_waiting(one)))
+    behind = looked_at - _oldest_missing(one)
+    one.report.figure("since the commit of the oldest row that is not in the index, seconds", f"{behind:.1f}")
     one.built.index.call("PUT", settings, {"index.blocks.write": None})
     one.report.log("the block is removed")
     one.fires(["SynclineFreshnessBudgetBurn"])
@@ -171,12 +175,25 @@ def halt(one: Watched) -> None:
         one.clears(alerts)
 
 
+async def _oldest_waiting(one: Watched) -> float:
+    """When the oldest record that is not committed came to Kafka."""
+    ends = await asyncio.to_thread(one.fleet.ends)
+    done = await asyncio.to_thread(one.fleet.committed)
+    times = []
+    async with AIOKafkaConsumer(bootstrap_servers=one.built.servers.kafka) as consumer:
+        for partition in (partition for partition, end in ends.items() if done.get(partition, 0) < end):
+            consumer.assign([partition])
+            consumer.seek(partition, done.get(partition, 0))
+            times.append((await consumer.getone()).timestamp / 1000)
+    return float(min(times))
+
+
 def _oldest_missing(one: Watched) -> float:
-    """Seconds since the commit of the oldest row that Elasticsearch does not have."""
+    """When the oldest row was committed that Elasticsearch does not have."""
     stored = {int(found.id.rpartition("/")[2]) for found in one.built.index.visible()}
     with psycopg.connect(one.built.servers.postgres.dsn) as database:
         rows = database.execute(f"SELECT id, extract(epoch FROM published) FROM {one.built.table}").fetchall()
-    return time.time() - min(float(published) for row, published in rows if row not in stored)
+    return min(float(published) for row, published in rows if row not in stored)
 
 
 def dead_letter(one: Watched) -> None:
