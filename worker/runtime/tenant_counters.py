@@ -1,5 +1,7 @@
 """Counters by tenant, under a bounded number of names."""
 
+from prometheus_client import Counter
+
 from worker.metrics import Metrics
 from worker.records import Verdict
 from worker.stages.tenant_labels import TenantLabels
@@ -14,14 +16,25 @@ class TenantCounters:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._labels = TenantLabels(metrics.settings.tenants)
+        # Finding a series by its labels takes longer than all the rest, and is done for every record.
+        self._series: dict[tuple[str, Verdict], Counter] = {}
 
     def count(self, tenant: str, verdict: Verdict, records: int = 1) -> None:
         """Count records of a tenant."""
         for former in self._labels.seen(tenant, records):
-            self._metrics.tenant_records.remove_by_labels({"tenant": former})
-            self._metrics.tenant_freshness_missed.remove_by_labels({"tenant": former})
-        self._metrics.tenant_records.labels(self._labels.label(tenant), verdict.value).inc(records)
+            self._forget(former)
+        label = self._labels.label(tenant)
+        series = self._series.get((label, verdict))
+        if series is None:
+            series = self._series[label, verdict] = self._metrics.tenant_records.labels(label, verdict.value)
+        series.inc(records)
 
     def missed(self, tenant: str) -> None:
         """Count a record of a tenant that took longer than promised."""
         self._metrics.tenant_freshness_missed.labels(self._labels.label(tenant)).inc()
+
+    def _forget(self, tenant: str) -> None:
+        self._metrics.tenant_records.remove_by_labels({"tenant": tenant})
+        self._metrics.tenant_freshness_missed.remove_by_labels({"tenant": tenant})
+        for verdict in Verdict:
+            self._series.pop((tenant, verdict), None)
