@@ -1,6 +1,6 @@
 """Counters by tenant, under a bounded number of names."""
 
-from prometheus_client import Counter
+from collections.abc import Callable
 
 from worker.metrics import Metrics
 from worker.records import Verdict
@@ -17,17 +17,17 @@ class TenantCounters:
         self._metrics = metrics
         self._labels = TenantLabels(metrics.settings.tenants)
         # Finding a series by its labels takes longer than all the rest, and is done for every record.
-        self._series: dict[tuple[str, Verdict], Counter] = {}
+        self._rise: dict[tuple[str, Verdict], Callable[[float], None]] = {}
 
     def count(self, tenant: str, verdict: Verdict, records: int = 1) -> None:
         """Count records of a tenant."""
         for former in self._labels.seen(tenant, records):
             self._forget(former)
         label = self._labels.label(tenant)
-        series = self._series.get((label, verdict))
-        if series is None:
-            series = self._series[label, verdict] = self._metrics.tenant_records.labels(label, verdict.value)
-        series.inc(records)
+        rise = self._rise.get((label, verdict))
+        if rise is None:
+            rise = self._rise[label, verdict] = self._metrics.tenant_records.labels(label, verdict.value).inc
+        rise(records)
 
     def missed(self, tenant: str) -> None:
         """Count a record of a tenant that took longer than promised."""
@@ -37,4 +37,4 @@ class TenantCounters:
         self._metrics.tenant_records.remove_by_labels({"tenant": tenant})
         self._metrics.tenant_freshness_missed.remove_by_labels({"tenant": tenant})
         for verdict in Verdict:
-            self._series.pop((tenant, verdict), None)
+            self._rise.pop((tenant, verdict), None)
