@@ -1,10 +1,13 @@
 """Counters by tenant, under a bounded number of names."""
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from worker.metrics import Metrics
 from worker.records import Verdict
 from worker.stages.tenant_labels import TenantLabels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class TenantCounters:
