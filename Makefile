@@ -18,7 +18,7 @@ UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm test-openvino test-slow simulate soak backlog replay bench bench-quick mutation lint format docs requirements wheel clean
+.PHONY: help demo test test-jvm test-openvino test-slow simulate soak backlog replay watched bench bench-quick mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ bench: $(VENV)/.dev $(VENV)-quix/.done ## measure beside what people use today (
 bench-quick: $(VENV)/.dev ## the same with small loads and without Quix Streams, to see that it runs (under 5 minutes)
 	$(VENV)/bin/python -m tests.benchmarks --quick $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(ARGS)
 
+watched: $(VENV)/.dev ## real servers, a real Prometheus, faults: alerts fire and clear, lag and freshness are right (10 min)
+	$(VENV)/bin/python -m tests.soak.watched $(ARGS)
+
 mutation: $(VENV)/.mutation ## change decoding and mapping in 1700 ways, list the changes that no test notices (10 min)
 	$(VENV)/bin/mutmut run $(ARGS)
 	$(VENV)/bin/python -m tools.mutation_report
@@ -78,13 +81,14 @@ format: $(VENV)/.dev ## put the code into its form
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
-docs: $(VENV)/.dev ## write again what is generated: settings schema, configuration and metrics tables
+docs: $(VENV)/.dev ## write again what is generated: settings schema, configuration and metrics tables, dashboard
 	$(VENV)/bin/syncline config schema --output schemas/settings.v1.json
 	$(VENV)/bin/python -m tools.configuration_docs
 	$(VENV)/bin/python -m tools.metrics_docs
 	$(VENV)/bin/python -m tools.bad_inputs_docs
 	$(VENV)/bin/python -m tools.fault_docs
 	$(VENV)/bin/python -m tools.performance_docs
+	$(VENV)/bin/python -m tools.dashboard
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(UV) build --quiet --wheel --out-dir dist

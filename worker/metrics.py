@@ -1,23 +1,40 @@
 """Every metric of the worker, declared once: name, type, labels and help.
 
 Names follow Prometheus' practice: one prefix, base units, plural unit suffixes, `_total` for counters. Labels are
-bounded: never a tenant's or a document's name. `docs/metrics.md` is generated from this module.
+bounded: never a document's name, and of the tenants only the busiest (`stages/tenant_labels.py`). A label whose values
+are known has all its series from the start on: an increase from nothing to one is no increase to Prometheus.
+`docs/metrics.md` is generated from this module.
 """
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+from worker.errors import HaltReason, RejectReason
+from worker.settings import MetricsSettings
 
 FRESHNESS_EDGES: Final = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600)
 """Seconds. The client's default ends at 10 s, which is where a stale index begins."""
 _DURATION_EDGES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
+# A series more for each counter, which no dashboard reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
 class Metrics:
     """The metrics of one worker, in a registry of its own, so that tests can have many."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: MetricsSettings | None = None) -> None:
+        self.settings = settings or MetricsSettings()
         self.registry = CollectorRegistry()
+        self._of_records()
+        self._of_work()
+        self._of_the_process()
+        self._of_the_cluster()
+        self._begin()
+
+    def _of_records(self) -> None:
         r = self.registry
         self.consumed = Counter(
             "syncline_records_consumed", "Records taken from Kafka under a valid assignment.", ["topic"], registry=r
@@ -31,14 +48,41 @@ class Metrics:
         )
         self.lag = Gauge(
             "syncline_lag_records",
-            "Records of a partition that are not resolved: to the end of the log, as of the last fetch.",
+            "Records of a partition that are not resolved: to the end of the log, as of the last fetch. What Kafka "
+            "has deleted does not count, and a partition that is taken away has no series any more.",
+            ["topic", "partition"],
+            registry=r,
+        )
+        self.lag_seconds = Gauge(
+            "syncline_lag_seconds",
+            "Age of the oldest record of a partition that is not resolved, by its timestamp in Kafka. Where none of "
+            "the unread ones could be fetched: how long it is since there was nothing to read.",
             ["topic", "partition"],
             registry=r,
         )
         self.freshness = Histogram(
             "syncline_freshness_seconds",
             "From the commit in the source database to Elasticsearch's acknowledgement, per record.",
-            buckets=FRESHNESS_EDGES,
+            buckets=sorted({*FRESHNESS_EDGES, self.settings.freshness_slo}),
+            registry=r,
+        )
+        self.freshness_missed = Counter(
+            "syncline_freshness_missed",
+            "Records of that histogram that took longer than `metrics.freshness_slo`: what alerts divide by its count.",
+            registry=r,
+        )
+        self.freshness_slo = Gauge("syncline_freshness_slo_seconds", "The setting `metrics.freshness_slo`.", registry=r)
+        self.tenant_records = Counter(
+            "syncline_tenant_records",
+            "Records by tenant and by what became of them: the busiest tenants by name (`metrics.tenants` of them), "
+            "the rest as `other`. Records whose tenant was not read are not counted.",
+            ["tenant", "verdict"],
+            registry=r,
+        )
+        self.tenant_freshness_missed = Counter(
+            "syncline_tenant_freshness_missed",
+            "Records that took longer than `metrics.freshness_slo`, by tenant as above.",
+            ["tenant"],
             registry=r,
         )
         self.oldest_unresolved = Gauge(
@@ -47,12 +91,15 @@ class Metrics:
         self.in_flight = Gauge(
             "syncline_in_flight_bytes", "Estimated memory of the records between fetch and verdict.", registry=r
         )
+
+    def _of_work(self) -> None:
+        r = self.registry
         self.paused = Gauge("syncline_fetch_paused", "1 while fetching is paused to bound memory.", registry=r)
         self.queued = Gauge("syncline_stage_queue_bytes", "Bytes waiting before a stage.", ["stage"], registry=r)
         self.stage = Histogram(
             "syncline_stage_duration_seconds",
-            "Time of one step of a stage: one lookup, one search or refresh to locate rows, one call of the model, "
-            "one bulk request.",
+            "Time of one step of a stage: reading what one fetch brought (`decode`), one lookup, one search or refresh "
+            "to locate rows, one call of the model, one bulk request, one dead letter, one commit of offsets.",
             ["stage"],
             buckets=_DURATION_EDGES,
             registry=r,
@@ -106,11 +153,20 @@ class Metrics:
             registry=r,
         )
         self.bulk_items = Counter("syncline_bulk_items", "Bulk items by HTTP status class.", ["status"], registry=r)
+        self.bulk_requests = Counter(
+            "syncline_bulk_requests",
+            "Bulk requests by outcome: `answered` item by item, `too_large`, or why there was no such answer.",
+            ["outcome"],
+            registry=r,
+        )
         self.bulk_bytes = Counter("syncline_bulk_bytes", "Bytes of bulk bodies sent, retries included.", registry=r)
         self.retries = Counter(
             "syncline_retries", "Requests or items sent again, by reason.", ["operation", "reason"], registry=r
         )
         self.rebalances = Counter("syncline_rebalances", "Assignments of partitions to this worker.", registry=r)
+        self.partitions = Gauge(
+            "syncline_assigned_partitions", "Partitions that this worker reads: 0 is one worker too many.", registry=r
+        )
         self.commits = Counter("syncline_commits", "Offset commits by outcome.", ["outcome"], registry=r)
         self.halted = Gauge(
             "syncline_halted",
@@ -144,6 +200,9 @@ class Metrics:
         self.dead_letters = Counter(
             "syncline_dead_letters", "Records written to the dead-letter topic.", ["reason"], registry=r
         )
+
+    def _of_the_process(self) -> None:
+        r = self.registry
         self.last_progress = Gauge(
             "syncline_last_progress_timestamp_seconds", "When a record was resolved last.", registry=r
         )
@@ -162,3 +221,78 @@ class Metrics:
             ["version", "model"],
             registry=r,
         )
+        self.model_info = Gauge(
+            "syncline_model_info",
+            "Always 1; the model, the length of its vectors, and how it runs.",
+            ["model", "dimensions", "device", "precision"],
+            registry=r,
+        )
+        self.api_key_expiry = Gauge(
+            "syncline_api_key_expiry_timestamp_seconds",
+            "When the worker's API key of Elasticsearch expires; absent for a key that does not, and for a password.",
+            ["name"],
+            registry=r,
+        )
+
+    def _of_the_cluster(self) -> None:
+        """Set by the one worker that looks at Elasticsearch for all (`runtime/cluster_watch.py`)."""
+        r = self.registry
+        self.cluster_up = Gauge(
+            "syncline_cluster_view_up",
+            "1 while this worker is the one that asks Elasticsearch how it is, and gets an answer. Where it is 0, none "
+            "of the gauges below has a series.",
+            registry=r,
+        )
+        self.cluster_status = Gauge(
+            "syncline_cluster_status", "1 for what the cluster's health is, 0 for the others.", ["status"], registry=r
+        )
+        self.cluster_disk = Gauge(
+            "syncline_cluster_disk_used_ratio",
+            "Share of the disk that is used, by node: of its fullest data path.",
+            ["node"],
+            registry=r,
+        )
+        self.cluster_rejected = Counter(
+            "syncline_cluster_rejected_threads",
+            "Requests that a thread pool had no room for, since this worker first looked.",
+            ["node", "pool"],
+            registry=r,
+        )
+        self.cluster_trips = Counter(
+            "syncline_cluster_breaker_trips",
+            "Requests that a circuit breaker refused to save memory, since this worker first looked.",
+            ["node", "breaker"],
+            registry=r,
+        )
+        self.cluster_queries = Counter(
+            "syncline_cluster_queries", "Queries of the index, counted once a shard, by whomever.", registry=r
+        )
+        self.cluster_query_seconds = Counter(
+            "syncline_cluster_query_seconds", "Time that those queries took on their shards.", registry=r
+        )
+        self.cluster_indexed = Counter(
+            "syncline_cluster_indexed", "Documents written to the index, counted once a copy, by whomever.", registry=r
+        )
+        self.cluster_indexing_seconds = Counter(
+            "syncline_cluster_indexing_seconds", "Time that those writes took.", registry=r
+        )
+        self.query_slo = Gauge("syncline_query_slo_seconds", "The setting `metrics.query_slo`.", registry=r)
+        self.index_bytes = Gauge(
+            "syncline_index_store_bytes", "Size on disk, copies included, by index.", ["index"], registry=r
+        )
+        self.index_documents = Gauge(
+            "syncline_index_documents",
+            "Documents, the marks of deleted rows included, by index.",
+            ["index"],
+            registry=r,
+        )
+
+    def _begin(self) -> None:
+        self.freshness_slo.set(self.settings.freshness_slo)
+        self.query_slo.set(self.settings.query_slo)
+        for reason in RejectReason:
+            self.dead_letters.labels(reason.value)
+        for halt in HaltReason:
+            self.halts.labels(halt.value)
+        for outcome in ("ok", "refused", "failed"):
+            self.commits.labels(outcome)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.records import ItemResponse, OldTombstone, Place, Record, Removal, RowPlace, Stored, TopicPartition
+from worker.stages.cluster_view import ClusterView, IndexView
 from worker.stages.index_state import IndexDefinition, IndexState, Json
 from worker.stages.sampling import Extent, Span
 from worker.stages.search import Found, Query
@@ -85,7 +86,10 @@ class Source(Protocol):
         """
 
     def lag(self) -> Mapping[TopicPartition, int]:
-        """Records between what was fetched last and the end of the log as last seen, per assigned partition."""
+        """Records between what was fetched last and the end of the log as last seen, per assigned partition.
+
+        What the log has deleted does not count, once `ends` has seen that it is gone.
+        """
 
     async def close(self) -> None:
         """Leave the group. Does not commit: the runtime has drained and committed before."""
@@ -340,6 +344,27 @@ class ServerInspector(Protocol):
 
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
         """Return which of these index privileges the credential has on a name; None where security is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key by its name, and when it expires; None if it never does."""
+
+    name: str
+    expires_ms: int | None
+
+
+class ClusterInspector(Protocol):
+    """How Elasticsearch is; None for what the credential may not see, or the server does not tell."""
+
+    async def cluster(self) -> ClusterView | None:
+        """Return health, disks, rejected requests and tripped breakers. Needs the cluster privilege `monitor`."""
+
+    async def index(self) -> IndexView | None:
+        """Return sizes and times of the index. Needs the index privilege `monitor`."""
+
+    async def api_key(self) -> ApiKey | None:
+        """Return the API key that is used; None where it is a password, or security is off. Needs no privilege."""
 
 
 class TopicReader(Protocol):

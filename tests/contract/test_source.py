@@ -334,6 +334,17 @@ async def test_the_ends_of_the_log_are_seen_while_nothing_is_fetched(bench: Benc
 
 
 @pytest.mark.usefixtures("not_embedded")
+async def test_what_the_log_has_deleted_is_no_lag(bench: Bench, started: Started) -> None:
+    source = bench.source()
+    await started(source)
+    source.pause()
+    await bench.produce(0, [b"0", b"1", b"2"])
+    await bench.delete_before(0, 2)
+    await source.ends()
+    assert source.lag()[TopicPartition(bench.topic, 0)] == 1
+
+
+@pytest.mark.usefixtures("not_embedded")
 async def test_positions_pass_what_transactions_leave_in_the_log(bench: Bench, started: Started) -> None:
     """Else the commit stays short of the end for ever, and whoever scales by lag never comes to rest."""
     if not isinstance(bench, KafkaBench):

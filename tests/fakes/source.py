@@ -211,7 +211,8 @@ class FakeSource(Source):
 
     @override
     def lag(self) -> Mapping[TopicPartition, int]:
-        return {partition: self._log.end(partition) - offset for partition, offset in self._next.items()}
+        first = self._log.first
+        return {one: max(0, self._log.end(one) - max(offset, first[one])) for one, offset in self._next.items()}
 
     @override
     async def close(self) -> None:

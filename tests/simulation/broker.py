@@ -354,7 +354,8 @@ class Client(Source):
 
     @override
     def lag(self) -> Mapping[TopicPartition, int]:
-        return {partition: self._broker.partitions[partition].end - offset for partition, offset in self._next.items()}
+        logs = self._broker.partitions
+        return {one: max(0, logs[one].end - max(offset, logs[one].first)) for one, offset in self._next.items()}
 
     @override
     async def close(self) -> None:

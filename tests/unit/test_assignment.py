@@ -16,6 +16,7 @@ from worker.runtime.draining import Draining
 from worker.runtime.finishing import Finishing
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
+from worker.runtime.monitor import Monitor
 from worker.runtime.rejecting import Rejecting
 from worker.runtime.retrying import Retrying
 from worker.runtime.sources import SourceReaders
@@ -98,6 +99,21 @@ async def test_a_revocation_never_raises_and_keeps_its_deadline() -> None:
     await one.assignment.revoked(frozenset({ZERO}))
     assert asyncio.get_running_loop().time() - started == pytest.approx(7)
     assert one.commits == []
+
+
+async def test_after_a_revocation_no_lag_is_shown_though_nothing_is_assigned_yet() -> None:
+    one = await parts()
+    metrics = one.assignment._metrics
+    monitor = Monitor(FakeSource(Log({TOPIC: 1}), [TOPIC]), one.ledger, metrics, Clock())
+    monitor.update()
+    where = {"topic": TOPIC, "partition": "0"}
+    assert metrics.registry.get_sample_value("syncline_lag_records", where) == 0
+    assert metrics.registry.get_sample_value("syncline_assigned_partitions") == 1
+    await one.assignment.revoked(frozenset({ZERO}))
+    monitor.update()
+    assert metrics.registry.get_sample_value("syncline_lag_records", where) is None
+    assert metrics.registry.get_sample_value("syncline_lag_seconds", where) is None
+    assert metrics.registry.get_sample_value("syncline_assigned_partitions") == 0
 
 
 async def test_after_the_final_drain_no_assignment_starts_anything() -> None:

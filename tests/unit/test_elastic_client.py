@@ -118,6 +118,22 @@ async def test_what_is_refused_item_by_item_makes_the_client_read_it_again(serve
         await client.indices.get_alias(name="x")
 
 
+@pytest.mark.parametrize(
+    ("credentials", "key_id"),
+    [
+        ({"api_key": b64encode(b"the-id:the-secret").decode()}, "the-id"),
+        ({"api_key": "not in base64"}, None),
+        ({"username": "elastic", "password": "secret"}, None),
+        ({}, None),
+    ],
+)
+async def test_the_public_half_of_a_key_is_known(
+    server: Server, credentials: dict[str, str], key_id: str | None
+) -> None:
+    async with (client := build_client(settings(server, **credentials))):
+        assert client.api_key_id == key_id
+
+
 async def test_without_credentials_none_are_sent(server: Server) -> None:
     async with build_client(settings(server)) as client:
         with pytest.raises(AuthenticationException):

@@ -170,3 +170,18 @@ async def test_a_taker_that_was_woken_too_late_takes_nothing(end: Callable[[Inta
     assert not taking.done()
     assert intake.rows_in_flight == 0
     taking.cancel()
+
+
+async def test_the_bytes_of_what_waits_are_told() -> None:
+    told: list[int] = []
+    intake = Intake(on_change=told.append)
+    small, large = record(b"x" * 10, b"", offset=1), record(b"x" * 500, b"", offset=2)
+    intake.add(change(1, row_id=1, of=small))
+    intake.add(change(2, row_id=1, of=large))
+    intake.add(change(3, row_id=2, of=small))
+    assert told == [10, 500, 510]
+    await intake.take(1)
+    assert told[-1] == 10
+    intake.add(change(4, row_id=1, of=large))
+    intake.clear()
+    assert told[-2:] == [510, 0]

@@ -7,7 +7,7 @@ which items of a bulk are worth sending again.
 import asyncio
 import contextlib
 import ssl
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -53,6 +53,17 @@ class ReloadingClient(AsyncElasticsearch):
     def use(self, settings: ElasticsearchSettings, authorization: str | None) -> None:
         """Send this header, and know where to read it again."""
         self._credentials = _Credentials(settings, authorization)
+
+    @property
+    def api_key_id(self) -> str | None:
+        """The public half of the API key in use; None where there is none, or where it is not in its usual form."""
+        scheme, _, encoded = (self._credentials.authorization or "").partition(" ")
+        if scheme != "ApiKey":
+            return None
+        try:
+            return b64decode(encoded, validate=True).decode().partition(":")[0]
+        except ValueError:
+            return None
 
     @override
     def options(self, **options: Any) -> Self:

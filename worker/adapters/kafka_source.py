@@ -71,6 +71,7 @@ class KafkaSource(Source):
         self._epoch = 0
         self._paused = False
         self._ends: dict[TopicPartition, int] = {}
+        self._starts: dict[TopicPartition, int] = {}
         self._fault: Exception | None = None
 
     @override
@@ -164,11 +165,13 @@ class KafkaSource(Source):
         try:
             assigned = list(self._consumer.assignment())
             ends = await self._consumer.end_offsets(assigned) if assigned else {}
+            starts = await self._consumer.beginning_offsets(assigned) if assigned else {}
             if not assigned:
                 await self._consumer.topics()  # only to see that a broker answers
         except KafkaError as error:
             raise RetryLater(RetryReason.CONNECTION, f"the brokers do not answer: {error!r}") from error
         self._ends = {_ours(partition): end for partition, end in ends.items()}
+        self._starts = {_ours(partition): start for partition, start in starts.items()}
         return {_ours(partition): min(end, self._decided(partition, end)) for partition, end in ends.items()}
 
     def _decided(self, partition: ClientPartition, end: int) -> int:
@@ -186,7 +189,8 @@ class KafkaSource(Source):
             # Whichever is seen later; while nothing is fetched only `ends` sees the log grow.
             seen = (self._consumer.highwater(ClientPartition(*partition)), self._ends.get(partition))
             if known := [end for end in seen if end is not None]:
-                lags[partition] = max(0, max(known) - position)
+                # What retention has deleted waits for nobody.
+                lags[partition] = max(0, max(known) - max(position, self._starts.get(partition, 0)))
         return lags
 
     @override
@@ -207,6 +211,7 @@ class KafkaSource(Source):
         """Begin an epoch that nobody owns."""
         self._epoch += 1
         self._ends = {}
+        self._starts = {}
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, str]:
         """Begin an epoch with these partitions; return the metadata of their last commits."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from worker import __version__
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import ReloadingClient, build_client, takes_base64_vectors
+from worker.adapters.elastic_cluster import ElasticCluster
 from worker.adapters.elastic_locate import ElasticLocator
 from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
@@ -18,6 +19,7 @@ from worker.app.sources import source_readers, subscription
 from worker.control.target import check_alias, check_target, explained
 from worker.metrics import Metrics
 from worker.runtime.clock import Clock
+from worker.runtime.cluster_watch import ClusterWatch, watching
 from worker.runtime.daemon import spare_the_collector, supervise
 from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
@@ -25,6 +27,7 @@ from worker.runtime.pipeline import Pipeline, Ports
 from worker.runtime.rejoining import RestartableSource
 from worker.runtime.vector_cache import VectorCache
 from worker.settings import Settings
+from worker.stages.cluster_view import is_elected
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ async def run_worker(settings: Settings) -> None:
             "write_alias": settings.index.writer_alias,
         },
     )
-    async with served_pipeline(settings, Metrics()) as (pipeline, _):
+    async with served_pipeline(settings, Metrics(settings.metrics)) as (pipeline, _):
         spare_the_collector()
         await supervise(pipeline.run, pipeline.stop)
         _log.info("stopped", extra={"action": "stopped"})
@@ -90,6 +93,8 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
             _log.warning(warning, extra={"action": "target_check"})
         packs_vectors = await _packs_vectors(settings, client)
         metrics.build_info.labels(__version__, embedder.model).set(1)
+        how = settings.embedding
+        metrics.model_info.labels(embedder.model, str(embedder.dimensions), how.device, how.precision).set(1)
         _log.info(
             "model loaded",
             extra={"action": "model_loaded", "model": embedder.model, "path": str(settings.embedding.path or "")},
@@ -106,7 +111,18 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
             dead_letters=dead_letters,
         )
         readers, cache = source_readers(settings.sources), VectorCache(int(settings.embedding.cache_size))
-        yield Pipeline(ports, readers, settings.batch, settings.delivery, metrics, cache=cache)
+        pipeline = Pipeline(ports, readers, settings.batch, settings.delivery, metrics, cache=cache)
+        await closing.enter_async_context(watching(_watch(settings, client, pipeline, metrics)))
+        yield pipeline
+
+
+def _watch(settings: Settings, client: ReloadingClient, pipeline: Pipeline, metrics: Metrics) -> ClusterWatch:
+    topics = [topic for source in settings.sources for topic in source.topics]
+    return ClusterWatch(
+        ElasticCluster(client, [settings.index.writer_alias]),
+        lambda: is_elected(topics, pipeline.ledger.open_by_partition().keys()),
+        metrics,
+    )
 
 
 async def _packs_vectors(settings: Settings, client: ReloadingClient) -> bool:

@@ -103,7 +103,7 @@ async def _demo(console: Console, settings: Settings, events: int, *, keep: bool
     console.print(render(await apply_index(settings, dry_run=False)))
     await create_topic(settings.kafka, TOPIC, _PARTITIONS)
     await create_topic(settings.kafka, DEAD_LETTER_TOPIC, 1)
-    metrics = Metrics()
+    metrics = Metrics(settings.metrics)
     async with served_pipeline(settings, metrics) as (pipeline, url):
         running = asyncio.create_task(pipeline.run())
         try:

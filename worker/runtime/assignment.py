@@ -39,14 +39,15 @@ class Assignment(AssignmentListener):
         await self._finish()
         self._ledger.end()
         self._to_finish.drop()
+        self._show(0)
 
     @override
     async def assigned(self, epoch: int, partitions: Mapping[TopicPartition, str]) -> None:
         """Open an account for the new partitions."""
         self._metrics.rebalances.inc()
-        self._metrics.lag.clear()
         self._intake.clear()
         self._ledger.begin(epoch, partitions)
+        self._show(len(partitions))
         self._to_finish.joined()
         if not self._draining:
             self._intake.reopen()
@@ -57,6 +58,12 @@ class Assignment(AssignmentListener):
         self._draining = True
         self._intake.close()
         await self._finish()
+
+    def _show(self, partitions: int) -> None:
+        """Of partitions that are another's now, nothing is shown; what is still here comes back within a second."""
+        self._metrics.partitions.set(partitions)
+        self._metrics.lag.clear()
+        self._metrics.lag_seconds.clear()
 
     async def _finish(self) -> None:
         await self._to_finish.finish()

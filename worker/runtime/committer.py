@@ -36,8 +36,9 @@ class Committer:
         if not commits:
             return
         try:
-            async with asyncio.timeout(_COMMIT_SECONDS):
-                await self._source.commit(commits)
+            with self._metrics.stage.labels("commit").time():
+                async with asyncio.timeout(_COMMIT_SECONDS):
+                    await self._source.commit(commits)
         except CommitRefusedError as refusal:
             self._failed("refused", str(refusal))
         except (RetryLater, TimeoutError) as fault:

@@ -12,6 +12,7 @@ from worker.runtime.clock import Clock
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
 from worker.runtime.sources import SourceReaders
+from worker.runtime.tenant_counters import TenantCounters
 from worker.stages.dead_letters import PREFIX, Letter, forms, letter
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Finishing:
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._clock = clock
+        self._tenants = TenantCounters(metrics)
 
     def skip(self, position: Position, reason: SkipReason) -> None:
         """Count a record that needs nothing done."""
@@ -77,7 +79,9 @@ class Finishing:
             watermark=watermark,
             worker_version=__version__,
         )
+        started = self._clock.monotonic()
         omitted = await self._send(self._dead_letters, put_aside)
+        self._metrics.stage.labels("dead_letter").observe(self._clock.monotonic() - started)
         _log.warning(
             "record rejected",
             extra={
@@ -109,12 +113,18 @@ class Finishing:
 
     def finish(self, unit: Unit, verdict: Verdict) -> None:
         """End a unit: its newest record gets the verdict, those that it hid are superseded."""
+        change = unit.change
+        self._count(unit, verdict)
         self._resolve_hidden(unit)
-        self._ledger.resolve(unit.change.record.position, verdict)
-        self._intake.release(unit.change.key)
-        if verdict in {Verdict.INDEXED, Verdict.DELETED} and unit.change.source_ts_ms is not None:
+        self._ledger.resolve(change.record.position, verdict)
+        self._intake.release(change.key)
+        if verdict in {Verdict.INDEXED, Verdict.DELETED} and change.source_ts_ms is not None:
             # Another machine's clock: a negative age is a skewed clock, not a document from the future.
-            self._metrics.freshness.observe(max(0, self._clock.wall_ms() - unit.change.source_ts_ms) / 1000)
+            seconds = max(0, self._clock.wall_ms() - change.source_ts_ms) / 1000
+            self._metrics.freshness.observe(seconds)
+            if seconds > self._metrics.settings.freshness_slo:
+                self._metrics.freshness_missed.inc()
+                self._tenants.missed(change.place.tenant)
 
     async def finish_rejected(self, unit: Unit, rejection: Rejection, stage: str) -> None:
         """End a unit whose newest record can never be indexed. Raises like `reject`."""
@@ -124,8 +134,15 @@ class Finishing:
         is_known = change.place not in change.key_places and change.doubt is None and change.rejection is None
         place = change.place if is_known else None
         await self.reject(change.record, rejection, stage, place=place, version=version)
+        self._count(unit, Verdict.DEAD_LETTERED)
         self._resolve_hidden(unit)
         self._intake.release(unit.change.key)
+
+    def _count(self, unit: Unit, verdict: Verdict) -> None:
+        if self._ledger.holds(unit.change.record.position):
+            self._tenants.count(unit.change.place.tenant, verdict)
+            if unit.hidden:
+                self._tenants.count(unit.change.place.tenant, Verdict.SUPERSEDED, len(unit.hidden))
 
     def _resolve_hidden(self, unit: Unit) -> None:
         for position in unit.hidden:

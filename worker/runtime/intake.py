@@ -12,6 +12,7 @@ may be in another partition, and another worker's.
 import asyncio
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,6 +41,11 @@ class _Waiting:
             found = found.then
         return found
 
+    @property
+    def size(self) -> int:
+        """Bytes of all that is to come, as its records had them."""
+        return self.change.record.size + (0 if self.then is None else self.then.size)
+
     def add(self, incoming: Change) -> None:
         if is_undecided(self.change, incoming):
             self.then = _Waiting(incoming)
@@ -66,7 +72,10 @@ class _Waiting:
 class Intake:
     """Owned by one event loop, with one task that takes. Memory is bounded by whoever adds: see `flow`."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[int], object] | None = None) -> None:
+        """`on_change` is told the bytes of the records that wait whenever they change."""
+        self._on_change = on_change
+        self._bytes = 0
         self._ready: dict[str, _Waiting] = {}
         self._held: dict[str, _Waiting] = {}
         # Rows of which others wait, or are in flight, that follow them; and whom those in flight follow.
@@ -93,9 +102,12 @@ class Intake:
         waiting = self._waiting(change.key)
         if waiting is None:
             waiting = _Waiting(change)
+            self._account(waiting.size)
             self._put(change.key, waiting)
         else:
+            before = waiting.size
             waiting.last.add(change)
+            self._account(waiting.size - before)
         if former is not None:
             self._follow(change.key, waiting, former)
         if change.follows is not None:
@@ -111,6 +123,7 @@ class Intake:
         taken = [self._ready.pop(key) for key in keys]
         self._following.update((key, one.follows) for key, one in zip(keys, taken, strict=True) if one.follows)
         self._held.update((key, one.then) for key, one in zip(keys, taken, strict=True) if one.then is not None)
+        self._account(-sum(one.change.record.size for one in taken))
         self._signal()
         return [one.unit() for one in taken]
 
@@ -132,6 +145,7 @@ class Intake:
         """Forget all that waits: its assignment is lost, somebody else will read it. What is in flight goes on."""
         self._ready.clear()
         self._held.clear()
+        self._account(-self._bytes)
         for patience in self._expecting.values():
             patience.cancel()
         self._expecting.clear()
@@ -166,6 +180,11 @@ class Intake:
     def rows_in_flight(self) -> int:
         """How many rows have a unit in flight."""
         return len(self._busy)
+
+    def _account(self, size: int) -> None:
+        self._bytes += size
+        if self._on_change is not None:
+            self._on_change(self._bytes)
 
     def _waiting(self, key: str) -> _Waiting | None:
         return self._ready.get(key) or self._held.get(key)

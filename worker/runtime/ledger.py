@@ -76,7 +76,7 @@ class Ledger:
         if not self.bytes_in_flight:  # progress is measured from when there was something to do
             self.last_progress = self._clock.monotonic()
         cost = record.cost
-        progress.fetched(position.offset, cost, self._clock.monotonic())
+        progress.fetched(position.offset, cost, self._clock.monotonic(), record.timestamp_ms)
         self._consumed_of(position.topic).inc()
         self.bytes_in_flight += cost
         return progress
@@ -142,6 +142,11 @@ class Ledger:
     def open_by_partition(self) -> dict[TopicPartition, int]:
         """How many records of each partition have no verdict yet."""
         return {partition: progress.open_records for partition, progress in self._partitions.items()}
+
+    def oldest_timestamps_ms(self) -> dict[TopicPartition, int]:
+        """What time the oldest open record of each partition bears; a partition without an open one is missing."""
+        times = {partition: progress.oldest_timestamp_ms for partition, progress in self._partitions.items()}
+        return {partition: time for partition, time in times.items() if time is not None}
 
     @property
     def oldest_age(self) -> float:

@@ -1,10 +1,12 @@
 """Gauges that follow from time passing: lag, age of the oldest record, delay of the event loop."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from worker.metrics import Metrics
 from worker.ports import Source
+from worker.records import TopicPartition
 from worker.runtime.clock import Clock
 from worker.runtime.ledger import Ledger
 
@@ -21,6 +23,7 @@ class Monitor:
         self._metrics = metrics
         self._clock = clock
         self._longest = 0.0
+        self._caught_up: dict[TopicPartition, float] = {}
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -44,3 +47,17 @@ class Monitor:
             lag = unread.get(partition, 0) + unresolved
             self._metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
         self._metrics.oldest_unresolved.set(self._ledger.oldest_age)
+        for partition, seconds in self._lag_seconds(unread).items():
+            self._metrics.lag_seconds.labels(partition.topic, str(partition.partition)).set(seconds)
+
+    def _lag_seconds(self, unread: Mapping[TopicPartition, int]) -> dict[TopicPartition, float]:
+        now, oldest = self._clock.monotonic(), self._ledger.oldest_timestamps_ms()
+        assigned = self._ledger.open_by_partition()
+        # What has just been assigned counts as caught up: its first fetch tells better.
+        self._caught_up = {
+            one: self._caught_up.get(one, now) if one in oldest or unread.get(one) else now for one in assigned
+        }
+        return {
+            one: max(0.0, (self._clock.wall_ms() - oldest[one]) / 1000) if one in oldest else now - self._caught_up[one]
+            for one in assigned
+        }

@@ -84,7 +84,7 @@ class Pipeline:
         self._clock = clock or Clock()
         self.ledger = Ledger(metrics, self._clock)
         self.watchdog = Watchdog(ports.source, self.ledger, self._clock)
-        self._intake = Intake()
+        self._intake = Intake(on_change=metrics.queued.labels("lookup").set)
         self.retrying = Retrying(delivery, metrics)
         self._lookup = Lookup(
             LookupPorts(ports.store, ports.locator, ports.embedder, ports.sink),
@@ -174,9 +174,14 @@ class Pipeline:
             except Halt as fault:
                 await rejoining.after(fault)
                 continue
+            seconds = 0.0
             for record in records:
+                started = self._clock.monotonic()
                 self._take_in(record)
+                seconds += self._clock.monotonic() - started
                 await self._flow.breathe(record.size)
+            if records:
+                self._metrics.stage.labels("decode").observe(seconds)
             self.ledger.passed(self._ports.source.positions())
             self._flow.adjust()
 

@@ -148,13 +148,21 @@ class Sender:
             try:
                 responses = await self._sink.bulk(body, len(items))
             except RetryLater as fault:
+                self._metrics.bulk_requests.labels(fault.reason.value).inc()
                 if fault.reason in _OVERLOADED:
                     pressure.overloaded(began_in)
+                raise
+            except Halt as fault:
+                self._metrics.bulk_requests.labels(fault.reason.value).inc()
+                raise
+            except RequestTooLargeError:
+                self._metrics.bulk_requests.labels("too_large").inc()
                 raise
             finally:
                 seconds = self._clock.monotonic() - started
                 self._metrics.bulk_bytes.inc(len(body))
                 self._metrics.stage.labels("bulk").observe(seconds)
+            self._metrics.bulk_requests.labels("answered").inc()
             if any(response.status == _TOO_MANY_REQUESTS for response in responses):
                 pressure.overloaded(began_in)
             else:

@@ -7,6 +7,7 @@ from worker.settings.elasticsearch import ElasticsearchSettings, IndexSettings
 from worker.settings.embedding import EmbeddingSettings, LongTexts
 from worker.settings.kafka import KafkaSecurity, KafkaSettings, SaslMechanism, SecurityProtocol
 from worker.settings.loading import load_settings
+from worker.settings.metrics import MetricsSettings
 from worker.settings.root import Settings
 from worker.settings.sources import SourceSettings
 from worker.settings.worker import (
@@ -29,6 +30,7 @@ __all__ = [
     "LogFormat",
     "LogSettings",
     "LongTexts",
+    "MetricsSettings",
     "OffsetPolicy",
     "SaslMechanism",
     "SecurityProtocol",

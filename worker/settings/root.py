@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from worker.settings.elasticsearch import ElasticsearchSettings, IndexSettings
 from worker.settings.embedding import EmbeddingSettings
 from worker.settings.kafka import KafkaSettings
+from worker.settings.metrics import MetricsSettings
 from worker.settings.sources import SourceSettings
 from worker.settings.types import Group
 from worker.settings.worker import (
@@ -41,6 +42,8 @@ class Settings(Group):
     """How often to commit, how to retry, and how long a stop may take."""
     server: ServerSettings = ServerSettings()
     """The HTTP server of metrics and probes."""
+    metrics: MetricsSettings = MetricsSettings()
+    """What is measured: the promise that freshness is compared with, tenants by name, a view of Elasticsearch."""
     log: LogSettings = LogSettings()
     """What is logged, and how."""
 

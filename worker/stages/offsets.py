@@ -27,6 +27,7 @@ class _Entry:
     size: int
     watermark_before: int
     fetched_at: float
+    timestamp_ms: int
     resolved: bool = False
 
 
@@ -44,9 +45,9 @@ class PartitionProgress:
         self._open: dict[int, _Entry] = {}
         self._next_offset: int | None = None
 
-    def fetched(self, offset: int, size: int, now: float) -> None:
+    def fetched(self, offset: int, size: int, now: float, timestamp_ms: int = 0) -> None:
         """Add the next record, open until resolved. Offsets rise; `now` is any clock that `oldest_fetched_at` uses."""
-        entry = _Entry(offset, size, self.watermark, now)
+        entry = _Entry(offset, size, self.watermark, now, timestamp_ms)
         self._entries.append(entry)
         self._open[offset] = entry
 
@@ -100,6 +101,11 @@ class PartitionProgress:
     def oldest_fetched_at(self) -> float | None:
         """When the oldest unresolved record was fetched."""
         return self._entries[0].fetched_at if self._entries else None
+
+    @property
+    def oldest_timestamp_ms(self) -> int | None:
+        """What time the oldest unresolved record bears."""
+        return self._entries[0].timestamp_ms if self._entries else None
 
 
 def watermark_text(watermark: int) -> str:
