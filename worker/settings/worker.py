@@ -96,7 +96,6 @@ class DeliverySettings(Group):
     """Seconds that the mark of a deleted row is kept at least; `syncline purge` removes older ones, and of dead letters
     that are older only those are replayed whose row is still there. Set it above the retention of the topics."""
 
-
     @property
     def longest_stop(self) -> float:
         """Seconds between a SIGTERM and the end of the process, at most: what a grace period must cover."""
