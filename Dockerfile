@@ -44,16 +44,6 @@ RUN /opt/syncline/bin/python fetch_model.py /model "$MODEL" "$MODEL_REVISION"
 FROM ${BASE}
 ARG MODEL=sentence-transformers/all-MiniLM-L6-v2
 ARG MODEL_REVISION=c9745ed1d9f207416be6d2e6f8de32d1f16199bf
-ARG VERSION=0
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="syncline" \
-      org.opencontainers.image.description="Keeps an Elasticsearch index in step with a database" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      syncline.model="${MODEL}" \
-      syncline.model.revision="${MODEL_REVISION}"
-
 # A name for the number: libraries ask who they are.
 RUN echo 'syncline:x:65532:65532::/tmp:/usr/sbin/nologin' >>/etc/passwd && echo 'syncline:x:65532:' >>/etc/group
 
@@ -78,3 +68,14 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 CMD ["healthcheck"]
 ENTRYPOINT ["syncline"]
 CMD ["run"]
+
+# Last, since they change with every build.
+ARG VERSION=0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="syncline" \
+      org.opencontainers.image.description="Keeps an Elasticsearch index in step with a database" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      syncline.model="${MODEL}" \
+      syncline.model.revision="${MODEL_REVISION}"

@@ -17,7 +17,7 @@ UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm test-slow simulate soak backlog replay mutation lint format docs requirements wheel clean
+.PHONY: manifests image-test help demo test test-jvm test-slow simulate soak backlog replay mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,21 @@ lint: $(VENV)/.dev ## style, types, import contracts
 format: $(VENV)/.dev ## put the code into its form
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
+
+# The image is large and stays in build/image; MODEL is a folder with the model that goes into it.
+IMAGE = localhost/syncline:test
+MODEL = $(shell $(VENV)/bin/python -c 'from worker.demo.model import _packaged; print(_packaged())')
+
+image-test: $(VENV)/.dev ## build the container image without a Docker engine and run it, restricted (root, Debian; 20 min)
+	for program in buildah debootstrap runc; do command -v $$program || apt-get install -y -qq $$program; done
+	tools/build_image.sh $(MODEL) $(IMAGE)
+	$(VENV)/bin/pytest tests/image --image $(IMAGE) -s $(ARGS)
+
+manifests: $(VENV)/.dev build/tools/kustomize ## render deploy/kustomize and check it against the servers' schemas (needs Go)
+	KUSTOMIZE=build/tools/kustomize $(VENV)/bin/pytest tests/manifests $(ARGS)
+
+build/tools/kustomize:
+	GOBIN=$(CURDIR)/build/tools go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
 docs: $(VENV)/.dev ## write again what is generated: settings schema, configuration and metrics tables
 	$(VENV)/bin/syncline config schema --output schemas/settings.v1.json

@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, Phase, settings
 
-pytest_plugins = ["tests.servers.plugin", "tests.virtual_time", "tests.manifests.plugin"]
+pytest_plugins = ["tests.servers.plugin", "tests.virtual_time", "tests.manifests.plugin", "tests.image.plugin"]
 
 # A loaded machine is slow now and then; how fast an example runs is not what a property says.
 settings.register_profile("syncline", deadline=None)
