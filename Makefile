@@ -84,6 +84,7 @@ docs: $(VENV)/.dev ## write again what is generated: settings schema, configurat
 	$(VENV)/bin/python -m tools.metrics_docs
 	$(VENV)/bin/python -m tools.bad_inputs_docs
 	$(VENV)/bin/python -m tools.fault_docs
+	$(VENV)/bin/python -m tools.prometheus_rule
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(UV) build --quiet --wheel --out-dir dist

@@ -100,7 +100,7 @@ async def test_apply_run_and_a_feed_of_real_text_until_table_and_index_agree(
         await client.indices.refresh(index=settings.index.reader_alias)
         comparison = await compare(expected_rows(documents, EVENTS, SEED), scan(client, settings.index.reader_alias))
         assert comparison.agrees, comparison
-        found = await client.search(index=settings.index.reader_alias, size=1, source=["sync.model"])
+        found = await client.search(index=settings.index.reader_alias, size=1, source_includes=["sync.model"])
         model = found["hits"]["hits"][0]["_source"]["sync"]["model"]
     assert model == f"{image.config['Labels']['syncline.model']}@{image.config['Labels']['syncline.model.revision']}"
 

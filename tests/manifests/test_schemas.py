@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from tests.manifests.rendered import OVERLAYS, rendered
+from tools.prometheus_rule import PAGE, page
 
 pytestmark = pytest.mark.needs_kustomize
 SCHEMAS = [
@@ -43,6 +44,10 @@ def test_every_manifest_fits_its_schema(overlay: str) -> None:
 )
 def test_a_manifest_that_is_wrong_is_noticed(wrong: dict[str, Any], told: str) -> None:
     assert any(told in fault for fault in faults(wrong)), faults(wrong)
+
+
+def test_the_rules_for_the_operator_are_those_of_the_alerts() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: make docs"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
