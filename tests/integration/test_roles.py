@@ -94,7 +94,7 @@ async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
         closing.push_async_callback(owner.close)
         keys = {
             role: str((await owner.security.create_api_key(**request_of(role)))["encoded"])
-            for role in ("worker", "admin", "reader")
+            for role in ("worker", "purge", "admin", "reader")
         }
         found = Cluster(url, owner, keys)
         for role in keys:
@@ -134,14 +134,35 @@ async def test_the_workers_key_does_all_that_the_worker_does(cluster: Cluster) -
     assert await takes_base64_vectors(client) is False
 
 
-async def test_the_workers_key_is_enough_for_purge(cluster: Cluster) -> None:
+async def test_purge_has_a_key_that_deletes_by_index_which_the_workers_may_not(cluster: Cluster) -> None:
     client = cluster.as_("worker")
     sink = ElasticSink(client, WRITE)
-    await send(sink, write(Place("acme/articles/3", "acme"), 1, tombstone_body(1)))
+    gone = Place("acme/articles/3", "acme")
+    await send(sink, write(gone, 1, tombstone_body(1)))
     await cluster.owner.indices.refresh(index=WRITE)
-    purged = await purge_index(cluster.settings("worker"), size=100, dry_run=False)
-    assert purged.ok
-    assert await ElasticStore(client, WRITE).stored([Place("acme/articles/3", "acme")]) == [None]
+    assert not (await purge_index(cluster.settings("worker"), size=100, dry_run=False)).ok
+    assert await ElasticStore(client, WRITE).stored([gone]) != [None]
+    assert (await purge_index(cluster.settings("purge"), size=100, dry_run=False)).ok
+    assert await ElasticStore(client, WRITE).stored([gone]) == [None]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        (
+            "POST",
+            "/_bulk",
+            b'{"index": {"_index": "articles-write", "_id": "1", "routing": "acme"}}\n{"title": "mine"}\n',
+        ),
+        ("GET", f"/{INDEX}/_search", None),
+        ("GET", f"/{FOREIGN}/_search", None),
+        ("DELETE", f"/{INDEX}", None),
+        ("GET", "/_cluster/health", None),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+async def test_the_key_of_purge_can_do_no_more(cluster: Cluster, method: str, path: str, body: object) -> None:
+    assert await cluster.refuses("purge", method, path, body)
 
 
 DOCUMENT = b'{"title": "mine"}\n'
