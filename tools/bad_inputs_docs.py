@@ -5,9 +5,9 @@ from typing import Final
 
 from tests.unit.bad_inputs import ALL
 from tests.unit.bad_inputs_parts import BadInput
+from tools.marked import replaced, row
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "change-events.md"
-_BEGIN, _END = "<!-- inputs:begin -->", "<!-- inputs:end -->"
 _HEAD: Final = "| | input | outcome | reason code |\n|---|---|---|---|"
 
 
@@ -17,19 +17,13 @@ def page(text: str) -> str:
     Raises:
         ValueError: the page has no such marks.
     """
-    before, _, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not end:
-        raise ValueError(f"{PAGE.name} has no {_BEGIN} with an {_END} behind it")
-    rows = "\n".join(map(_row, ALL))
-    return f"{before}{_BEGIN}\n{_HEAD}\n{rows}\n{_END}{after}"
+    return replaced(text, "inputs", "\n".join([_HEAD, *map(_row, ALL)]))
 
 
 def _row(one: BadInput) -> str:
     outcome = "; ".join([one.outcome, *(f"**not yet:** {reason}" for reason in one.not_yet)])
     codes = ", ".join(f"`{code}`" for code in one.codes)
-    cells = (str(one.number), one.name, outcome, codes)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return row(str(one.number), one.name, outcome, codes)
 
 
 if __name__ == "__main__":

@@ -60,11 +60,15 @@ def _repeated(annotation: object) -> str:
 
 
 def _type(field: FieldInfo) -> str:
-    if any(getattr(part, "func", None) is parse_duration for part in field.metadata):
+    if _is_duration(field):
         return "duration" + _limits(field, format_duration)
     annotation, optional = _without_none(field.annotation)
     limits = _limits(field, format_bytes if annotation is ByteSize else str)
     return f"{_named(annotation)}{limits}{', optional' if optional else ''}"
+
+
+def _is_duration(field: FieldInfo) -> bool:
+    return any(getattr(part, "func", None) is parse_duration for part in field.metadata)
 
 
 def _without_none(annotation: object) -> tuple[object, bool]:
@@ -121,7 +125,7 @@ def _default(field: FieldInfo) -> str:
         return "-"
     if isinstance(value, ByteSize):
         value = format_bytes(value)
-    elif isinstance(value, float):
+    elif _is_duration(field):
         value = format_duration(value)
     elif isinstance(value, list):
         value = json.dumps([str(each) for each in value])

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.matrix import MATRIX, Fault
+from tools.marked import replaced, row
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "reliability.md"
-_BEGIN, _END = "<!-- faults:begin -->", "<!-- faults:end -->"
 _HEAD: Final = "| | fault | what is observed | result | tests |\n|---|---|---|---|---|"
 
 
@@ -16,20 +16,15 @@ def page(text: str) -> str:
     Raises:
         ValueError: the page has no such marks.
     """
-    before, _, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not end:
-        raise ValueError(f"{PAGE.name} has no {_BEGIN} with an {_END} behind it")
-    rows = "\n".join(map(_row, MATRIX))
-    notes = "\n".join(f"- **{fault.number}**: {fault.note}" for fault in MATRIX if fault.note)
-    return f"{before}{_BEGIN}\n{_HEAD}\n{rows}\n\nRemarks, by the number of the row:\n\n{notes}\n{_END}{after}"
+    notes = (f"- **{fault.number}**: {fault.note}" for fault in MATRIX if fault.note)
+    table = [_HEAD, *map(_row, MATRIX), "", "Remarks, by the number of the row:", "", *notes]
+    return replaced(text, "faults", "\n".join(table))
 
 
 def _row(fault: Fault) -> str:
     tests = "<br>".join(f"`{test.removeprefix('faults/')}`" for test in fault.tests)
     result = f"{fault.result}*" if fault.note else str(fault.result)
-    cells = (str(fault.number), fault.name, fault.observed, result, tests)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return row(str(fault.number), fault.name, fault.observed, result, tests)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+import pytest
 
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.simulation.elasticsearch import Connection, Server
@@ -109,6 +110,18 @@ async def real_bench(url: str, *, keys: int = 2, page: int = 3, **settings: obje
     assert not await client.indices.exists(index=missing), "the missing alias has become an index"
     await client.indices.delete(index=index)
     await client.close()
+
+
+@asynccontextmanager
+async def bench_of(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """The one that a fixture's parameter names: fake, simulated or real."""
+    if request.param == "fake":
+        yield fake_bench()
+    elif request.param == "simulated":
+        yield simulated_bench()
+    else:
+        async with real_bench(request.getfixturevalue("servers").elasticsearch) as real:
+            yield real
 
 
 def write(

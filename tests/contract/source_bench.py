@@ -2,9 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, Self
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as ClientPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
@@ -14,7 +16,7 @@ from tests.fakes.source import FakeSource, Log
 from tests.simulation.broker import Broker, Client
 from worker.adapters.kafka_source import KafkaSource
 from worker.ports import AssignmentListener, Commit, Source
-from worker.records import TopicPartition
+from worker.records import Record, TopicPartition
 from worker.settings import KafkaSettings
 from worker.stages.start_offsets import OffsetPolicy
 
@@ -249,3 +251,23 @@ class KafkaBench(Bench):
             await (producer.commit_transaction() if commit else producer.abort_transaction())
         finally:
             await producer.stop()
+
+
+@asynccontextmanager
+async def bench_of(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """The one that a fixture's parameter names: fake, simulated or real."""
+    if request.param == "fake":
+        yield FakeBench()
+    elif request.param == "simulated":
+        yield SimulatedBench()
+    else:
+        async with KafkaBench(request.getfixturevalue("servers").kafka) as real:
+            yield real
+
+
+async def fetched(source: Source, count: int) -> list[Record]:
+    records: list[Record] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(records) < count:
+            records += await source.fetch()
+    return records

@@ -8,10 +8,8 @@ import pytest
 from tests.contract.index_bench import (
     Bench,
     article,
-    fake_bench,
-    real_bench,
+    bench_of,
     send,
-    simulated_bench,
     tombstone_body,
     vector,
     write,
@@ -24,14 +22,8 @@ ONE, TWO, THREE = (Place(f"acme/{number}", "acme") for number in (1, 2, 3))
 
 @pytest.fixture(params=["fake", "simulated", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "fake":
-        yield fake_bench()
-        return
-    if request.param == "simulated":
-        yield simulated_bench()
-        return
-    async with real_bench(request.getfixturevalue("servers").elasticsearch) as real:
-        yield real
+    async with bench_of(request) as one:
+        yield one
 
 
 async def test_answers_come_in_the_order_of_the_places_and_none_for_nothing(bench: Bench) -> None:

@@ -8,10 +8,8 @@ import pytest
 from tests.contract.index_bench import (
     Bench,
     article,
-    fake_bench,
-    real_bench,
+    bench_of,
     send,
-    simulated_bench,
     tombstone_body,
     write,
 )
@@ -21,14 +19,8 @@ from worker.records import DocumentWrite, Place, RowPlace
 
 @pytest.fixture(params=["fake", "simulated", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "fake":
-        yield fake_bench()
-        return
-    if request.param == "simulated":
-        yield simulated_bench()
-        return
-    async with real_bench(request.getfixturevalue("servers").elasticsearch) as real:
-        yield real
+    async with bench_of(request) as one:
+        yield one
 
 
 def place(key: str, tenant: str) -> Place:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from typing_extensions import override
 
-from tests.contract.source_bench import PARTITIONS, PATIENCE, Bench, FakeBench, KafkaBench, Listening
+from tests.contract.source_bench import PARTITIONS, PATIENCE, Bench, Listening, bench_of, fetched
 from worker.errors import Halt, HaltReason, OperatorError
 from worker.metrics import Metrics
 from worker.ports import AssignmentListener, Commit, Source
@@ -19,19 +19,8 @@ from worker.settings import DeliverySettings
 
 @pytest.fixture(params=["fake", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "fake":
-        yield FakeBench()
-        return
-    async with KafkaBench(request.getfixturevalue("servers").kafka) as real:
-        yield real
-
-
-async def fetched(source: Source, count: int) -> list[Record]:
-    records: list[Record] = []
-    async with asyncio.timeout(PATIENCE):
-        while len(records) < count:
-            records += await source.fetch()
-    return records
+    async with bench_of(request) as one:
+        yield one
 
 
 async def fault(source: Source) -> Halt:

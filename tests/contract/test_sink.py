@@ -9,10 +9,8 @@ from tests.contract.index_bench import (
     DIMENSIONS,
     Bench,
     article,
-    fake_bench,
-    real_bench,
+    bench_of,
     send,
-    simulated_bench,
     statuses,
     tombstone_body,
     write,
@@ -29,14 +27,8 @@ ONE, TWO, THREE = (Place(f"acme/{number}", "acme") for number in (1, 2, 3))
 
 @pytest.fixture(params=["fake", "simulated", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "fake":
-        yield fake_bench()
-        return
-    if request.param == "simulated":
-        yield simulated_bench()
-        return
-    async with real_bench(request.getfixturevalue("servers").elasticsearch) as real:
-        yield real
+    async with bench_of(request) as one:
+        yield one
 
 
 async def test_a_new_document_is_created_and_a_newer_version_replaces_it(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.contract.source_bench import PARTITIONS, PATIENCE, Bench, FakeBench, KafkaBench, Listening, SimulatedBench
+from tests.contract.source_bench import PARTITIONS, PATIENCE, Bench, KafkaBench, Listening, bench_of, fetched
 from tests.servers.addresses import Kind
 from worker.errors import Halt, HaltReason, OperatorError
 from worker.ports import Commit, CommitRefusedError, Source
@@ -17,14 +17,8 @@ from worker.stages.start_offsets import OffsetPolicy
 
 @pytest.fixture(params=["fake", "simulated", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "fake":
-        yield FakeBench()
-        return
-    if request.param == "simulated":
-        yield SimulatedBench()
-        return
-    async with KafkaBench(request.getfixturevalue("servers").kafka) as real:
-        yield real
+    async with bench_of(request) as one:
+        yield one
 
 
 @pytest.fixture
@@ -52,14 +46,6 @@ class Started:
         await source.start(listener)
         await listener.until(partitions)
         return listener
-
-
-async def fetched(source: Source, count: int) -> list[Record]:
-    records: list[Record] = []
-    async with asyncio.timeout(PATIENCE):
-        while len(records) < count:
-            records += await source.fetch()
-    return records
 
 
 async def fetch_until_raised(source: Source) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import psycopg
 
 from tests.e2e.scene import Scene, Table
+from tests.threads import beside
 
 TENANTS: Final = ("acme", "globex", "initech", "umbrella", "wonka")
 _ROWS: Final = 25
@@ -28,33 +29,17 @@ class Workload:
         self._dsn = scene.servers.postgres.dsn
         self._chance = random.Random(seed)
         self._pause = 1 / a_second
-        self._stopping = threading.Event()
         self.transactions = 0
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run in a thread of its own while the block does."""
-        failed: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                self._run()
-            except BaseException as error:  # noqa: BLE001 - raised again where somebody sees it
-                failed.append(error)
-
-        thread = threading.Thread(target=run, name="workload")
-        thread.start()
-        try:
+        with beside(self._run, "workload"):
             yield
-        finally:
-            self._stopping.set()
-            thread.join()
-        if failed:
-            raise failed[0]
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         with psycopg.connect(self._dsn, autocommit=True) as database:
-            while not self._stopping.wait(self._pause):
+            while not stopping.wait(self._pause):
                 with database.transaction():
                     for _ in range(self._chance.choice((1, 1, 1, 2, 4))):
                         self._change(database, self._chance.choice(self._tables))

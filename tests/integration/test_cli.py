@@ -115,13 +115,17 @@ def test_help_loads_nothing_heavy() -> None:
         (["check", "--records", "0"], "give a number from 1 to 100000"),
         (["check", "--records", "many"], "give a number from 1 to 100000"),
         (["dead-letters", "lsit"], "invalid choice: 'lsit'"),
+        (["dead-letters", "list", "--reason", "tenant_mising"], "did you mean 'tenant_missing'"),
         (["dead-letters", "show"], "required: POSITION"),
-        (["dead-letters", "list", "--limit", "-1"], "--limit -1 is out of range"),
+        (
+            ["dead-letters", "list", "--limit", "10001"],
+            "--limit: '10001' is out of range: give a number from 0 to 10000",
+        ),
         (["dead-letters", "list", "--config", str(MINIMAL), "--since", "soon"], "--since: 'soon' is no time"),
         (["dead-letters", "show", "7", "--config", str(MINIMAL)], "'7' is no position: give PARTITION:OFFSET"),
         (["dead-letters", "show", "0:7", "--config", str(MINIMAL)], "kafka.dead_letter_topic is not set"),
         (["dead-letters", "replay", "--config", str(MINIMAL)], "kafka.dead_letter_topic is not set"),
-        (["purge", "--batch", "0"], "--batch 0 is out of range"),
+        (["purge", "--batch", "0"], "--batch: '0' is out of range: give a number from 1 to 10000"),
     ],
 )
 def test_arguments_that_make_no_sense_are_said_and_exit_with_2(arguments: list[str], sentence: str) -> None:

@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.soak.fleet import Fleet
 from tests.soak.pages import every_document
 from tests.soak.report import Report
 from tests.soak.surroundings import a_seed, real_servers, report_folder, tiny_model
+from tests.threads import beside
 
 PARTITIONS: Final = 6
 TENANTS: Final = 20
@@ -116,21 +117,10 @@ class Watch:
     resolved: float = 0
     most_in_flight: float = 0
     _moved_at: float = 0
-    _stopping: threading.Event = field(default_factory=threading.Event)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._run, name="memory")
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stopping.set()
-            thread.join()
-
-    def _run(self) -> None:
+    def watch(self, stopping: threading.Event) -> None:
         self._moved_at = time.monotonic()
-        while not self._stopping.wait(1):
+        while not stopping.wait(1):
             self.resident_kb = memory_kb(self.worker.pid, "VmRSS")
             self.highest_kb = max(self.highest_kb, self.resident_kb)
             self.samples += 1
@@ -167,7 +157,6 @@ class Slowed:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._stopping = threading.Event()
         self._frozen_s = 0.0
         self._total_s = 0.0
 
@@ -176,19 +165,9 @@ class Slowed:
         """Of the time, how much it really ran."""
         return 1 - self._frozen_s / self._total_s if self._total_s else 1.0
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._run, name="slow")
-        thread.start()
+    def slow(self, stopping: threading.Event) -> None:
         try:
-            yield
-        finally:
-            self._stopping.set()
-            thread.join()
-
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
+            while not stopping.is_set():
                 begin = time.monotonic()
                 time.sleep(PERIOD_S * SHARE)
                 self._server.pause()
@@ -215,13 +194,13 @@ def backlog(
     report.log(f"the worker is ready, resident memory {watch.baseline_kb / 1024:.0f} MB")
     slowed = Slowed(elasticsearch)
     first = max(1, history.total // 20)
-    with fleet.watched(), watch.running():
+    with fleet.watched(), beside(watch.watch, "memory"):
         begin = time.monotonic()
         asyncio.run(write(bootstrap, built.topic, islice(events, first)))
         wait_for_end(fleet, watch, report, limit_s)
         at_full_speed = first / (time.monotonic() - begin)
         report.log(f"{first:,} changes at full speed: {at_full_speed:.0f} a second; slowing Elasticsearch down")
-        with slowed.running():
+        with beside(slowed.slow, "slow"):
             begin, done = time.monotonic(), watch.resolved
             # A daemon: if this is ended early, it must not wait for a Kafka that is gone.
             writing = threading.Thread(

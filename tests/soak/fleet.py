@@ -21,6 +21,7 @@ from tests.e2e.nursery import Nursery
 from tests.e2e.process import Scrape, WorkerProcess, until
 from tests.servers import processes
 from tests.soak.report import Report
+from tests.threads import beside
 
 READY_WITHIN_S: Final = 240
 _LOST: Final = "lost_assignment"
@@ -83,7 +84,6 @@ class Fleet:
         self.workers = [self._worker(settings, folder or report.folder, number, nursery) for number in range(count)]
         self.lives: list[Life] = []
         self._current: dict[int, Life] = {}
-        self._stopping = threading.Event()
 
     def _worker(self, settings: dict[str, Any], folder: Path, number: int, nursery: Nursery | None) -> WorkerProcess:
         (port,) = processes.free_ports(1)
@@ -123,8 +123,8 @@ class Fleet:
     def watched(self, every_s: float = 1) -> Iterator[None]:
         """Read all counters again and again while the block runs."""
 
-        def watch() -> None:
-            while not self._stopping.wait(every_s):
+        def watch(stopping: threading.Event) -> None:
+            while not stopping.wait(every_s):
                 for number, life in list(self._current.items()):
                     self._look(number, life)
                     if self._current.get(number) is life and not self.workers[number].running:
@@ -132,13 +132,8 @@ class Fleet:
                         life.ended = "by itself"
                         self._report.violation(self.workers[number].told(f"worker {number} has ended by itself"))
 
-        thread = threading.Thread(target=watch, name="counters")
-        thread.start()
-        try:
+        with beside(watch, "counters"):
             yield
-        finally:
-            self._stopping.set()
-            thread.join()
 
     def _look(self, number: int, life: Life) -> None:
         try:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from tests.e2e.index import Document, call
 from tests.soak.pages import call_lines, every_document
 from tests.soak.report import Report
+from tests.threads import beside
 from worker.stages.identity import tenant_alias
 
 _ENOUGH: Final = 10_000
@@ -71,7 +72,6 @@ class Reader:
         self._only = only
         self._seen = {tenant: Seen() for tenant in tenants}
         self._versions: dict[str, int] = {}
-        self._stopping = threading.Event()
         self.rounds = 0
         self.views = 0
         self.documents = 0
@@ -81,13 +81,8 @@ class Reader:
     @contextmanager
     def running(self, every_s: float = 0.5) -> Iterator[None]:
         """Sample while the block runs."""
-        thread = threading.Thread(target=self._run, args=(every_s,), name="reader")
-        thread.start()
-        try:
+        with beside(lambda stopping: self._run(stopping, every_s), "reader"):
             yield
-        finally:
-            self._stopping.set()
-            thread.join()
 
     def figures(self) -> None:
         """Tell the report how much was seen."""
@@ -97,8 +92,8 @@ class Reader:
         self._report.figure("rows seen to leave a tenant", self.disappeared)
         self._report.figure("reads that Elasticsearch did not answer", self.unanswered)
 
-    def _run(self, every_s: float) -> None:
-        while not self._stopping.wait(every_s):
+    def _run(self, stopping: threading.Event, every_s: float) -> None:
+        while not stopping.wait(every_s):
             try:
                 self.sample()
             except (OSError, HTTPException):

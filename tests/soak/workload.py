@@ -6,7 +6,6 @@ own, so that none ever waits for another, and what is done depends on the seed a
 
 import random
 import string
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import psycopg
 
 from tests.e2e.scene import Table
 from tests.soak.tables import TENANTS, keyed_by_tenant
+from tests.threads import beside
 
 Kind = Literal["insert", "move", "key", "delete", "again", "title", "content"]
 
@@ -51,7 +51,6 @@ class Workload:
         self._tables = tables
         self._chance = random.Random(seed)
         self._pause = 0 if a_second is None else 1 / a_second
-        self._stopping = threading.Event()
         self.statements: Counter[str] = Counter()
         self.transactions = 0
         self.rolled_back = 0
@@ -89,23 +88,8 @@ class Workload:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run in a thread of its own while the block does."""
-        failed: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                self.run(lambda: self._stopping.wait(self._pause))
-            except BaseException as error:  # noqa: BLE001 - raised again where somebody sees it
-                failed.append(error)
-
-        thread = threading.Thread(target=run, name="workload")
-        thread.start()
-        try:
+        with beside(lambda stopping: self.run(lambda: stopping.wait(self._pause)), "workload"):
             yield
-        finally:
-            self._stopping.set()
-            thread.join()
-        if failed:
-            raise failed[0]
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Change rows until `stop` says so, asked before every statement; every transaction comes to its end."""

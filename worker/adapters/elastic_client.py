@@ -27,6 +27,8 @@ from typing_extensions import override
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.settings import ElasticsearchSettings
 
+JSON: Final = {"content-type": "application/json", "accept": "application/json"}
+NDJSON: Final = JSON | {"content-type": "application/x-ndjson"}
 TOO_MANY_REQUESTS = 429
 SERVER_ERRORS = range(500, 600)
 _TAKES_BASE64: Final = (9, 3)
@@ -123,9 +125,7 @@ async def takes_base64_vectors(client: AsyncElasticsearch) -> bool:
     """
     try:
         with translated():
-            response = await client.perform_request(
-                "GET", "/_nodes?filter_path=nodes.*.version", headers={"accept": "application/json"}
-            )
+            response = await client.perform_request("GET", "/_nodes?filter_path=nodes.*.version", headers=JSON)
     except (ApiError, Halt):
         return False
     nodes = response.body.get("nodes") if isinstance(response.body, dict) else None

@@ -7,7 +7,7 @@ from typing import Any, Final
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
-from worker.adapters.elastic_client import describe, translated
+from worker.adapters.elastic_client import JSON, describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import Locator, SourcePage
 from worker.records import Place, RowPlace
@@ -17,7 +17,6 @@ KEYS: Final = 1000
 """Keys in one search; Elasticsearch takes 65,536 by default, an operator may have lowered it."""
 PAGE: Final = 1000
 """Hits in one page; Elasticsearch gives 10,000 by default."""
-_JSON: Final = {"content-type": "application/json", "accept": "application/json"}
 _NOT_FOUND: Final = 404
 
 
@@ -96,7 +95,7 @@ class ElasticLocator(Locator):
 
     async def _ask(self, what: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         with self._explained(), translated():
-            response = await self._client.perform_request("POST", f"/{self._alias}/{what}", headers=_JSON, body=body)
+            response = await self._client.perform_request("POST", f"/{self._alias}/{what}", headers=JSON, body=body)
         answer: Mapping[str, Any] = response.body
         return answer
 

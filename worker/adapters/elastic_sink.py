@@ -6,7 +6,7 @@ from typing import Any, Final
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
-from worker.adapters.elastic_client import ReloadingClient, describe, translated
+from worker.adapters.elastic_client import NDJSON, ReloadingClient, describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import RequestTooLargeError, Sink
 from worker.records import ItemResponse
@@ -17,7 +17,6 @@ _FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,
 _NOT_ALLOWED: Final = "security_exception"
 
 # Both headers: the client would add its own `accept` with a version in it, and a real server wants both or neither.
-_HEADERS: Final = {"content-type": "application/x-ndjson", "accept": "application/json"}
 
 # The items name the alias: not every server checks `require_alias` before it resolves an alias in the path.
 _PATH: Final = f"/_bulk?require_alias=true&filter_path={_FILTER}"
@@ -48,7 +47,7 @@ class ElasticSink(Sink):
         """Send one body. POST, because aiohttp silently sends a PUT twice when a kept connection drops."""
         try:
             with translated():
-                response = await self._client.perform_request("POST", _PATH, headers=_HEADERS, body=body)
+                response = await self._client.perform_request("POST", _PATH, headers=NDJSON, body=body)
         except ApiError as error:
             raise self._request_fault(error) from error
         items = response.body.get("items") if isinstance(response.body, Mapping) else None

@@ -6,7 +6,7 @@ from typing import Any, Final
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
-from worker.adapters.elastic_client import describe, translated
+from worker.adapters.elastic_client import JSON, describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import DocumentStore
 from worker.records import Place, Stored
@@ -53,7 +53,7 @@ class ElasticStore(DocumentStore):
                 response = await self._client.perform_request(
                     "POST",
                     f"/{self._alias}/_mget{suffix}",
-                    headers={"content-type": "application/json", "accept": "application/json"},
+                    headers=JSON,
                     body=body,
                 )
         except ApiError as error:

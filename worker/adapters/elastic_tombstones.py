@@ -11,15 +11,13 @@ import orjson
 from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError
 from typing_extensions import override
 
-from worker.adapters.elastic_client import describe, translated
+from worker.adapters.elastic_client import JSON, NDJSON, describe, translated
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.ports import Tombstones
 from worker.records import OldTombstone, Removal
 from worker.stages.documents import SYNC_FIELD
 
 _KEEP: Final = "5m"
-_SEARCH_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
-_BULK_HEADERS: Final = {"content-type": "application/x-ndjson", "accept": "application/json"}
 _CONFLICT: Final = 409
 _NOT_FOUND: Final = 404
 _REFUSED: Final = 400
@@ -58,7 +56,7 @@ class ElasticTombstones(Tombstones):
     async def _ask(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             with translated():
-                response = await self._client.perform_request("POST", path, headers=_SEARCH_HEADERS, body=body)
+                response = await self._client.perform_request("POST", path, headers=JSON, body=body)
         except NotFoundError as error:
             raise Halt(HaltReason.TARGET_MISSING, f"{self._alias}: {describe(error)}") from error
         except ApiError as error:
@@ -78,7 +76,7 @@ class ElasticTombstones(Tombstones):
         body = b"".join(b"%b\n" % orjson.dumps({"delete": _action(one)}) for one in tombstones)
         try:
             with translated():
-                response = await self._client.perform_request("POST", "/_bulk", headers=_BULK_HEADERS, body=body)
+                response = await self._client.perform_request("POST", "/_bulk", headers=NDJSON, body=body)
         except ApiError as error:
             raise OperatorError(f"Elasticsearch refuses deletes in {self._alias}: {describe(error)}") from error
         items = response.body["items"]

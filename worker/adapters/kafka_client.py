@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from aiokafka import ConsumerRecord
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -20,6 +21,7 @@ from aiokafka.errors import (
 from typing_extensions import override
 
 from worker.errors import OperatorError
+from worker.records import Position, Record
 from worker.settings import KafkaSecurity, KafkaSettings, SaslMechanism
 from worker.settings.types import read_secret
 
@@ -62,6 +64,17 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
             options["sasl_plain_username"] = security.username
             options["sasl_plain_password"] = security.read_password()
     return options
+
+
+def record_of(message: ConsumerRecord, epoch: int = 0) -> Record:
+    """Return what the client has fetched as a record of the assignment `epoch`."""
+    return Record(
+        position=Position(message.topic, message.partition, message.offset, epoch),
+        key=message.key,
+        value=message.value,
+        headers=tuple(message.headers),
+        timestamp_ms=message.timestamp,
+    )
 
 
 def _tls_context(security: KafkaSecurity) -> ssl.SSLContext:

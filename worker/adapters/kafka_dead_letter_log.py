@@ -9,10 +9,10 @@ from aiokafka import TopicPartition as ClientPartition
 from aiokafka.errors import KafkaError
 from typing_extensions import override
 
-from worker.adapters.kafka_client import connection_options, start_up_faults
+from worker.adapters.kafka_client import connection_options, record_of, start_up_faults
 from worker.errors import OperatorError
 from worker.ports import DeadLetterLog
-from worker.records import Position, Record
+from worker.records import Record
 from worker.settings import KafkaSettings
 
 _WAIT_MS: Final = 500
@@ -66,7 +66,7 @@ class KafkaDeadLetterLog(DeadLetterLog):
             for partition, messages in batches.items():
                 for message in messages:
                     if message.offset < ends[partition]:
-                        yield _record(message)
+                        yield record_of(message)
 
     async def _seek(self, since_ms: int | None) -> Mapping[ClientPartition, int]:
         """Go to where reading starts, and return the ends of those that hold something."""
@@ -116,7 +116,7 @@ class KafkaDeadLetterLog(DeadLetterLog):
         while asyncio.get_running_loop().time() < deadline:
             batches = await self._fetch([wanted])
             for message in batches.get(wanted, ()):
-                return _record(message) if message.offset == offset else None
+                return record_of(message) if message.offset == offset else None
         raise self._unanswered()
 
     def _unanswered(self) -> OperatorError:
@@ -125,13 +125,3 @@ class KafkaDeadLetterLog(DeadLetterLog):
     @override
     async def close(self) -> None:
         await self._consumer.stop()
-
-
-def _record(message: Any) -> Record:  # noqa: ANN401 - aiokafka publishes no types
-    return Record(
-        position=Position(message.topic, message.partition, message.offset),
-        key=message.key,
-        value=message.value,
-        headers=tuple((name, value) for name, value in message.headers),
-        timestamp_ms=message.timestamp,
-    )

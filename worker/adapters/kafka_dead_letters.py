@@ -83,9 +83,7 @@ class KafkaDeadLetters(DeadLetters):
     @override
     async def close(self) -> None:
         """Close the connection; nothing is buffered, since every send waits."""
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
-            await producer.stop()
+        await self._give_up()
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

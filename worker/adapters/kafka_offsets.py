@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer
@@ -38,10 +38,12 @@ class StartPositions:
         self._waits_for: dict[TopicPartition, Mapping[TopicPartition, int]] = {}
         self._looked_at = 0.0
 
-    async def start(self) -> None:
-        """Connect the admin client, and remember which topics there are: others appear later."""
+    async def start(self) -> Collection[str]:
+        """Connect the admin client; return the topics there are, and remember them: others appear later."""
         await self._admin.start()
+        # Asks for all topics: to ask for one by name would create it on brokers that create topics by themselves.
         self._first_topics = frozenset(await self._consumer.topics())
+        return self._first_topics
 
     async def close(self) -> None:
         """Close the admin client."""

@@ -12,10 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from typing_extensions import override
 
-from worker.adapters.kafka_client import connection_options, start_up_faults
+from worker.adapters.kafka_client import connection_options, record_of, start_up_faults
 from worker.errors import OperatorError
 from worker.ports import TopicReader
-from worker.records import Position, Record, TopicPartition
+from worker.records import Record, TopicPartition
 from worker.settings import KafkaSettings
 from worker.stages.sampling import Extent, Span
 
@@ -124,7 +124,7 @@ class _Reading:
         for one in found:
             if span is None or not span.start <= one.offset < span.stop or self._bytes_left <= 0:
                 continue
-            record = _record(one)
+            record = record_of(one)
             self.records.append(record)
             self._bytes_left -= record.size
 
@@ -136,7 +136,3 @@ class _Reading:
         else:
             self._open.pop(partition, None)
             self._consumer.pause(partition)
-
-
-def _record(one: ConsumerRecord) -> Record:
-    return Record(Position(one.topic, one.partition, one.offset), one.key, one.value, tuple(one.headers), one.timestamp)

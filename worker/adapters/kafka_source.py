@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata
@@ -25,11 +25,11 @@ from aiokafka.errors import (
 )
 from typing_extensions import override
 
-from worker.adapters.kafka_client import connection_options, start_up_faults
+from worker.adapters.kafka_client import connection_options, record_of, start_up_faults
 from worker.adapters.kafka_offsets import StartPositions
 from worker.errors import OperatorError, RetryLater, RetryReason
 from worker.ports import AssignmentListener, Commit, CommitRefusedError, Source
-from worker.records import Position, Record, TopicPartition
+from worker.records import Record, TopicPartition
 from worker.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
@@ -78,17 +78,14 @@ class KafkaSource(Source):
         """Connect, check that the topics exist, and join the group."""
         with start_up_faults(self._settings):
             await self._consumer.start()
-            await self._positions.start()
-            await self._refuse_missing_topics()
+            self._refuse_missing_topics(await self._positions.start())
         rebalances = _Rebalances(self, listener)
         if self._pattern is not None:
             self._consumer.subscribe(pattern=f"^(?:{self._pattern})$", listener=rebalances)
         else:
             self._consumer.subscribe(topics=list(self._topics), listener=rebalances)
 
-    async def _refuse_missing_topics(self) -> None:
-        # Asks for all topics: to ask for one by name would create it on brokers that create topics by themselves.
-        existing = await self._consumer.topics()
+    def _refuse_missing_topics(self, existing: Collection[str]) -> None:
         if missing := [topic for topic in self._topics if topic not in existing]:
             raise OperatorError(
                 f"sources: topic {missing[0]!r} does not exist on {', '.join(self._settings.bootstrap_servers)}: "
@@ -117,16 +114,7 @@ class KafkaSource(Source):
             _log.warning("fetch failed, trying again", extra={"action": "fetch_failed", "error": repr(error)})
             await asyncio.sleep(_PAUSE_SECONDS)
             return []
-        return [self._record(message) for messages in batches.values() for message in messages]
-
-    def _record(self, message) -> Record:  # type: ignore[no-untyped-def]  # noqa: ANN001 - aiokafka publishes no types
-        return Record(
-            position=Position(message.topic, message.partition, message.offset, self._epoch),
-            key=message.key,
-            value=message.value,
-            headers=tuple((name, value) for name, value in message.headers),
-            timestamp_ms=message.timestamp,
-        )
+        return [record_of(message, self._epoch) for messages in batches.values() for message in messages]
 
     @override
     def pause(self) -> None:

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
-from worker.cli.parsing import FAILED, MISTAKE, OK, command, settings_of
+from worker.cli.parsing import FAILED, MISTAKE, OK, command, number, settings_of
 
 if TYPE_CHECKING:
     from worker.cli.parsing import Commands
@@ -20,19 +20,12 @@ def add_check(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
     declared = command(commands, "check", "say what would break, before it does", _check, *parents, more=more)
     declared.add_argument(
         "--records",
-        type=_count,
+        type=number(1, 100_000),  # all of them are held in memory
         default=200,
         metavar="N",
         help="records to read of each topic, some of the oldest and more of the newest (default: %(default)s)",
     )
     declared.add_argument("--json", action="store_true", help="print JSON, for programs")
-
-
-def _count(text: str) -> int:
-    count = int(text) if text.isdecimal() else 0
-    if not 1 <= count <= 100_000:  # noqa: PLR2004 - all of them are held in memory
-        raise argparse.ArgumentTypeError("give a number from 1 to 100000")
-    return count
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -5,8 +5,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from worker.cli.parsing import ABORTED, FAILED, OK, command, settings_of, usage
-from worker.errors import OperatorError
+from worker.cli.parsing import ABORTED, FAILED, OK, command, number, settings_of, usage
+from worker.errors import RejectReason
 
 if TYPE_CHECKING:
     from worker.cli.parsing import Commands
@@ -25,7 +25,13 @@ def add_dead_letters(commands: "Commands", *parents: argparse.ArgumentParser) ->
     more = "Counts by reason, then the last ones. Reads the topic and changes nothing."
     listing = command(actions, "list", "count the dead letters, and show the last", _list, *parents, more=more)
     _add_filters(listing)
-    listing.add_argument("--limit", type=int, default=20, metavar="N", help="show the last N (default: %(default)s)")
+    listing.add_argument(
+        "--limit",
+        type=number(0, 10_000),  # bounds the memory it takes
+        default=20,
+        metavar="N",
+        help="show the last N (default: %(default)s)",
+    )
     showing = command(actions, "show", "show everything of one", _show, *parents)
     showing.add_argument("position", metavar="POSITION", help="PARTITION:OFFSET in the dead-letter topic, as listed")
     more = (
@@ -42,10 +48,19 @@ def add_dead_letters(commands: "Commands", *parents: argparse.ArgumentParser) ->
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", metavar="CODE", help="only this reason, such as field_invalid")
+    parser.add_argument("--reason", type=_reason, metavar="CODE", help="only this reason, such as field_invalid")
     parser.add_argument("--tenant", metavar="NAME", help="only this tenant's, as far as it is known")
     parser.add_argument("--source", metavar="NAME", help="only this source's")
     parser.add_argument("--since", metavar="TIME", help="only put aside since then: 2h, 7d, 2026-01-31T12:00 (UTC)")
+
+
+def _reason(text: str) -> str:
+    if text not in set(RejectReason):
+        from worker.settings.known import nearest
+
+        known = nearest(text, [str(one) for one in RejectReason])
+        raise argparse.ArgumentTypeError(f"no record is put aside as {text!r}{known}")
+    return text
 
 
 def _filters(options: argparse.Namespace) -> "Filters":
@@ -56,8 +71,6 @@ def _filters(options: argparse.Namespace) -> "Filters":
 
 
 def _list(options: argparse.Namespace) -> int:
-    if not 0 <= options.limit <= 10_000:  # noqa: PLR2004 - bounds the memory it takes
-        raise OperatorError(f"dead-letters: --limit {options.limit} is out of range: give 0 to 10000")
     settings = settings_of(options)
     from rich.console import Console
 

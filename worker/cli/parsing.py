@@ -37,6 +37,17 @@ def command(
     return parser
 
 
+def number(least: int, most: int) -> Callable[[str], int]:
+    """Return the type of an argument that is a whole number in these limits."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is out of range: give a number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
 def settings_of(options: argparse.Namespace) -> "Settings":
     """Read the settings that the command line names.
 

@@ -4,8 +4,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
-from worker.cli.parsing import FAILED, OK, command, settings_of
-from worker.errors import OperatorError
+from worker.cli.parsing import FAILED, OK, command, number, settings_of
 
 if TYPE_CHECKING:
     from worker.cli.parsing import Commands
@@ -20,13 +19,17 @@ def add_purge(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
     )
     declared = command(commands, "purge", "remove the marks of rows deleted long ago", _purge, *parents, more=more)
     declared.add_argument("--dry-run", action="store_true", help="only count them")
-    declared.add_argument("--batch", type=int, default=1000, metavar="N", help="at a time (default: %(default)s)")
+    declared.add_argument(
+        "--batch",
+        type=number(1, 10_000),  # what a search returns at most
+        default=1000,
+        metavar="N",
+        help="at a time (default: %(default)s)",
+    )
     declared.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def _purge(options: argparse.Namespace) -> int:
-    if not 1 <= options.batch <= 10_000:  # noqa: PLR2004 - what a search returns at most
-        raise OperatorError(f"purge: --batch {options.batch} is out of range: give 1 to 10000")
     settings = settings_of(options)
     from worker.app.purge import purge_index
     from worker.control.purge import as_json, render
