@@ -121,6 +121,23 @@ def test_files_that_the_settings_name_lie_in_the_secrets_folder(overlay: str, tm
         assert {str(file.parent) for file in named if file is not None} <= {folder}
 
 
+@needs_kustomize
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_network_policy_lets_the_worker_reach_its_servers_and_prometheus_the_worker(
+    overlay: str, tmp_path: Path
+) -> None:
+    settings = settings_of(overlay, worker_pod(overlay), tmp_path)
+    spec = one(overlay, "NetworkPolicy")["spec"]
+    allowed = {port["port"] for rule in spec["egress"] for port in rule["ports"] if port["protocol"] == "TCP"}
+    servers = {int(address.rpartition(":")[2]) for address in settings.kafka.bootstrap_servers}
+    servers |= {int(url.rpartition(":")[2]) for url in settings.elasticsearch.urls}
+    assert servers <= allowed
+    (container,) = worker_pod(overlay)["containers"]
+    assert container["ports"] == [{"name": "metrics", "containerPort": settings.server.port}]
+    assert [port["port"] for rule in spec["ingress"] for port in rule["ports"]] == ["metrics"]
+    assert all(rule.get("from") for rule in spec["ingress"]), "open to the whole cluster"
+
+
 # -- autoscaling
 
 # Those of KEDA 2.21's scaler of the type `kafka` that may stand in a trigger's metadata.
