@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from worker.settings.types import Bytes, Group, Seconds
 
 _MIB = 1024 * 1024
-CLOSING_SECONDS: Final = 40.0
+CLOSING_SECONDS: Final = 45.0
 """How long a stop may take once the drain is over: the call of the model in progress (10 s), the last commits, leaving
 the group, closing connections, the end of an interpreter full of libraries. Each has a limit of its own or was
 measured; a request to Elasticsearch is cut off."""
@@ -70,7 +70,7 @@ class DeliverySettings(Group):
     commit_interval: Seconds = Field(default=1.0, gt=0)
     """Seconds between commits; what is committed late is read again after a crash, and changes nothing."""
     drain_timeout: Seconds = Field(default=20.0, gt=0)
-    """Seconds to finish what is in flight at a stop or a rebalance; the pod's grace period must be 40 s longer, or as
+    """Seconds to finish what is in flight at a stop or a rebalance; the pod's grace period must be 45 s longer, or as
     much more as one call of the model takes beyond 10 s."""
     retry_initial: Seconds = Field(default=0.2, gt=0)
     """Upper bound of the first wait after a failed request; doubled each time, drawn at random below the bound."""
