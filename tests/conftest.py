@@ -2,7 +2,13 @@
 
 from hypothesis import HealthCheck, Phase, settings
 
-pytest_plugins = ["tests.servers.plugin", "tests.extras", "tests.virtual_time"]
+pytest_plugins = [
+    "tests.servers.plugin",
+    "tests.extras",
+    "tests.virtual_time",
+    "tests.manifests.plugin",
+    "tests.image.plugin",
+]
 
 # A loaded machine is slow now and then; how fast an example runs is not what a property says.
 settings.register_profile("syncline", deadline=None)

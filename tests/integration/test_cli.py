@@ -1,6 +1,7 @@
 """The command line as a process: what it prints, how it exits, and what it does not load for that."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -193,3 +194,17 @@ def test_a_reader_that_goes_away_is_no_fault(arguments: list[str]) -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("process_id", "code"), [(1, 128 + signal.SIGTERM), (4711, -signal.SIGTERM)])
+def test_as_process_1_a_command_ends_at_sigterm_which_the_kernel_would_not_do(process_id: int, code: int) -> None:
+    """The container itself is tried in tests/image."""
+    program = f"""
+import os, signal
+myself, os.getpid = os.getpid(), lambda: {process_id}
+from worker.cli import main
+main(["config", "schema", "--output", "/dev/null"])
+os.kill(myself, signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), timeout=60, check=False)
+    assert done.returncode == code

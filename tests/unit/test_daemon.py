@@ -60,13 +60,18 @@ async def test_a_second_signal_aborts_the_drain() -> None:
 
 
 async def test_handlers_are_restored() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-
     async def nothing() -> None:
-        assert signal.getsignal(signal.SIGTERM) is not before
+        assert signal.getsignal(signal.SIGTERM) is not ours
 
-    await supervise(nothing, lambda: None)
-    assert signal.getsignal(signal.SIGTERM) is before
+    def ours(_number: int, _frame: object) -> None:
+        raise AssertionError("nobody sent it")
+
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        await supervise(nothing, lambda: None)
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def test_the_first_of_this_projects_faults_ends_the_worker_as_its_cause() -> None:

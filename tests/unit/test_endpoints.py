@@ -45,11 +45,18 @@ async def served() -> AsyncIterator[Served]:
         yield Served(url, endpoints, metrics, client)
 
 
-async def test_before_the_worker_runs_it_is_live_and_not_ready(served: Served) -> None:
+async def test_before_the_worker_runs_it_is_live_and_neither_started_nor_ready(served: Served) -> None:
     assert await served.get("/livez") == (200, "ok\n")
-    status, text = await served.get("/readyz")
-    assert status == 503
-    assert "the model is being loaded" in text
+    for path in ("/startupz", "/readyz"):
+        status, text = await served.get(path)
+        assert status == 503
+        assert "the model is being loaded" in text
+
+
+async def test_it_has_started_when_there_is_a_pipeline_ready_or_not(served: Served) -> None:
+    served.watch()
+    assert await served.get("/startupz") == (200, "ok\n")
+    assert (await served.get("/readyz"))[0] == 503
 
 
 async def test_the_probes_answer_as_the_health_says(served: Served) -> None:

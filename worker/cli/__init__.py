@@ -6,6 +6,7 @@ settings, or a server that is not there at the start; 130 stopped at once by a s
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    _heed_sigterm()
     try:
         code = _run_command(arguments)
         # Here and not at the end of the interpreter: a reader that has gone is then noticed where it can be handled.
@@ -54,6 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     return code
+
+
+def _heed_sigterm() -> None:
+    """As process 1 of a container, end at SIGTERM as everywhere else.
+
+    The kernel passes on to that process only the signals that it handles: a command, or a worker that loads its model,
+    would be there until the grace period is over. `run` handles it in its own way once there is something to finish.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda number, _frame: os._exit(128 + number))
 
 
 def _run_command(arguments: Sequence[str] | None) -> int:

@@ -15,7 +15,7 @@ def add_run(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
     more = (
         "Starts only if Elasticsearch, Kafka, the topics, the write alias and the model are as the settings say. The "
         "first SIGTERM or Ctrl-C finishes and commits what is in flight, a second one aborts. Metrics and probes are "
-        "served as the group 'server' says: /metrics, /livez, /readyz."
+        "served as the group 'server' says: /metrics, /startupz, /livez, /readyz."
     )
     command(commands, "run", "keep the index in step, until it is told to stop", _run, *parents, more=more)
 

@@ -27,14 +27,16 @@ def signals(on_first: Callable[[], object], on_second: Callable[[], object]) -> 
         _log.info("signal received", extra={"action": "signal", "signal": number.name, "count": len(received)})
         (on_first if len(received) == 1 else on_second)()
 
-    watched = (signal.SIGTERM, signal.SIGINT)
-    for number in watched:
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in former:
         loop.add_signal_handler(number, handle, number)
     try:
         yield
     finally:
-        for number in watched:
+        for number, handler in former.items():
             loop.remove_signal_handler(number)
+            # The loop leaves the system's own behind: for process 1 of a container that is to do nothing.
+            signal.signal(number, handler)
 
 
 def spare_the_collector() -> None:

@@ -1,9 +1,10 @@
-"""The HTTP server of `/metrics`, `/livez` and `/readyz`."""
+"""The HTTP server of `/metrics`, `/startupz`, `/livez` and `/readyz`."""
 
 import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -13,9 +14,13 @@ from worker.errors import OperatorError
 from worker.runtime.health import Answer, Health
 from worker.settings import ServerSettings
 
+# A probe or scrape that is being answered gets this long at the end; the client's default would outlast most pods.
+_CLOSE_SECONDS: Final = 1.0
+_STARTING: Final = Answer(ok=False, reason="starting: the model is being loaded and the target checked")
+
 
 class Endpoints:
-    """Answers from the start on: before the worker runs, it is live and not ready."""
+    """Answers from the start on: before the worker runs it is live, not started and not ready."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -29,6 +34,7 @@ class Endpoints:
         """Return the aiohttp application."""
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/startupz", self._startupz)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         return app
@@ -37,12 +43,15 @@ class Endpoints:
         content = await asyncio.to_thread(generate_latest, self._registry)
         return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def _startupz(self, _request: web.Request) -> web.Response:
+        # Nothing else ends a start that hangs, say in a model that does not load: liveness begins with the pipeline.
+        return _response(_STARTING if self._health is None else Answer(ok=True))
+
     async def _livez(self, _request: web.Request) -> web.Response:
         return _response(Answer(ok=True) if self._health is None else self._health.live())
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        starting = Answer(ok=False, reason="starting: the model is being loaded and the target checked")
-        return _response(starting if self._health is None else self._health.ready())
+        return _response(_STARTING if self._health is None else self._health.ready())
 
 
 def _response(answer: Answer) -> web.Response:
@@ -56,7 +65,7 @@ async def serving(settings: ServerSettings, endpoints: Endpoints) -> AsyncIterat
     Raises:
         OperatorError: the port is taken, or the address is not this machine's.
     """
-    runner = web.AppRunner(endpoints.application(), access_log=None)
+    runner = web.AppRunner(endpoints.application(), access_log=None, shutdown_timeout=_CLOSE_SECONDS)
     await runner.setup()
     try:
         try:

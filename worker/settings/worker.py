@@ -2,13 +2,17 @@
 
 import ipaddress
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
 from worker.settings.types import Bytes, Group, Seconds
 
 _MIB = 1024 * 1024
+CLOSING_SECONDS: Final = 45.0
+"""How long a stop may take once the drain is over: the call of the model in progress (10 s), the last commits, leaving
+the group, closing connections, the end of an interpreter full of libraries. Each has a limit of its own or was
+measured; a request to Elasticsearch is cut off."""
 
 
 class BatchSettings(Group):
@@ -48,7 +52,8 @@ class DeliverySettings(Group):
     commit_interval: Seconds = Field(default=1.0, gt=0)
     """Seconds between commits; what is committed late is read again after a crash, and changes nothing."""
     drain_timeout: Seconds = Field(default=20.0, gt=0)
-    """Seconds to finish what is in flight at a stop or a rebalance; the pod's grace period must be longer."""
+    """Seconds to finish what is in flight at a stop or a rebalance; the pod's grace period must be 45 s longer, or as
+    much more as one call of the model takes beyond 10 s."""
     retry_initial: Seconds = Field(default=0.2, gt=0)
     """Upper bound of the first wait after a failed request; doubled each time, drawn at random below the bound."""
     retry_max: Seconds = Field(default=30.0, gt=0)
@@ -74,9 +79,14 @@ class DeliverySettings(Group):
     """Seconds that the mark of a deleted row is kept at least; `syncline purge` removes older ones, and of dead letters
     that are older only those are replayed whose row is still there. Set it above the retention of the topics."""
 
+    @property
+    def longest_stop(self) -> float:
+        """Seconds between a SIGTERM and the end of the process, at most: what a grace period must cover."""
+        return self.drain_timeout + CLOSING_SECONDS
+
 
 class ServerSettings(Group):
-    """The HTTP server of `/metrics`, `/livez` and `/readyz`."""
+    """The HTTP server of `/metrics`, `/startupz`, `/livez` and `/readyz`."""
 
     host: str = "127.0.0.1"
     """Address to listen on; in a pod `0.0.0.0`, since probes and Prometheus come from outside."""
