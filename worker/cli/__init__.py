@@ -18,6 +18,7 @@ from worker.cli.dead_letters import add_dead_letters
 from worker.cli.index import add_apply, add_search
 from worker.cli.parsing import ABORTED, FAILED, MISTAKE, OK, usage
 from worker.cli.purge import add_purge
+from worker.cli.status import add_status
 from worker.cli.worker import add_demo, add_run
 from worker.errors import Halt, OperatorError
 
@@ -30,6 +31,7 @@ where to start:
   syncline apply --dry-run      what it would create in your Elasticsearch
   syncline check                what would break, before it does
   syncline run                  keep the index in step
+  syncline status               how it is now
 
 Settings are read from --config FILE, else from the file that SYNCLINE_CONFIG
 names, else from syncline.yaml in this folder. A variable wins over the file:
@@ -91,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_run(commands, configured)
     add_check(commands, configured)
+    add_status(commands, configured)
     add_apply(commands, configured)
     add_search(commands, configured)
     add_dead_letters(commands, configured)

@@ -76,7 +76,7 @@ async def check_feed(reader: TopicReader, settings: Settings, readers: SourceRea
 
 def _topic_findings(topics: Mapping[str, int], settings: Settings) -> Iterator[Finding]:
     for source in settings.sources:
-        found = _topics_of(source, topics)
+        found = topics_of(source, topics)
         for topic in (topic for topic in source.topics if topic not in topics):
             yield failure(
                 "topics",
@@ -104,7 +104,8 @@ def _topic_findings(topics: Mapping[str, int], settings: Settings) -> Iterator[F
         yield ok("dead letters", f"{letters}: {counted(topics[letters], 'partition')}")
 
 
-def _topics_of(source: SourceSettings, topics: Mapping[str, int]) -> list[str]:
+def topics_of(source: SourceSettings, topics: Mapping[str, int]) -> list[str]:
+    """Return which of the topics there are a source reads."""
     if source.pattern is None:
         return [topic for topic in source.topics if topic in topics]
     pattern = re.compile(source.pattern)
@@ -121,7 +122,7 @@ async def _source_section(
 ) -> tuple[Section, bool]:
     found: list[Finding] = []
     observed: list[Observed] = []
-    names = _topics_of(source, topics)
+    names = topics_of(source, topics)
     for topic in names[:MOST_TOPICS]:
         extents = await reader.extents([topic])
         held = sum(extent.size for extent in extents.values())
