@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from worker.adapters.processor import available_processors, avoid_illegal_instructions
 from worker.errors import Halt, HaltReason, OperatorError
+from worker.logs import adopt_libraries
 from worker.ports import Embedder, Vectors
 from worker.settings import EmbeddingSettings
 
@@ -93,6 +94,7 @@ class SentenceEmbedder(Embedder):
         import transformers  # noqa: PLC0415
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
+        adopt_libraries()
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         torch.set_num_threads(self._threads)
         model = SentenceTransformer(

@@ -16,6 +16,7 @@ from worker.cli.check import add_check
 from worker.cli.config import add_config
 from worker.cli.dead_letters import add_dead_letters
 from worker.cli.index import add_apply, add_search
+from worker.cli.interrupting import say_interrupted
 from worker.cli.parsing import ABORTED, FAILED, MISTAKE, OK, usage
 from worker.cli.purge import add_purge
 from worker.cli.status import add_status
@@ -73,6 +74,7 @@ def _run_command(arguments: Sequence[str] | None) -> int:
         print(f"syncline: stopped ({error.reason}): {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
+        say_interrupted()
         return ABORTED
 
 

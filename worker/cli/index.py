@@ -4,6 +4,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
+from worker.cli.interrupting import ends_at_once
 from worker.cli.parsing import FAILED, OK, command, settings_of
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def _search(options: argparse.Namespace) -> int:
     from worker.stages.search import Mode
 
     words = " ".join(options.words)
-    hits = asyncio.run(search_index(settings, words, options.tenant, Mode(options.mode), options.size))
+    with ends_at_once():
+        hits = asyncio.run(search_index(settings, words, options.tenant, Mode(options.mode), options.size))
     if options.json:
         print(as_json(hits))
     else:
