@@ -391,7 +391,7 @@ def test_a_signal_while_the_model_loads_is_said_and_obeyed_at_once(
         text=True,
     )
     assert worker.stderr is not None
-    lines = []
+    lines: list[dict[str, Any]] = []
     while not lines or lines[-1]["action"] != "loading_model":
         lines.append(json.loads(worker.stderr.readline()))
     worker.send_signal(number)
