@@ -51,7 +51,7 @@ def world_of(rules: SourceRules = BROKEN) -> World:
     return world
 
 
-async def replay(
+async def replay(  # noqa: PLR0913 - a test says what it is about
     world: World,
     *,
     rules: SourceRules = FIXED,

@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 _log = logging.getLogger(__name__)
@@ -12,11 +13,21 @@ _ISA_VARIABLE: Final = "ONEDNN_MAX_CPU_ISA"
 _ISA_WITHOUT_AMX: Final = "AVX512_CORE_BF16"
 _PROBE: Final = "import torch; a = torch.ones(64, 384, dtype=torch.bfloat16); (a @ a.T).sum()"
 _PROBE_SECONDS: Final = 60
+_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 def available_processors() -> int:
     """Return the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_quota() -> float | None:
+    """Return how many processors' time the container may use, as its control group says; None without a limit."""
+    try:
+        quota, period = _QUOTA.read_text(encoding="ascii").split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):  # no control groups of the second version
+        return None
 
 
 def avoid_illegal_instructions() -> None:

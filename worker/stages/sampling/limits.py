@@ -8,6 +8,7 @@ from worker.stages.findings import Finding, note, ok, warning
 
 _DAY_S: Final = 86_400
 _MIB: Final = 1 << 20
+_LONGER: Final = "set delivery.tombstone_retention above the topic's retention.ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,19 @@ def limit_findings(topic: str, limits: TopicLimits | None, tombstone_retention_s
             f"{topic} is compacted and keeps the last change of every row for good, tombstones are kept {kept}: a row "
             "whose delete is compacted away is gone from both",
         )
+    elif limits.retention_s == tombstone_retention_s:
+        yield note(
+            "retention",
+            f"{topic} keeps records {_kept(limits)}, as long as tombstones; brokers delete whole segments, some time "
+            "later than that",
+            _LONGER,
+        )
     else:
         yield warning(
             "retention",
             f"{topic} keeps records {_kept(limits)}, but tombstones are kept {kept}: who reads the topic again from "
             "its beginning shows deleted rows until it comes to their deletes",
-            "set delivery.tombstone_retention above the topic's retention.ms",
+            _LONGER,
         )
 
 
