@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_command(arguments: Sequence[str] | None) -> int:
     try:
-        options = _parser().parse_args(arguments)
+        options = build_parser().parse_args(arguments)
     except SystemExit as end:  # --help, --version, or arguments that make no sense
         return end.code if isinstance(end.code, int) else MISTAKE
     command: Callable[[argparse.Namespace], int] = options.command
@@ -78,7 +78,8 @@ def _run_command(arguments: Sequence[str] | None) -> int:
         return ABORTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="syncline",
         description=_DESCRIPTION,
