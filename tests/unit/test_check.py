@@ -30,6 +30,7 @@ from worker.settings import EmbeddingSettings, IndexSettings, Settings
 from worker.stages.findings import Finding, Level, Section, failure, note, ok, warning
 from worker.stages.index_state import IndexState
 from worker.stages.sampling import TopicLimits
+from worker.stages.sampling.limits import topic_limits
 
 INDEX = "articles-v000001"
 
@@ -440,3 +441,24 @@ def test_a_source_of_change_events_gets_remedies_that_its_writer_can_follow() ->
     for one in found:
         for word in ("connector", "converter", "REPLICA", "replica", "message.key.columns", "ExtractNewRecordState"):
             assert word not in one.fix + one.sentence, one
+
+
+@pytest.mark.parametrize(
+    ("told", "limits"),
+    [
+        ({"retention.ms": "1000", "max.message.bytes": "5"}, TopicLimits(1, 5)),
+        ({"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": "5"}, TopicLimits(float("inf"), 5)),
+        (
+            {"cleanup.policy": "compact", "retention.ms": "1000", "max.message.bytes": "5"},
+            TopicLimits(float("inf"), 5, compacted=True),
+        ),
+        (
+            {"cleanup.policy": "compact,delete", "retention.ms": "1000", "max.message.bytes": "5"},
+            TopicLimits(1, 5, compacted=True),
+        ),
+        ({"retention.ms": None, "max.message.bytes": "5"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_topics_own_settings_mean(told: Mapping[str, str | None], limits: TopicLimits | None) -> None:
+    assert topic_limits(told) == limits

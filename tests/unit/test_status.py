@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ from worker.records import TopicPartition
 from worker.runtime.clock import Clock
 from worker.settings import IndexSettings, ServerSettings, Settings
 from worker.stages.findings import Finding, Level
-from worker.stages.index_state import Held
+from worker.stages.index_state import Held, IndexState
 from worker.stages.progress import GroupState, Look, Member, Progress, age, group_findings, progress_findings
 from worker.stages.worker_answer import WorkerAnswer, worker_findings
 
@@ -280,6 +280,22 @@ async def test_a_write_alias_that_is_missing_is_wrong_and_a_server_that_is_missi
     admin.fail_with = RetryLater(RetryReason.CONNECTION, "refused")
     with pytest.raises(OperatorError) as refusal:
         await index_status(admin, FakeServerInspector(), settings())
+    assert isinstance(refusal.value.__cause__, RetryLater)
+
+
+class _Vanishing(FakeIndexAdmin):
+    """Answers once, and is not there any more."""
+
+    @override
+    async def indices(self, names: Sequence[str]) -> Mapping[str, IndexState]:
+        found = await super().indices(names)
+        self.fail_with = RetryLater(RetryReason.CONNECTION, "refused")
+        return found
+
+
+async def test_a_server_that_goes_while_it_is_asked_is_missing_too() -> None:
+    with pytest.raises(OperatorError) as refusal:
+        await index_status(_Vanishing(), FakeServerInspector(), settings())
     assert isinstance(refusal.value.__cause__, RetryLater)
 
 
