@@ -1,7 +1,7 @@
 """The command line: arguments in, exit code out. Everything heavy is imported by the command that needs it.
 
-Exit codes: 0 done; 1 the worker stopped because of a fault, or a check failed; 2 a mistake in the arguments or the
-settings, or a server that is not there at the start; 130 stopped at once by a second signal.
+Exit codes: 0 done; 1 the worker stopped because of a fault, or what was looked at is not as it should be; 2 a mistake in
+the arguments or the settings, or a server that is not there at the start; 130 (143 by SIGTERM) stopped at once.
 """
 
 import argparse
@@ -41,9 +41,9 @@ SYNCLINE_KAFKA__GROUP_ID=blue sets group_id of the group kafka.
 
 exit codes:
     0  done
-    1  stopped by a fault, or a check failed
+    1  stopped by a fault, or what was looked at is not as it should be
     2  a mistake in the arguments or settings, or a server that is not there
-  130  aborted by a second Ctrl-C or SIGTERM
+  130  interrupted: Ctrl-C while it starts, a second one while it runs
 """
 
 

@@ -16,7 +16,7 @@ def add_apply(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
     text = "create what is missing of the index and its aliases"
     more = (
         "Changes nothing that exists, so it may be run again at any time; where something exists that is not as "
-        "defined, it says so, does nothing and exits with 1."
+        "defined, it says so, does nothing and exits with 1. Fields of the sources that the definition lacks are told."
     )
     declared = command(commands, "apply", text, _apply, *parents, more=more)
     declared.add_argument("--dry-run", action="store_true", help="only say what would be done")
