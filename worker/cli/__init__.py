@@ -1,7 +1,7 @@
 """The command line: arguments in, exit code out. Everything heavy is imported by the command that needs it.
 
-Exit codes: 0 done; 1 the worker stopped because of a fault, or what was looked at is not as it should be; 2 a mistake in
-the arguments or the settings, or a server that is not there at the start; 130 (143 by SIGTERM) stopped at once.
+Exit codes: 0 done; 1 the worker stopped because of a fault, or what was looked at is not as it should be; 2 a mistake
+in the arguments or the settings, or a server that is not there at the start; 130 (143 by SIGTERM) stopped at once.
 """
 
 import argparse
