@@ -124,12 +124,15 @@ class Skip:
 class Rejection:
     """A record that can never be indexed as it is: why, in a bounded code and in a sentence for a person.
 
-    `place` is where its document would have been, where that was known before the fault was found.
+    `place` is where its document would have been, where that was known before the fault was found. `departure` is the
+    deletion of its row at the place that it has left, where the record tells that in spite of its fault: whatever the
+    row is now, a reader of its former tenant must not go on seeing it.
     """
 
     reason: RejectReason
     message: str
     place: "Place | None" = field(default=None, compare=False)
+    departure: "Change | None" = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,10 @@ class Change:
     places that the row is known to have left: each of them gets a tombstone. `fields` maps document paths to values;
     `absent` names those whose column the event did not carry (an unchanged TOAST value), `nulled` those whose value
     could not be converted and is null by the operator's choice. `former` are places where the row was under another
-    key: values may be taken from there, but nothing is written, the other half of the key change does that.
+    key: values may be taken from there, but nothing is written, the other half of the key change does that. `follows`
+    is the source key that the row had before. `leads` is True for the deletion of a former key whose values the row's
+    new one may have to take: the new one goes first. `born` is the version at which the row came under its present
+    key, 0 where no event tells: what is stored there from before was another row.
     `positioned` is False where `version` is only the partition's watermark; such a change is written with
     `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
     change's version: if something newer than it is stored, that counts. `left_at` gives for places that only hidden
@@ -176,6 +182,7 @@ class Change:
     `key_places` belong to the row's source key alone, whatever its tenant, or to its source (`stages/truncate.py`): a
     delete that does not know the tenant has its `place` there, and a change of any tenant gives way to a newer
     tombstone there. `doubt` is what a delete ends with if nothing is stored at its place: its tenant may be made up.
+    `rejection` is what its record ends with, whatever it writes: see `Rejection.departure`.
     """
 
     record: Record
@@ -197,6 +204,10 @@ class Change:
     inherited: Mapping[str, int] = field(default_factory=dict)
     left_at: Mapping[Place, int] = field(default_factory=dict)
     hides: int = 0
+    rejection: Rejection | None = None
+    follows: str | None = None
+    leads: bool = False
+    born: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ async def test_an_equal_or_older_version_is_a_conflict(bench: Bench, version: in
     await send(bench.sink, write(ONE, 5, article("a")))
     (response,) = await send(bench.sink, write(ONE, version, article("b")))
     assert (response.status, response.error_type) == (409, "version_conflict_engine_exception")
+    assert "current version [5]" in response.reason
 
 
 async def test_with_gte_an_equal_version_replaces_and_an_older_one_does_not(bench: Bench) -> None:

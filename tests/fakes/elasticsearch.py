@@ -192,7 +192,7 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
         current = self.remembered.get(place) if held is None else held.version
         version: int = action["version"]
         if current is not None and not _may_replace(current, version, action["version_type"]):
-            reason = f"[{place.document_id}]: version conflict, current [{current}] is not below [{version}]"
+            reason = f"[{place.document_id}]: version conflict, current version [{current}] is not below [{version}]"
             return ItemResponse(409, "version_conflict_engine_exception", reason)
         self.writes += 1
         self.sequences[place] = self.writes

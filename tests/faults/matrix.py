@@ -280,8 +280,6 @@ MATRIX: Final = (
             "a_replay_of_the_whole_topic_embeds_nothing_and_shows_nothing_old",
         )
         + _in("unit/test_pipeline.py", "a_replay_of_everything_writes_nothing_and_embeds_nothing"),
-        note="Under the default replica identity a replay may leave one tombstone more for a row that was deleted and "
-        "made again: at the place of the row's key, where no reader looks.",
     ),
     Fault(
         31,

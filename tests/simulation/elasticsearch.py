@@ -141,7 +141,7 @@ class Server:
         if version is None:
             version = 1 if held is None else held.version + 1
         elif held is not None and not _may_replace(held.version, version, action["version_type"]):
-            reason = f"[{place.document_id}]: version conflict, current [{held.version}] is not below [{version}]"
+            reason = f"[{place.document_id}]: current version [{held.version}] is not below [{version}]"
             return ItemResponse(409, "version_conflict_engine_exception", reason)
         document = Document(place.tenant, version, body, _now())
         shard = self.shard_of(place.tenant)

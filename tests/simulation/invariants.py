@@ -4,14 +4,14 @@ The names in brackets are those of docs/reliability.md. Those of the first group
 while the story runs, those of the second look at what it has left behind.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.simulation.database import Database, Identity, Row, Said
 from tests.simulation.elasticsearch import Document
 from tests.simulation.workers import RECORD_COST, Worker, World, vector_of
 from worker.ports import Commit
-from worker.records import Place, TopicPartition
+from worker.records import Place, TopicPartition, Verdict
 from worker.stages.offsets import watermark_text
 
 
@@ -223,6 +223,28 @@ def every_record_has_one_verdict(resting: Iterable[Worker], everybody: Iterable[
             raise Violation("I3 verdicts", f"{worker.name} has consumed {consumed} records and counts {verdicts}")
 
 
+def what_was_written_counts_as_written(world: World, database: Database, everybody: Sequence[Worker]) -> None:
+    """I3b: the newest change of a row was not superseded by itself.
+
+    Told where every record was consumed once: else the first worker may have written it, and died before it counted.
+    """
+    records = sum(one is not None for held in world.broker.partitions.values() for one in held.records)
+    if sum(one.consumed for one in everybody) != records:
+        return
+    newest: dict[Place, int] = {}
+    ended: dict[tuple[Place, int], set[Verdict]] = {}
+    resolved = {record: verdict for one in everybody for record, verdict in one.resolved.items()}
+    for partition, said in database.said.items():
+        for offset, one in enumerate(said):
+            if one.place is not None:
+                newest[one.place] = max(newest.get(one.place, 0), one.version)
+                ended.setdefault((one.place, one.version), set()).add(resolved[partition, offset])
+    for place, body in world.server.live.items():
+        known = Place(*place)
+        if body["sync"]["version"] == newest.get(known) and ended[known, newest[known]] == {Verdict.SUPERSEDED}:
+            raise Violation("I3 verdicts", f"{_shown(place)} was written, and all that said so counts as superseded")
+
+
 def dead_letters_are_whole(world: World) -> None:
     """I8: a dead letter is the record as it was, with its place."""
     for letter in world.dead_letters.sent:
@@ -232,6 +254,29 @@ def dead_letters_are_whole(world: World) -> None:
         record = of_broker.records[offset]
         if record is None or (record.key, record.value) != (letter.key, letter.value):
             raise Violation("I8 dead letters", f"the dead letter of offset {offset} is not the record that stood there")
+
+
+def refused_changes_can_come_again(world: World, database: Database) -> None:
+    """I8: nothing of its own version hides the newest change of a document from its replay."""
+    newest: dict[str, int] = {}
+    for place, version, *_ in (one for said in database.said.values() for one in said):
+        if place is not None:
+            newest[place.document_id] = max(version, newest.get(place.document_id, 0))
+    for letter in world.dead_letters.sent:
+        headers = dict(letter.headers)
+        if headers["syncline-reason"] != b"document_refused":
+            continue
+        partition = TopicPartition(
+            (headers["syncline-topic"] or b"").decode(), int(headers["syncline-partition"] or b"")
+        )
+        said = database.said[partition][int(headers["syncline-offset"] or b"")]
+        if said.place is None or not said.positioned or said.version < newest[said.place.document_id]:
+            continue
+        held = world.server.get(said.place)
+        if held is not None and held.version == said.version:
+            raise Violation(
+                "I8 dead letters", f"a replay of version {said.version} finds itself at {_shown(said.place)}"
+            )
 
 
 def rejected_for_a_reason(world: World, reasons: Iterable[str]) -> None:
@@ -255,10 +300,8 @@ def replay_changes_nothing(
 ) -> None:
     """I12: the whole topic again embeds nothing and changes nothing.
 
-    Two kinds of writes are left over; both change nothing that anybody sees. A delete that knows no tenant, and was
-    joined with a later change in the first pass, leaves its tombstone at the place of the row's key; and a row of an
-    incremental snapshot is written again as it is; where it `drifts`, two snapshots may tell two states of one version,
-    and both are written again.
+    Only a row of an incremental snapshot is written again as it is; where it `drifts`, two snapshots may tell two
+    states of one version, and both are written again.
     """
     if world.model.texts != texts:
         raise Violation("I12 replay", f"the replay has embedded {world.model.texts - texts} texts")
@@ -268,9 +311,7 @@ def replay_changes_nothing(
     for place, before, after in written:
         same_version = before is not None and before.version == after.version
         again = same_version and (drifts or (before is not None and before.body == after.body))
-        still_gone = after.tombstone and (before is None or before.tombstone)
-        of_key = still_gone and place.document_id.startswith("/")
-        if not again and not of_key:
+        if not again:
             raise Violation("I12 replay", f"the replay has written {_shown(place)}, version {after.version}")
 
 

@@ -299,8 +299,10 @@ class _Performance:
         resting = list(self._fleet.running)
         await self._fleet_ends()
         invariants.every_record_has_one_verdict(resting, self._fleet.everybody)
+        invariants.what_was_written_counts_as_written(world, database, self._fleet.everybody)
         self.outcome.verdicts = sum((one.verdicts for one in self._fleet.everybody), Counter())
         invariants.dead_letters_are_whole(world)
+        invariants.refused_changes_can_come_again(world, database)
         invariants.rejected_for_a_reason(world, self._reasons())
 
     def _reasons(self) -> set[str]:

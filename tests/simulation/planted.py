@@ -157,9 +157,9 @@ def _real_delete(write: DocumentWrite, target: str) -> bytes:
     return orjson.dumps({"delete": head["index"]}) + b"\n"
 
 
-def _judge_deletes_too(write: DocumentWrite, response: ItemResponse) -> Judgement:
+def _judge_deletes_too(write: DocumentWrite, response: ItemResponse, *, in_doubt: bool = False) -> Judgement:
     missing = write.tombstone and response.status == 404 and not response.error_type
-    return Done(Verdict.DELETED) if missing else judge(write, response)
+    return Done(Verdict.DELETED) if missing else judge(write, response, in_doubt=in_doubt)
 
 
 @contextmanager
@@ -270,6 +270,18 @@ def _no_watermark(_metadata: str) -> int:
     return 0
 
 
+def _never_in_doubt(write: DocumentWrite, response: ItemResponse, **_: bool) -> Judgement:
+    return judge(write, response)
+
+
+def _as_it_is(write: DocumentWrite) -> DocumentWrite:
+    return write
+
+
+def _in_any_order(_self: Intake, _key: str, _waiting: object, _former: str) -> None:
+    return
+
+
 PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "commit what was fetched, resolved or not": _patch(
         PartitionProgress, "committable", property(_end_of_what_was_fetched)
@@ -282,6 +294,8 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "delete without a version": _patch(sending, "item_bytes", _tombstone_without_version),
     "delete for real instead of a tombstone": _delete_for_real,
     "send all of a bulk again, as new": _patch(Sender, "_once", _once_more_without_versions),
+    "count what was sent twice as superseded by itself": _patch(sending, "judge", _never_in_doubt),
+    "hide a refused move behind its own tombstone": _patch(sending, "older", _as_it_is),
     "take the version from the offset": _patch(SourceReader, "read", _version_from_offset),
     "believe before.tenant without REPLICA IDENTITY FULL": _patch(SourceReader, "read", _believe_before),
     "forget former tenants when changes are joined": _patch(coalesce, "_left", _only_the_winners),
@@ -290,6 +304,7 @@ PLANTED: Final[Mapping[str, Callable[[], Any]]] = {
     "leave a row where it was found": _patch(looking_up, "with_located", _nothing_elsewhere),
     "look up once and remember": lambda: _Cache().plant(),
     "two changes of a row in flight at once": _patch(Intake, "add", _not_busy),
+    "delete a row's former key before its values are taken": _patch(Intake, "_follow", _in_any_order),
     "index the placeholder of an unchanged value": _patch(mapping, "unavailable_forms", _placeholders_are_text),
     "reuse a vector whatever its text": _patch(planning, "text_hash", _reuse_any_vector),
 }

@@ -19,7 +19,7 @@ from tests.simulation.story import Surroundings
 from worker.errors import Halt, HaltReason
 from worker.metrics import Metrics
 from worker.ports import Embedder, Vectors
-from worker.records import Record
+from worker.records import Position, Record, TopicPartition, Verdict
 from worker.runtime.clock import Clock
 from worker.runtime.daemon import first_cause
 from worker.runtime.pipeline import Pipeline, Ports
@@ -209,8 +209,14 @@ class Worker:
             self.metrics,
             VirtualClock(),
         )
+        self.resolved: dict[tuple[TopicPartition, int], Verdict] = {}
+        """How each record ended that it has counted."""
+        self.pipeline.ledger.on_resolved = self._note_verdict
         self.pipeline.retrying._chance = chances.of(f"jitter {name}")
         self.pipeline.retrying.halting._chance = chances.of(f"probes {name}")
+
+    def _note_verdict(self, position: Position, verdict: Verdict, _reason: str) -> None:
+        self.resolved[position.topic_partition, position.offset] = verdict
 
     def _new_client(self) -> Client:
         if self._unused:

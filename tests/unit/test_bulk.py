@@ -1,5 +1,7 @@
 """One item's response to what happens next: the responses are those that Elasticsearch 9.5 gave."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -40,6 +42,11 @@ def test_a_version_that_is_equal_or_older_is_superseded(write: DocumentWrite) ->
         "[acme/1]: version conflict, current version [7] is higher or equal to the one provided [7]",
     )
     assert judge(write, response) == Done(Verdict.SUPERSEDED)
+    itself = Done(Verdict.DELETED if write.tombstone else Verdict.INDEXED)
+    for version in (6, 7, 8):
+        sent_before = judge(replace(write, version=version), response, in_doubt=True)
+        assert sent_before == (itself if version == 7 else Done(Verdict.SUPERSEDED))
+    assert judge(write, replace(response, reason="conflict"), in_doubt=True) == Done(Verdict.SUPERSEDED)
 
 
 @BOTH

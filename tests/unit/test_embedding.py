@@ -1,19 +1,23 @@
 """A text that the model fails on is put aside; a model that fails halts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import builders
 from tests.fakes.embedder import FakeEmbedder, vector_of
-from tests.fakes.world import World
+from tests.fakes.world import RULES, World
 from worker.errors import Halt, HaltReason, RejectReason
 from worker.metrics import Metrics
 from worker.records import Rejection
 from worker.runtime.clock import Clock
 from worker.runtime.embedding import Embedding
+from worker.settings import DeliverySettings
+from worker.settings.worker import Deletes
 
 pytestmark = pytest.mark.virtual_time
 
@@ -81,3 +85,18 @@ async def test_the_others_of_its_batch_are_written_and_its_offset_is_committed()
     (letter,) = world.dead_letters.sent
     assert dict(letter.headers)["syncline-reason"] == b"embedding_failed"
     assert dict(letter.headers)["syncline-stage"] == b"embed"
+
+
+@pytest.mark.parametrize("deletes", Deletes)
+async def test_a_move_whose_text_the_model_fails_on_takes_the_row_from_its_former_tenant(deletes: Deletes) -> None:
+    world = World(rules=replace(RULES, trusts_before=True), delivery=DeliverySettings(deletes=deletes))
+    world.embedder.before_embed = failing_on({"bad"}).before_embed
+    world.upsert(1, "good", lsn=100)
+    async with world.running():
+        await world.settle()
+        moved = builders.row(1, "globex", title="bad", url=None)
+        world.append(builders.event("u", moved, builders.row(1), lsn=101), 1)
+        await world.until(lambda: world.verdicts.total() == 2)
+    assert world.index.live == {}, "a reader of the former tenant still sees the row"
+    assert world.verdicts == {"indexed": 1, "embedding_failed": 1}
+    assert world.committed() == 2

@@ -66,6 +66,19 @@ def test_the_rows_own_document_comes_first() -> None:
     assert needed.fields["content"] == "own"
 
 
+def test_what_was_there_before_the_row_was_is_another_row_s() -> None:
+    other, kept = stored(4, body={"content": "another row's"}), stored(3, body={"content": "kept"})
+    entering = replace(moved(5), born=5)
+    for one in (entering, coalesce(entering, change(6, fields={"title": "new"}, absent=["content"]))):
+        needed = decided(one, {place(): other, FORMER: kept})
+        assert isinstance(needed, NeedsVector)
+        assert needed.fields["content"] == "kept"
+    later = replace(change(6, fields={"title": "new"}, absent=["content"]), born=5)
+    needed = decided(later, {place(): stored(5, body={"content": "own"})})
+    assert isinstance(needed, NeedsVector)
+    assert needed.fields["content"] == "own"
+
+
 def test_a_later_change_that_leaves_the_same_out_still_finds_it_at_the_former_place() -> None:
     later = change(6, fields={"title": "new"}, absent=["content"])
     found = coalesce(moved(5), later)

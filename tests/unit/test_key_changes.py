@@ -80,6 +80,36 @@ def test_a_delete_whose_row_goes_on_elsewhere_is_ordered_before_its_insert(
     assert (found.place, found.version, found.key) == (place("acme"), 6, "articles/1")
 
 
+@pytest.mark.parametrize(
+    ("former", "key", "given", "follows"),
+    [
+        ({"id": 1}, {"id": 2}, rules(), "articles/1"),
+        ({"tenant": "globex", "id": 1}, {"tenant": "acme", "id": 1}, rules(), "articles/globex/1"),
+        ({"tenant": "globex", "id": 1}, {"tenant": "acme", "id": 2}, declared(rules()), "articles/1"),
+        ({"id": None}, {"id": 2}, rules(), None),
+        ({}, {"id": 2}, rules(), None),
+    ],
+)
+def test_an_insert_tells_which_row_it_was_before(
+    former: Key, key: Key, given: SourceRules, follows: str | None
+) -> None:
+    """By the same source key as the other half, or neither would wait for the other."""
+    entering = RowChange(Operation.UPSERT, key, row(key["id"], "acme"), {}, 7, None, former_key=former)
+    found = RowMapper(given).map(record(), entering, 0)
+    assert isinstance(found, Change)
+    assert (found.follows, found.leads, found.born) == (follows, False, 7 if found.former else 0)
+    if follows is not None:
+        leaving = half(former, key, given)
+        assert isinstance(leaving, Change)
+        assert (leaving.key, leaving.leads) == (follows, True)
+
+
+def test_where_events_leave_nothing_out_no_deletion_waits() -> None:
+    leaving = half({"id": 1}, {"id": 2}, FULL, {"tenant": "acme"})
+    assert isinstance(leaving, Change)
+    assert not leaving.leads
+
+
 def write(
     world: World,
     op: str,

@@ -153,6 +153,25 @@ async def test_a_replay_of_everything_writes_nothing_and_searches_only_for_what_
         assert again.verdicts == {"superseded": 5}
 
 
+async def test_a_delete_that_was_joined_with_the_insert_behind_it_writes_nothing_when_it_is_read_alone() -> None:
+    world = World()
+    world.upsert(1, "a", lsn=10)
+    delete(world, 11)
+    world.upsert(1, "again", lsn=12)
+    await world.run_to_the_end()
+    again = World()
+    again.index.documents = dict(world.index.documents)
+    async with again.running():
+        again.upsert(1, "a", lsn=10)
+        await again.settle()
+        delete(again, 11)
+        await again.settle()
+        again.upsert(1, "again", lsn=12)
+        await again.settle()
+    assert (again.index.documents, again.index.writes) == (world.index.documents, 0)
+    assert again.verdicts == {"superseded": 3}
+
+
 async def test_a_move_that_was_cut_off_is_finished_by_the_replay() -> None:
     """The document was written, the tombstone was not."""
     world = World()

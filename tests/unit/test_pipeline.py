@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -317,6 +318,68 @@ async def test_a_move_that_cannot_be_indexed_takes_the_row_from_its_former_tenan
     assert world.verdicts == {"unchanged_value_lost": 1}
     assert world.index.documents.keys() == {ONE}
     assert world.index.documents[ONE].deleted
+
+
+def spoilt_move(world: World, lsn: int, **columns: object) -> None:
+    """A move to globex that is rejected while it is mapped: it has no column `url`."""
+    world.append(builders.event("u", builders.row(1, "globex") | columns, builders.row(1), lsn=lsn), 1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason", "tenant"),
+    [({}, "field_invalid", b"globex"), ({"tenant": None, "url": None}, "tenant_missing", None)],
+)
+async def test_a_move_that_cannot_be_mapped_takes_the_row_from_its_former_tenant(
+    columns: dict[str, object], reason: str, tenant: bytes | None
+) -> None:
+    world = World(rules=replace(RULES, trusts_before=True))
+    world.upsert(1, "a", lsn=10)
+    async with world.running():
+        await world.settle()
+        spoilt_move(world, 11, **columns)
+        await world.settle()
+    assert world.titles == {}
+    assert world.verdicts == {"indexed": 1, reason: 1}
+    (letter,) = world.dead_letters.sent
+    headers = dict(letter.headers)
+    assert (headers["syncline-stage"], headers.get("syncline-tenant")) == (b"decode", tenant)
+    world.log.commits.clear()
+    again = World(like=world, rules=replace(RULES, trusts_before=True))
+    await again.run_to_the_end()
+    assert world.titles == {}, "a replay shows it to the former tenant"
+
+
+async def test_a_move_that_cannot_be_mapped_is_put_aside_when_its_tombstone_is_written() -> None:
+    world = World(rules=replace(RULES, trusts_before=True))
+    world.upsert(1, "a", lsn=10)
+    async with world.running():
+        await world.settle()
+        world.index.before_bulk = gate = Gate()
+        spoilt_move(world, 11)
+        await world.until(lambda: gate.waiting)
+        assert not world.dead_letters.sent
+        gate.open()
+        await world.settle()
+    assert len(world.dead_letters.sent) == 1
+
+
+async def test_a_move_that_cannot_be_mapped_gives_way_to_what_comes_after_it() -> None:
+    world = World(rules=replace(RULES, trusts_before=True))
+    world.upsert(1, "a", lsn=10)
+    spoilt_move(world, 11)
+    world.upsert(1, "b", lsn=12, tenant="globex")
+    await world.run_to_the_end()
+    assert world.titles == {builders.place("globex"): "b"}
+    assert world.verdicts == {"superseded": 2, "indexed": 1}
+
+
+async def test_a_change_that_cannot_be_mapped_and_does_not_move_leaves_what_is_there() -> None:
+    world = World(rules=replace(RULES, trusts_before=True))
+    world.upsert(1, "a", lsn=10)
+    spoilt_move(world, 11, tenant="acme")
+    await world.run_to_the_end()
+    assert world.titles == {ONE: "a"}
+    assert world.verdicts == {"indexed": 1, "field_invalid": 1}
 
 
 async def test_change_events_of_one_key_under_two_tenants_are_two_rows() -> None:

@@ -1,17 +1,19 @@
 import asyncio
+from dataclasses import replace
 
+import orjson
 import pytest
 
 from tests.builders import change, place, unit
 from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE, FakeElasticsearch
 from worker.errors import RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
-from worker.records import ItemResponse, Verdict
+from worker.records import ItemResponse, Place, Rejection, Verdict, VersionType
 from worker.runtime.clock import Clock
 from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.settings import DeliverySettings
-from worker.stages.documents import document, tombstone
+from worker.stages.documents import document, hard, tombstone
 
 pytestmark = pytest.mark.virtual_time
 
@@ -151,3 +153,27 @@ def test_what_a_document_takes_its_values_from_is_replaced_only_after_it(absent:
     first, late = items_of(moved, "articles-write"), items_of(moved, "articles-write", late=True)
     assert [item.write.tombstone for item in first] == ([False] if absent else [False, True])
     assert [item.write.tombstone for item in late] == ([True] if absent else [])
+
+
+GLOBAL, MOVED_FROM = Place("articles/1", "globex"), Place("articles/1", "acme")
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["tombstone", "delete"])
+async def test_a_refused_document_is_not_hidden_by_the_tombstone_of_its_own_id(*, packed: bool) -> None:
+    """On one shard both are one document: whoever reads the change again, or replays its dead letter, must get in."""
+    one = replace(change(7), place=GLOBAL, left=frozenset({MOVED_FROM}))
+    gone = tombstone(one, MOVED_FROM, 0)
+    moved = Work(unit(one), [document(one, one.fields, None, "m", None), gone if packed else hard(gone)])
+    assert [one.write.version for one in items_of(moved, "alias", late=True)] == [7]
+    moved.rejection = Rejection(RejectReason.DOCUMENT_REFUSED, "refused")
+    (late,) = items_of(moved, "alias", late=True)
+    assert (late.write.version, late.write.version_type) == (6, VersionType.EXTERNAL_GTE)
+    assert late.write.hard is not packed
+    if packed:
+        assert orjson.loads(late.write.body)["sync"]["version"] == 6
+
+
+async def test_a_tombstone_elsewhere_keeps_its_version_whatever_becomes_of_the_document() -> None:
+    moved = work(1, 7, left=True)
+    moved.rejection = Rejection(RejectReason.DOCUMENT_REFUSED, "refused")
+    assert [one.write.version for one in items_of(moved, "alias")] == [7, 7]

@@ -127,8 +127,9 @@ class StartPositions:
     def _hold(self) -> None:
         for partition, ends in self._waits_for.items():
             self._consumer.pause(ClientPartition(*partition))
-            _log.info(
-                "an added partition waits until the older ones are read",
+            _log.warning(
+                "a partition was added while older ones held unread records: it waits until they are read, but between "
+                "them changes of a row may overtake each other; see 'What it does not survive' in docs/reliability.md",
                 extra={
                     "action": "partition_held",
                     "partition": name_of(partition),

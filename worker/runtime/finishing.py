@@ -120,8 +120,8 @@ class Finishing:
         """End a unit whose newest record can never be indexed. Raises like `reject`."""
         change = unit.change
         version = change.version if change.positioned else None
-        # Neither the place of a key nor one whose tenant is doubted tells whose row it is.
-        is_known = change.place not in change.key_places and change.doubt is None
+        # Neither the place of a key, nor one that the row has left, nor one whose tenant is doubted tells whose it is.
+        is_known = change.place not in change.key_places and change.doubt is None and change.rejection is None
         place = change.place if is_known else None
         await self.reject(change.record, rejection, stage, place=place, version=version)
         self._resolve_hidden(unit)

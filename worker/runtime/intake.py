@@ -2,26 +2,48 @@
 
 A row has one unit in flight at a time. Changes that arrive meanwhile wait here, coalesced into one, until it has
 ended: so a lookup never reads a state that an earlier change of the same row is about to alter.
+
+A row whose key has changed is two rows to the worker. Where the new one takes values from the former one it *follows*
+it: it waits until what is in flight of the former one has ended, and what waits of the former one, its deletion among
+it, waits until the new one has ended. The deletion comes first in the log, so it waits a moment for the new row; that
+may be in another partition, and another worker's.
 """
 
 import asyncio
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
-from worker.records import Change, Position, Unit
-from worker.stages.coalesce import coalesce
+from worker.records import Change, Operation, Position, Unit
+from worker.stages.coalesce import coalesce, with_values_of
 from worker.stages.ordering import is_refused
+
+_MOMENT_SECONDS: Final = 2.0
+"""How long the deletion of a former key waits for the row's new one. As long both are shown, at worst."""
 
 
 @dataclass(slots=True)
 class _Waiting:
     change: Change
     hidden: list[Position] = field(default_factory=list)
+    follows: set[str] = field(default_factory=set)
+    before_delete: Change | None = None
+    """The row's last state before a delete that hides it: where its key changed, another row takes values from it."""
 
     def add(self, incoming: Change) -> None:
+        if incoming.operation is Operation.DELETE and self.change.operation is Operation.UPSERT:
+            self.before_delete = self.change
         loser = incoming if is_refused(incoming, self.change.version) else self.change
         self.hidden.append(loser.record.position)
         self.change = coalesce(self.change, incoming)
+
+    def state_before(self, version: int) -> Change | None:
+        """The row's newest state below a version, as far as it waits here."""
+        for one in (self.change, self.before_delete):
+            if one is not None and one.operation is Operation.UPSERT and one.version < version:
+                return one
+        return None
 
     def unit(self) -> Unit:
         return Unit(self.change, tuple(self.hidden))
@@ -33,6 +55,11 @@ class Intake:
     def __init__(self) -> None:
         self._ready: dict[str, _Waiting] = {}
         self._held: dict[str, _Waiting] = {}
+        # Rows of which others wait, or are in flight, that follow them; and whom those in flight follow.
+        self._followed: Counter[str] = Counter()
+        self._following: dict[str, set[str]] = {}
+        # Rows whose deletion waits for their new key, each with the end of its patience.
+        self._expecting: dict[str, asyncio.TimerHandle] = {}
         # Each row with the number of its turn; a dictionary keeps its order, so the first is the oldest.
         self._busy: dict[str, int] = {}
         self._turns = 0
@@ -44,13 +71,21 @@ class Intake:
 
     def add(self, change: Change) -> None:
         """Let a change wait, joined with what waits for the same row already."""
-        place = self._held if change.key in self._busy else self._ready
-        waiting = place.get(change.key)
+        former = change.follows if change.absent else None
+        if former is not None:
+            change = self._completed(change, former)
+        if change.leads and not self._followed[change.key]:
+            self._expect_new_key(change.key)
+        waiting = self._waiting(change.key)
         if waiting is None:
-            place[change.key] = _Waiting(change)
-            self._signal()
+            waiting = _Waiting(change)
+            self._put(change.key, waiting)
         else:
             waiting.add(change)
+        if former is not None:
+            self._follow(change.key, waiting, former)
+        if change.follows is not None:
+            self._expect_no_more(change.follows)
 
     async def take(self, max_units: int) -> list[Unit]:
         """Wait for rows that are not in flight, and take the longest waiting of them, up to `max_units`."""
@@ -59,23 +94,33 @@ class Intake:
         keys = list(itertools.islice(self._ready, max_units))
         self._turns += 1
         self._busy.update(dict.fromkeys(keys, self._turns))
-        units = [self._ready.pop(key).unit() for key in keys]
+        taken = [self._ready.pop(key) for key in keys]
+        self._following.update((key, one.follows) for key, one in zip(keys, taken, strict=True) if one.follows)
         self._signal()
-        return units
+        return [one.unit() for one in taken]
 
     def release(self, key: str) -> None:
         """End a row's turn; what waited for it is ready now."""
         self._busy.pop(key, None)
         self._released.set()
         self._released.clear()
-        if (waiting := self._held.pop(key, None)) is not None:
-            self._ready[key] = waiting
+        former = self._following.pop(key, set())
+        self._followed -= Counter(former)
+        if self._followed:
+            former |= {other for other, waiting in self._held.items() if key in waiting.follows}
+        for other in (key, *former):
+            if (waiting := self._held.pop(other, None)) is not None:
+                self._put(other, waiting)
         self._signal()
 
     def clear(self) -> None:
         """Forget all that waits: its assignment is lost, somebody else will read it. What is in flight goes on."""
         self._ready.clear()
         self._held.clear()
+        for patience in self._expecting.values():
+            patience.cancel()
+        self._expecting.clear()
+        self._followed = Counter(former for taken in self._following.values() for former in taken)
         self._signal()
 
     def close(self) -> None:
@@ -106,6 +151,57 @@ class Intake:
     def rows_in_flight(self) -> int:
         """How many rows have a unit in flight."""
         return len(self._busy)
+
+    def _waiting(self, key: str) -> _Waiting | None:
+        return self._ready.get(key) or self._held.get(key)
+
+    def _put(self, key: str, waiting: _Waiting) -> None:
+        held = key in self._busy or key in self._expecting or self._followed[key]
+        free = not held and self._busy.keys().isdisjoint(waiting.follows)
+        (self._ready if free else self._held)[key] = waiting
+        self._signal()
+
+    def _completed(self, change: Change, former: str) -> Change:
+        """The change with the values that wait here under the row's former key."""
+        waiting = self._waiting(former)
+        earlier = None if waiting is None else waiting.state_before(change.version)
+        return change if earlier is None else with_values_of(change, earlier)
+
+    def _follow(self, key: str, waiting: _Waiting, former: str) -> None:
+        """Let a row go before what waits of its former key; not if that follows the row itself: one must be first."""
+        if former in waiting.follows or self._reaches(former, key):
+            return
+        waiting.follows.add(former)
+        self._followed[former] += 1
+        for one in (former, key):
+            if (held := self._ready.pop(one, None)) is not None:
+                self._put(one, held)
+
+    def _expect_new_key(self, key: str) -> None:
+        if key in self._expecting:
+            return
+        loop = asyncio.get_running_loop()
+        self._expecting[key] = loop.call_later(_MOMENT_SECONDS, self._expect_no_more, key)
+        if (waiting := self._ready.pop(key, None)) is not None:
+            self._put(key, waiting)
+
+    def _expect_no_more(self, key: str) -> None:
+        if (patience := self._expecting.pop(key, None)) is not None:
+            patience.cancel()
+            if (waiting := self._held.pop(key, None)) is not None:
+                self._put(key, waiting)
+
+    def _reaches(self, key: str, wanted: str) -> bool:
+        """Whether a row is another one, or follows it over whatever rows between."""
+        seen, left = set[str](), [key]
+        while left:
+            one = left.pop()
+            if one == wanted:
+                return True
+            if one not in seen and (waiting := self._waiting(one)) is not None:
+                seen.add(one)
+                left += waiting.follows
+        return False
 
     def _signal(self) -> None:
         _set(self._has_ready, on=self._open and bool(self._ready))

@@ -10,15 +10,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from worker.errors import RejectReason
 from worker.metrics import Metrics
 from worker.ports import DocumentStore, Embedder, Locator, Sink
-from worker.records import Operation, Place, Stored, Unit
+from worker.records import Operation, Place, Rejection, Stored, Unit
 from worker.runtime.clock import Clock
 from worker.runtime.recent import RecentPlaces
 from worker.runtime.retrying import Retrying
 from worker.runtime.sources import SourceReaders
 from worker.stages.locate import must_be_located, with_located
-from worker.stages.planning import NeedsVector, Plan, Ready, plan
+from worker.stages.planning import NeedsVector, Owing, Plan, Ready, plan
 from worker.stages.truncate import kept_out, marker
 
 REMEMBERED_ROWS: Final = 20_000
@@ -70,15 +71,20 @@ class Lookup:
             units = [with_located(unit, found.get(unit.change.key, ())) for unit in units]
             stored |= await self._stored(units, stored.keys())
             self._count(units, found, stored)
-        model, now_ms = self._ports.embedder.model, self._clock.wall_ms()
-        packed = self._ports.sink.packs_vectors
-        plans = []
-        for unit in units:
-            embed = self._readers.rules_of(unit.change.source).embed
-            decision = plan(unit, stored, embed, model, now_ms, packed=packed)
-            plans.append((unit, kept_out(unit.change, decision, stored, now_ms)))
+        plans = [(unit, self._plan(unit, stored)) for unit in units]
+        if lacking := [unit for unit, decision in plans if _lacks_values(decision)]:
+            # A worker that has lost its partitions and not noticed may have moved the row between one look and the
+            # next: a tombstone where its values were, and no document yet where they went. That is written first.
+            stored |= await self._stored(lacking, frozenset())
+            plans = [(unit, self._plan(unit, stored)) for unit in units]
         self._remember(plans)
         return plans
+
+    def _plan(self, unit: Unit, stored: _Stored) -> Plan:
+        ports, now_ms = self._ports, self._clock.wall_ms()
+        embed = self._readers.rules_of(unit.change.source).embed
+        decision = plan(unit, stored, embed, ports.embedder.model, now_ms, packed=ports.sink.packs_vectors)
+        return kept_out(unit.change, decision, stored, now_ms)
 
     async def _stored(self, units: Sequence[Unit], known: Collection[Place]) -> _Stored:
         places = list(dict.fromkeys(place for unit in units for place in unit.places if place not in known))
@@ -127,3 +133,8 @@ class Lookup:
             is_written = change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector))
             if is_written and change.key_places - {marker(change.source)}:
                 self._recent.note(change.key, change.place)
+
+
+def _lacks_values(decision: Plan) -> bool:
+    rejection = decision.rejection if isinstance(decision, Owing) else decision
+    return isinstance(rejection, Rejection) and rejection.reason is RejectReason.UNCHANGED_VALUE_LOST

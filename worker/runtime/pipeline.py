@@ -16,7 +16,7 @@ from functools import partial
 from worker.errors import Halt
 from worker.metrics import Metrics
 from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source
-from worker.records import Record, Rejection, Skip, Truncate, Unit, Verdict
+from worker.records import DocumentWrite, Record, Rejection, Skip, Truncate, Unit, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
 from worker.runtime.committer import Committer
@@ -181,6 +181,8 @@ class Pipeline:
             progress.saw_version(version)
         if isinstance(outcome, Skip):
             self._finishing.skip(record.position, outcome.reason)
+        elif isinstance(outcome, Rejection) and outcome.departure is not None:
+            self._intake.add(outcome.departure)
         elif isinstance(outcome, Rejection):
             self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
         elif isinstance(outcome, Truncate):
@@ -206,23 +208,31 @@ class Pipeline:
                     await self._to_embed.put((unit, decision), unit.change.record.size)
 
     async def _act(self, unit: Unit, decision: Superseded | Ready | Owing | Rejection) -> None:
+        stage = "plan" if unit.change.rejection is None else "decode"
         match decision:
             case Superseded():
                 self._rejecting.accepted(unit.change.source, "bulk")
                 self._finishing.finish(unit, Verdict.SUPERSEDED)
             case Rejection():
-                self._rejecting.unit(unit, decision, "plan")
+                await self._reject(unit, decision, stage, owed=())
             case Owing(writes, rejection):
-                await self._pass_on(unit, Ready(writes), rejection)
-            case Ready():
+                await self._reject(unit, rejection, stage, owed=writes)
+            case Ready(writes):
                 if decision.reused:
                     self._metrics.reused.inc()
-                await self._pass_on(unit, decision)
+                await self._pass_on(Work(unit, writes))
 
-    async def _pass_on(self, unit: Unit, ready: Ready, rejection: Rejection | None = None) -> None:
-        writes = ready.writes if self._delivery.deletes is Deletes.TOMBSTONE else tuple(map(hard, ready.writes))
-        work = Work(unit, writes) if rejection is None else Work(unit, writes, rejection=rejection, stage="plan")
-        await self._to_send.put(work, sum(len(write.body) for write in writes))
+    async def _reject(self, unit: Unit, rejection: Rejection, stage: str, *, owed: Sequence[DocumentWrite]) -> None:
+        """Put a unit aside, once the tombstones that it owes are written: see `planning.Owing`."""
+        if owed:
+            await self._pass_on(Work(unit, owed, rejection=rejection, stage=stage))
+        else:
+            self._rejecting.unit(unit, rejection, stage)
+
+    async def _pass_on(self, work: Work) -> None:
+        if self._delivery.deletes is not Deletes.TOMBSTONE:
+            work.writes = tuple(map(hard, work.writes))
+        await self._to_send.put(work, sum(len(write.body) for write in work.writes))
 
     async def _embed(self) -> None:
         while True:
@@ -232,11 +242,11 @@ class Pipeline:
             self._metrics.texts.inc(len(batch))
             for (unit, needed), vector in zip(batch, vectors, strict=True):
                 if isinstance(vector, Rejection):
-                    self._rejecting.unit(unit, vector, "embed")
+                    await self._reject(unit, vector, "embed", owed=needed.tombstones)
                     continue
                 self._rejecting.accepted(unit.change.source, "embed")
                 ready = with_vector(needed, vector, self._ports.embedder.model, packed=self._ports.sink.packs_vectors)
-                await self._pass_on(unit, ready)
+                await self._pass_on(Work(unit, ready.writes))
 
     async def _send(self) -> None:
         while True:

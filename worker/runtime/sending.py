@@ -1,7 +1,7 @@
 """Documents to Elasticsearch: items are matched by position, and only those that may succeed later are sent again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.errors import Halt, RejectReason, RetryLater, RetryReason
@@ -12,8 +12,11 @@ from worker.runtime.clock import Clock
 from worker.runtime.permits import Permits
 from worker.runtime.retrying import Retrying
 from worker.stages.bulk import Again, Done, Refused, Stop, item_bytes, judge, worst
+from worker.stages.documents import older
 
 _TOO_MANY_REQUESTS: Final = 429
+_NOT_APPLIED: Final = frozenset({RetryReason.REJECTED, RetryReason.NEW_CREDENTIALS})
+"""What tells that a request, or an item, has done nothing; after all else nobody knows."""
 _OVERLOADED: Final = frozenset({RetryReason.REJECTED, RetryReason.TIMEOUT})
 
 
@@ -41,11 +44,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One write, serialised, and the work that it belongs to."""
+    """One write, serialised, and the work that it belongs to.
+
+    It is `in_doubt` once it was sent and nobody knows what became of it: sent again, it may conflict with itself.
+    """
 
     work: Work
     write: DocumentWrite
     data: bytes
+    in_doubt: bool = False
 
 
 def items_of(work: Work, target: str, *, late: bool = False) -> list[Item]:
@@ -54,8 +61,15 @@ def items_of(work: Work, target: str, *, late: bool = False) -> list[Item]:
     Late is a tombstone that must not be taken while its document is refused for the moment. It has the document's id:
     on one shard both are one, and the document would be found too old. Or it replaces what the document's values are
     taken from: after a crash in between they would be lost.
+
+    If the document has been refused for good, a tombstone of its id is one version older. Else it would hide that very
+    change from whoever reads it again, before it is a dead letter, or as one.
     """
-    return [Item(work, write, item_bytes(write, target)) for write in work.writes if _is_late(work, write) is late]
+    writes = (write for write in work.writes if _is_late(work, write) is late)
+    if work.rejection is not None and work.unit.change.positioned:
+        own = (work.rejection.place or work.unit.change.place).document_id
+        writes = (older(one) if one.tombstone and one.place.document_id == own else one for one in writes)
+    return [Item(work, write, item_bytes(write, target)) for write in writes]
 
 
 def _is_late(work: Work, write: DocumentWrite) -> bool:
@@ -96,19 +110,22 @@ class Sender:
 
     async def _once(self, items: Sequence[Item]) -> tuple[list[Item], RetryLater | Halt | None]:
         """Send once; return the items to send again, and why."""
-        responses = await self._answers(items)
+        try:
+            responses = await self._answers(items)
+        except RetryLater as fault:
+            return _to_send_again(items, fault.reason), fault
         left: list[Item] = []
         again: Again | None = None
         stop: Stop | None = None
         for item, response in zip(items, responses, strict=True):
             self._metrics.bulk_items.labels(f"{response.status // 100}xx").inc()
-            match judge(item.write, response):
+            match judge(item.write, response, in_doubt=item.in_doubt):
                 case Done(verdict):
                     item.work.verdicts.append(verdict)
                 case Refused(reason, message):
                     _refuse(item, Rejection(reason, message))
-                case Again() as judgement:
-                    left.append(item)
+                case Again(reason) as judgement:
+                    left += _to_send_again([item], reason)
                     again = again or judgement
                 case Stop() as judgement:
                     left.append(item)
@@ -150,6 +167,10 @@ class Sender:
         middle = len(items) // 2
         await self.send(items[:middle])
         await self.send(items[middle:])
+
+
+def _to_send_again(items: Sequence[Item], reason: RetryReason) -> list[Item]:
+    return list(items) if reason in _NOT_APPLIED else [replace(item, in_doubt=True) for item in items]
 
 
 def _refuse(item: Item, rejection: Rejection) -> None:

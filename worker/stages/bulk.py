@@ -3,6 +3,7 @@
 The table in `judge` was checked against real responses of Elasticsearch 9.5; they stand in tests/unit/test_bulk.py.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -46,6 +47,7 @@ class Stop:
 
 Judgement = Done | Again | Refused | Stop
 
+_STORED_VERSION: Final = re.compile(r"current version \[(\d+)\]")
 _TARGET_FAULTS: Final = frozenset({"routing_missing_exception", "index_closed_exception"})
 _TARGET_PHRASES: Final = ("no write index is defined", "has index routing associated", "not an alias")
 
@@ -77,15 +79,20 @@ def split(sizes: Sequence[int], max_bytes: int, max_count: int) -> Iterator[rang
         yield range(start, len(sizes))
 
 
-def judge(write: DocumentWrite, response: ItemResponse) -> Judgement:  # noqa: C901 - a table reads best as one
-    """Return what one item's response means."""
+def judge(  # noqa: C901 - a table reads best as one
+    write: DocumentWrite, response: ItemResponse, *, in_doubt: bool = False
+) -> Judgement:
+    """Return what one item's response means.
+
+    An item is `in_doubt` if it was sent before and nobody knows what became of it. Then it may conflict with itself.
+    """
     status, kind, reason = response.status, response.error_type, response.reason
     message = f"{kind}: {reason}"
     match status:
-        case 200 | 201:
-            return Done(Verdict.DELETED if write.tombstone else Verdict.INDEXED)
-        case 409:
+        case 409 if not (in_doubt and _stored_version(reason) == write.version):
             return Done(Verdict.SUPERSEDED)
+        case 200 | 201 | 409:
+            return Done(Verdict.DELETED if write.tombstone else Verdict.INDEXED)
         case 401:
             return Stop(HaltReason.UNAUTHENTICATED, message)
         case 403:
@@ -107,6 +114,12 @@ def judge(write: DocumentWrite, response: ItemResponse) -> Judgement:  # noqa: C
             return Again(RetryReason.SERVER_ERROR, message)
         case _:
             return Refused(RejectReason.DOCUMENT_REFUSED, message)
+
+
+def _stored_version(reason: str) -> int | None:
+    """The version that a conflict tells of; None where its words are others than today's."""
+    found = _STORED_VERSION.search(reason)
+    return None if found is None else int(found[1])
 
 
 def _blames_the_target(kind: str, reason: str) -> bool:

@@ -21,13 +21,20 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
     winner = _standing_for(incoming, waiting)
     if waiting.operation is not Operation.UPSERT or incoming.operation is not Operation.UPSERT:
         return winner
-    known = incoming.absent & waiting.fields.keys()
-    former = incoming.former | waiting.former
+    return with_values_of(winner, waiting)
+
+
+def with_values_of(change: Change, earlier: Change) -> Change:
+    """Return the change with the values that it leaves out and an earlier state of its row has."""
+    known = change.absent & earlier.fields.keys()
+    former, born = change.former | earlier.former, max(change.born, earlier.born)
     if not known:
-        return replace(winner, former=former) if former != winner.former else winner
-    fields = {**incoming.fields, **{name: waiting.fields[name] for name in known}}
-    inherited = {**incoming.inherited, **{name: waiting.inherited.get(name, waiting.version) for name in known}}
-    return replace(winner, fields=fields, absent=incoming.absent - known, former=former, inherited=inherited)
+        is_known = (former, born) == (change.former, change.born)
+        return change if is_known else replace(change, former=former, born=born)
+    fields = {**change.fields, **{name: earlier.fields[name] for name in known}}
+    inherited = {**change.inherited, **{name: earlier.inherited.get(name, earlier.version) for name in known}}
+    absent = change.absent - known
+    return replace(change, fields=fields, absent=absent, former=former, inherited=inherited, born=born)
 
 
 def _standing_for(winner: Change, loser: Change) -> Change:

@@ -80,6 +80,23 @@ def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
     return write
 
 
+def older(write: DocumentWrite) -> DocumentWrite:
+    """Return a tombstone as one of the version before.
+
+    It keeps out all that came before its change, and lets the change itself in: see `sending.items_of`.
+    """
+    version = write.version - 1
+    body = orjson.loads(write.body) if write.body else {}
+    if body:
+        body[SYNC_FIELD]["version"] = version
+    return replace(
+        write,
+        version=version,
+        version_type=VersionType.EXTERNAL_GTE,
+        body=orjson.dumps(body) if body else b"",
+    )
+
+
 def hard(write: DocumentWrite) -> DocumentWrite:
     """Return a write as it is where deletes are real: a tombstone becomes a delete of the same version."""
     return replace(write, body=b"", hard=True) if write.tombstone else write

@@ -62,6 +62,7 @@ class RowMapper:
         absent = nulled = _NO_NAMES
         fields: Mapping[str, object] = _NO_FIELDS
         place: Place | None = None
+        parts: list[str] = []
         try:
             parts = self._key_parts(change)
             if change.new_key and self._stays(change, parts):
@@ -78,12 +79,17 @@ class RowMapper:
             if change.operation is _UPSERT:
                 fields, absent, nulled = self._converted(change)
         except _Unmappable as unmappable:
-            return unmappable.rejection if place is None else replace(unmappable.rejection, place=place)
+            rejection = unmappable.rejection if place is None else replace(unmappable.rejection, place=place)
+            departure = self._departure(record, change, watermark, parts, rejection)
+            return rejection if departure is None else replace(rejection, departure=departure)
         if change.new_key and version and not (in_key and self._scopes_keys) and self._keeps_id(change, parts):
             # The row goes on elsewhere: its insert has the same position and must win.
             version -= 1
         left = _left(change, rules, parts) - {place} if change.before else _NO_PLACES
-        former = _former(change, rules, place, parts) if change.former_key else _NO_PLACES
+        former, follows = _NO_PLACES, None
+        if change.former_key and found is not None:
+            former = _former(change, rules, place, parts)
+            follows = self._former_source_key(change, found, parts, in_key=in_key)
         positioned = version is not None
         # By position: fourteen names would cost half a microsecond, of the ten that a record may take.
         return Change(
@@ -105,7 +111,36 @@ class RowMapper:
             None if change.operation is _UPSERT else doubt(change, rules),
             _NO_VERSIONS,
             _NO_MENTIONS,
+            0,
+            None,
+            follows,
+            bool(change.new_key) and not rules.trusts_before,
+            version if former and version else 0,
         )
+
+    def _departure(
+        self, record: Record, change: RowChange, watermark: int, parts: Sequence[str], rejection: Rejection
+    ) -> Change | None:
+        """The deletion of a row at the place that a change takes it from which is rejected itself."""
+        rules = self._rules
+        if not parts or change.operation is not _UPSERT or not change.before or rules.tenant_column in change.key:
+            return None
+        now = tenant_of(change.row.get(rules.tenant_column))
+        for place in _left(change, rules, parts):
+            if now is not None and now.name == place.tenant:
+                return None
+            return Change(
+                record,
+                rules.name,
+                identity.shortened(identity.joined(rules.name, parts)),
+                Operation.DELETE,
+                place,
+                watermark if change.version is None else change.version,
+                change.version is not None,
+                change.source_ts_ms,
+                rejection=rejection,
+            )
+        return None
 
     def _keeps_id(self, change: RowChange, parts: Sequence[str]) -> bool:
         """Whether the other half of a key change is of the same columns of `id`."""
@@ -129,6 +164,16 @@ class RowMapper:
         if tenant is None or not self._scopes_keys:
             return identity.shortened(joined_key)
         return identity.source_key(self._rules.name, (tenant.id_part, *parts))
+
+    def _former_source_key(
+        self, change: RowChange, tenant: Tenant, parts: Sequence[str], *, in_key: bool
+    ) -> str | None:
+        """The source key that a row had before its key changed."""
+        former = _parts_in(change.former_key, self._rules, parts)
+        owner = tenant_of(change.former_key.get(self._rules.tenant_column, tenant.name)) if in_key else tenant
+        if former is None or owner is None:
+            return None
+        return self._source_key(owner if in_key else None, former, identity.joined(self._rules.name, former))
 
     def _tenant(self, change: RowChange, *, in_key: bool) -> Tenant | None:
         """The tenant wherever it is; None for a delete whose tenant may be located."""

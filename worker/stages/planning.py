@@ -73,14 +73,19 @@ def plan(
     change = unit.change
     if change.doubt is not None and stored[change.place] is None:
         return change.doubt
+    overtaken = _is_overtaken(change, stored)
     tombstones = tuple(
         tombstone(change, place, now_ms)
         for place in unit.places
         if _is_left_at(change, place)
+        # Where a later document of the row is found, whatever came before the delete is kept out by that.
+        and not (overtaken and place in change.key_places)
         and not _hides(stored[place], change)
         and not _is_gone(stored[place], change, place)
     )
-    if change.operation is Operation.DELETE or _is_overtaken(change, stored):
+    if change.rejection is not None:
+        return Owing(tombstones, change.rejection) if tombstones else change.rejection
+    if change.operation is Operation.DELETE or overtaken:
         return Ready(tombstones) if tombstones else Superseded()
     fields = _completed(unit, stored)
     if isinstance(fields, Rejection):
@@ -175,13 +180,17 @@ def _may_stay(stored: Stored, change: Change) -> bool:
 def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Rejection:
     """Fill in the values that the event did not carry from the row's stored document, under any of its places.
 
-    Of several the newest counts. What is stored under a former key comes last, and is taken only while it is older
-    than the change: the key may belong to another row by now.
+    Of several the newest counts, but nothing from before the row came under its key. What is stored under a former key
+    comes last, and is taken only while it is older than the change: the key may belong to another row by now.
     """
     change = unit.change
     if not (change.absent or change.inherited):
         return change.fields
-    own = [known for place in unit.places if place not in change.former and (known := stored[place]) is not None]
+    own = [
+        known
+        for place in unit.places
+        if place not in change.former and (known := stored[place]) is not None and known.version >= change.born
+    ]
     former = [
         known for place in change.former if (known := stored[place]) is not None and known.version < change.version
     ]

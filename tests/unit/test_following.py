@@ -1,0 +1,146 @@
+"""Rows whose key has changed, on their way through the intake: the new one goes first, and takes what waits."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import change, deletion
+from worker.records import Change, Operation, Unit
+from worker.runtime.intake import Intake
+
+pytestmark = pytest.mark.virtual_time
+
+
+async def taken(intake: Intake, count: int = 100) -> list[Unit]:
+    try:
+        async with asyncio.timeout(1):
+            return await intake.take(count)
+    except TimeoutError:
+        return []
+
+
+def of_key(row_id: int, version: int, *, follows: int | None = None, absent: tuple[str, ...] = ()) -> Change:
+    one = change(version, row_id=row_id, fields={"content": f"c{version}"}, absent=absent)
+    fields = {name: value for name, value in one.fields.items() if name not in absent}
+    return replace(one, fields=fields, follows=None if follows is None else change(row_id=follows).key)
+
+
+def deleted(row_id: int, version: int) -> Change:
+    return deletion(version, row_id=row_id)
+
+
+def rekeyed(former: int, new: int, version: int) -> Change:
+    """The half that enters; it leaves `content` out."""
+    return of_key(new, version, follows=former, absent=("content",))
+
+
+async def test_a_row_takes_what_waits_under_its_former_key_and_goes_first() -> None:
+    intake = Intake()
+    for one in (of_key(1, 1), deleted(1, 2), rekeyed(1, 2, 2)):
+        intake.add(one)
+    (unit,) = await taken(intake)
+    assert (unit.change.key, unit.change.fields) == ("articles/2", {"content": "c1"})
+    assert unit.change.inherited == {"content": 1}
+    assert not await taken(intake), "the former key is deleted too early: after a crash the values would be gone"
+    intake.release("articles/2")
+    assert [one.change.operation for one in await taken(intake)] == [Operation.DELETE]
+
+
+@pytest.mark.parametrize("entering_first", [True, False])
+async def test_a_row_waits_for_what_is_in_flight_under_its_former_key(*, entering_first: bool) -> None:
+    intake = Intake()
+    intake.add(of_key(1, 1))
+    assert [one.change.version for one in await taken(intake)] == [1]
+    halves = [deleted(1, 2), rekeyed(1, 2, 2)]
+    for one in reversed(halves) if entering_first else halves:
+        intake.add(one)
+    assert not await taken(intake), "the document of the former key is not stored yet"
+    intake.release("articles/1")
+    (unit,) = await taken(intake)
+    assert unit.change.key == "articles/2"
+    assert not await taken(intake)
+    intake.release("articles/2")
+    assert [one.change.version for one in await taken(intake)] == [2]
+
+
+async def test_a_state_of_the_former_key_that_came_later_gives_nothing() -> None:
+    intake = Intake()
+    for one in (deleted(1, 2), of_key(1, 3), rekeyed(1, 2, 2)):
+        intake.add(one)
+    (unit,) = await taken(intake)
+    assert (unit.change.key, unit.change.absent) == ("articles/2", frozenset({"content"}))
+
+
+async def test_what_is_forgotten_keeps_nobody_waiting() -> None:
+    intake = Intake()
+    intake.add(of_key(1, 1))
+    assert [one.change.version for one in await taken(intake)] == [1]
+    intake.add(rekeyed(1, 2, 2))
+    intake.clear()
+    intake.release("articles/1")
+    intake.add(deleted(1, 2))
+    assert [one.change.version for one in await taken(intake)] == [2]
+
+
+def half_deleted(row_id: int, version: int) -> Change:
+    return replace(deletion(version, row_id=row_id), leads=True)
+
+
+@pytest.mark.parametrize("absent", [(), ("content",)])
+async def test_the_deletion_of_a_former_key_waits_a_moment_for_the_new_one(absent: tuple[str, ...]) -> None:
+    intake = Intake()
+    intake.add(half_deleted(1, 2))
+    intake.add(of_key(3, 2))
+    assert [one.change.key for one in await taken(intake)] == ["articles/3"]
+    assert not await taken(intake), "the next fetch may bring the row that takes its values"
+    intake.add(of_key(2, 2, follows=1, absent=absent))
+    first = [one.change.key for one in await taken(intake, 1)]
+    intake.release(first[0])
+    assert {*first, *(one.change.key for one in await taken(intake))} == {"articles/1", "articles/2"}
+    assert first == ["articles/2"] or not absent
+
+
+async def test_a_new_key_that_never_comes_is_not_waited_for_for_ever() -> None:
+    intake = Intake()
+    intake.add(half_deleted(1, 2))
+    assert not await taken(intake)
+    await asyncio.sleep(1.5)
+    assert [one.change.key for one in await taken(intake)] == ["articles/1"]
+
+
+async def test_a_deletion_that_is_forgotten_is_not_waited_with_when_it_comes_again() -> None:
+    intake = Intake()
+    intake.add(half_deleted(1, 2))
+    intake.clear()
+    intake.add(of_key(1, 1))
+    assert [one.change.version for one in await taken(intake)] == [1]
+
+
+ROWS = st.integers(0, 3)
+STEPS = st.lists(st.tuples(st.sampled_from(["write", "rekey", "take", "release", "clear"]), ROWS, ROWS))
+
+
+@given(STEPS)
+async def test_whoever_follows_whom_all_come_out(steps: list[tuple[str, int, int]]) -> None:
+    intake, in_flight = Intake(), list[str]()
+    for version, (what, row, other) in enumerate(steps, 1):
+        if what == "write":
+            intake.add(of_key(row, version))
+        elif what == "rekey" and row != other:
+            intake.add(half_deleted(row, version))
+            intake.add(rekeyed(row, other, version))
+        elif what == "take":
+            in_flight += [one.change.key for one in await taken(intake, 1 + other)]
+        elif what == "release" and in_flight:
+            intake.release(in_flight.pop(0))
+        elif what == "clear":
+            intake.clear()
+    in_flight += [one.change.key for one in await taken(intake)]
+    while in_flight:
+        intake.release(in_flight.pop())
+        in_flight += [one.change.key for one in await taken(intake)]
+    assert not await taken(intake)
+    assert not intake._held, "rows wait for each other"
