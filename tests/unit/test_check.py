@@ -462,3 +462,19 @@ def test_a_source_of_change_events_gets_remedies_that_its_writer_can_follow() ->
 )
 def test_what_a_topics_own_settings_mean(told: Mapping[str, str | None], limits: TopicLimits | None) -> None:
     assert topic_limits(told) == limits
+
+
+@pytest.mark.parametrize(
+    ("blocks", "fix"),
+    [
+        ({"blocks": {"write": "true"}}, "set it to null on articles-v000001"),
+        ({"blocks.read_only_allow_delete": True}, "free the disk, where it was set for that"),
+        ({"blocks": {"write": "false"}}, None),
+    ],
+)
+async def test_an_index_that_is_blocked_fails(blocks: dict[str, object], fix: str | None) -> None:
+    admin = await applied()
+    state = admin.state[INDEX]
+    admin.state[INDEX] = IndexState(state.aliases, {**state.settings, **blocks}, state.mappings)
+    found = (await check_index(admin, FakeServerInspector(), settings())).findings
+    assert [one.fix for one in found if one.subject == "write block"] == ([] if fix is None else [fix])

@@ -11,12 +11,14 @@ from worker.resources import load_index_definition
 from worker.runtime.clock import Clock
 from worker.settings import Settings, SourceSettings
 from worker.stages.findings import Finding, Section, counted, failure, listed, note, ok, warning
-from worker.stages.index_state import IndexState, Json, body_differences
+from worker.stages.index_state import IndexState, Json, body_differences, plain_settings
 from worker.stages.rules import TruncatePolicy
 
 _TITLE: Final = "Elasticsearch"
 _SHOWN: Final = 5
 _NEEDED: Final = ("index", "delete", "read", "view_index_metadata")
+_FULL: Final = "read_only_allow_delete"
+_BLOCKS: Final = ("write", "read_only", _FULL)
 _FOR_SEARCHING: Final = ("maintenance",)
 _SKEW_SECONDS: Final = 2
 OLDEST: Final = (8, 15)
@@ -141,9 +143,21 @@ async def _target(admin: IndexAdmin, settings: Settings, alias: str) -> Sequence
     index = (await admin.indices([alias]))[name]
     return [
         ok("write alias", f"{alias} writes to {name}, requires routing and fixes none"),
+        *_blocks(name, index),
         *await _model(admin, settings, index),
         *_mapping(name, index, settings),
     ]
+
+
+def _blocks(name: str, index: IndexState) -> Iterator[Finding]:
+    """Blocks that keep documents out; Elasticsearch sets the last one itself where a disk is full."""
+    settings = plain_settings(index.settings)
+    if found := [one for one in _BLOCKS if settings.get(f"index.blocks.{one}") == "true"]:
+        yield failure(
+            "write block",
+            f"{name} has index.blocks.{' and '.join(found)}: the worker halts until it is lifted",
+            "free the disk, where it was set for that" if found == [_FULL] else f"set it to null on {name}",
+        )
 
 
 async def _model(admin: IndexAdmin, settings: Settings, index: IndexState) -> Sequence[Finding]:
