@@ -17,6 +17,7 @@ from tests.contract.test_topic_reader import trace_of
 from tests.integration.test_cli import ROOT, environment
 from tests.servers.start import Servers
 from worker.adapters.kafka_feed import create_topic, kafka_feed
+from worker.demo.model import embedding_settings
 from worker.settings import KafkaSettings
 
 
@@ -31,6 +32,7 @@ def config(servers: Servers, tmp_path: Path) -> dict[str, Any]:
         "kafka": {"bootstrap_servers": [servers.kafka], "group_id": name, "dead_letter_topic": f"{name}-letters"},
         "elasticsearch": {"hosts": [servers.elasticsearch]},
         "index": {"alias": name},
+        "embedding": embedding_settings(),
         "sources": [
             {
                 "name": "articles",

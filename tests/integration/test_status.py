@@ -18,7 +18,6 @@ from tests.integration import test_check
 from tests.integration.test_check import syncline
 from tests.integration.test_cli import ROOT, environment
 from tests.servers.processes import free_ports
-from worker.demo.model import embedding_settings
 
 config = test_check.config
 
@@ -69,7 +68,7 @@ def subjects(status: dict[str, Any], level: str) -> list[str]:
 
 def test_a_worker_that_runs_is_seen_from_all_sides(config: dict[str, Any]) -> None:
     (port,) = free_ports(1)
-    config |= {"embedding": embedding_settings(), "server": {"port": port}}
+    config["server"] = {"port": port}
     assert syncline(config, "apply").returncode == 0
     code, status = said(config)
     assert (code, status["lag"]) == (1, 3)
