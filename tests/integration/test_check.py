@@ -78,7 +78,8 @@ def test_what_is_in_order_exits_with_0_in_80_columns(config: dict[str, Any]) -> 
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 to index, 1 to delete" in done.stdout
     assert done.stdout.endswith("Nothing fails, 0 warnings.\n")
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    # A path is not broken: it may stand alone on a longer line.
+    assert max(len(line) for line in done.stdout.splitlines() if " " in line.strip()) <= 80
 
 
 def test_what_fails_exits_with_1_and_says_how_to_mend_it(config: dict[str, Any]) -> None:

@@ -404,7 +404,7 @@ def test_a_signal_while_the_model_loads_is_said_and_obeyed_at_once(
 def test_a_hub_that_cannot_be_reached_is_told_soon_and_how_to_do_without(bench: Bench) -> None:
     """The libraries would try it for minutes."""
     sentence = bench.refusal(
-        {"embedding": {"model": "nobody/nothing"}},
+        {"embedding": {"model": "nobody/nothing", "path": None}},
         within=SECONDS_WITH_MODEL,
         HF_ENDPOINT="http://127.0.0.1:1",
         HF_HOME=str(bench.folder),
