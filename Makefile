@@ -100,6 +100,7 @@ docs: $(VENV)/.dev ## write again what is generated: settings schema, configurat
 	$(VENV)/bin/syncline config schema --output schemas/settings.v1.json
 	$(VENV)/bin/python -m tools.configuration_docs
 	$(VENV)/bin/python -m tools.metrics_docs
+	$(VENV)/bin/python -m tools.commands_docs
 	$(VENV)/bin/python -m tools.bad_inputs_docs
 	$(VENV)/bin/python -m tools.fault_docs
 	$(VENV)/bin/python -m tools.performance_docs

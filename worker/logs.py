@@ -44,9 +44,22 @@ def configure(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
+    adopt_libraries()
+    logging.captureWarnings(capture=True)
+
+
+def adopt_libraries() -> None:
+    """Let what libraries log go the way of all logging; call it when they are imported.
+
+    Some bring handlers and levels of their own, and what they write between the lines is no JSON.
+    """
+    root = logging.getLogger()
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] in _QUIETED:
+            logger.handlers.clear()
+            logger.propagate = True
     for name, level in _QUIETED.items():
         logging.getLogger(name).setLevel(max(level, root.level))
-    logging.captureWarnings(capture=True)
 
 
 def _formatter(*, human: bool) -> logging.Formatter:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from worker.records import ItemResponse, OldTombstone, Place, Record, Removal, RowPlace, Stored, TopicPartition
 from worker.stages.cluster_view import ClusterView, IndexView
-from worker.stages.index_state import IndexDefinition, IndexState, Json
-from worker.stages.sampling import Extent, Span
+from worker.stages.index_state import Held, IndexDefinition, IndexState, Json
+from worker.stages.progress import GroupState
+from worker.stages.sampling import Extent, Span, TopicLimits
 from worker.stages.search import Found, Query
+from worker.stages.worker_answer import WorkerAnswer
 
 Vectors = NDArray[np.float32]
 
@@ -345,6 +347,12 @@ class ServerInspector(Protocol):
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
         """Return which of these index privileges the credential has on a name; None where security is off."""
 
+    async def held(self, alias: str) -> Held | None:
+        """Return what an alias holds, as far as it is refreshed; None without `read`, or where there is none."""
+
+    async def clock_ms(self, alias: str) -> int | None:
+        """Return the server's time in milliseconds since 1970; None without `read` on the alias."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -379,6 +387,12 @@ class TopicReader(Protocol):
     async def extents(self, topics: Collection[str]) -> Mapping[TopicPartition, Extent]:
         """Return which offsets each partition of these topics holds. The topics must exist."""
 
+    async def limits(self, topics: Collection[str]) -> Mapping[str, TopicLimits]:
+        """Return what these topics keep and take; those whose settings this user may not see are missing."""
+
+    async def may_write(self, topic: str) -> bool | None:
+        """Whether this user may write to a topic, tried without writing; None where that cannot be told."""
+
     async def read(self, spans: Sequence[Span], max_bytes: int, seconds: float) -> Sequence[Record]:
         """Return the records at these offsets, in order per partition; of each partition, spans in rising order.
 
@@ -388,3 +402,29 @@ class TopicReader(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+class GroupReader(Protocol):
+    """A consumer group seen from outside: joins nothing, commits nothing.
+
+    For commands, where a person waits. Raises `OperatorError` if the broker refuses or cannot be reached.
+    """
+
+    async def group(self) -> GroupState:
+        """Return the group's members; a group that never was is `Dead` and has none."""
+
+    async def commits(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Commit]:
+        """Return the group's commits for these partitions; those without one are missing."""
+
+    async def may_join(self) -> bool | None:
+        """Whether this user may join the group; None where the broker does not tell."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class WorkerProbe(Protocol):
+    """Asks a worker what its own HTTP server says."""
+
+    async def ask(self, url: str) -> WorkerAnswer | None:
+        """Return what `/readyz` and `/metrics` below this base URL say; None if nothing answers in time."""

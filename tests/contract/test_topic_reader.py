@@ -65,6 +65,22 @@ async def test_extents_say_what_each_partition_holds(bench: Bench, reader: Topic
     assert held == {0: (0, 0), 1: (0, 3), 2: (0, 0), 3: (0, 0)}
 
 
+async def test_limits_say_what_a_topic_keeps_and_takes(bench: Bench, reader: TopicReader) -> None:
+    limits = await reader.limits([bench.topic])
+    assert limits[bench.topic].retention_s == 7 * 86_400
+    assert limits[bench.topic].max_bytes >= 1_000_000
+    assert not limits[bench.topic].compacted
+    assert await reader.limits([]) == {}
+
+
+async def test_whether_a_topic_may_be_written_to_is_tried_without_writing(bench: Bench, reader: TopicReader) -> None:
+    assert await reader.may_write(bench.topic)
+    extents = await reader.extents([bench.topic])
+    assert {extent.end for extent in extents.values()} == {0}
+    assert await reader.may_write("nowhere") is None
+    assert "nowhere" not in await reader.topics()
+
+
 async def test_only_the_spans_are_read_in_order_and_from_several_partitions(bench: Bench, reader: TopicReader) -> None:
     await bench.produce(0, numbers(0, 20))
     await bench.produce(2, numbers(100, 105))

@@ -1,18 +1,27 @@
 """A server that says of itself what a test wants."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from typing_extensions import override
 
 from worker.ports import ServerInspector
+from worker.stages.index_state import Held
 
 
 class FakeServerInspector(ServerInspector):
-    """`privileges` None: security is off."""
+    """`privileges` None: security is off. `holds` and `clock` None: they are not shown."""
 
-    def __init__(self, version: str | None = "9.1.4", privileges: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        version: str | None = "9.1.4",
+        privileges: frozenset[str] | None = None,
+        holds: Mapping[str, Held] | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
         self._version = version
         self._privileges = privileges
+        self._holds = holds or {}
+        self._clock = clock
 
     @override
     async def version(self) -> str | None:
@@ -21,3 +30,11 @@ class FakeServerInspector(ServerInspector):
     @override
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
         return None if self._privileges is None else self._privileges & frozenset(privileges)
+
+    @override
+    async def held(self, alias: str) -> Held | None:
+        return self._holds.get(alias)
+
+    @override
+    async def clock_ms(self, alias: str) -> int | None:
+        return None if self._clock is None else self._clock()

@@ -8,14 +8,18 @@ from typing_extensions import override
 from tests.fakes.source import Log
 from worker.ports import TopicReader
 from worker.records import Record, TopicPartition
-from worker.stages.sampling import Extent, Span
+from worker.stages.sampling import Extent, Span, TopicLimits
 
 
 class FakeTopicReader(TopicReader):
-    """Reads a log that outlives it."""
+    """Reads a log that outlives it. `told` is what topics keep and take; `read_only` topics may not be written to."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(
+        self, log: Log, told: Mapping[str, TopicLimits] | None = None, read_only: frozenset[str] = frozenset()
+    ) -> None:
         self._log = log
+        self._told = told
+        self._read_only = read_only
 
     @override
     async def topics(self) -> Mapping[str, int]:
@@ -28,6 +32,18 @@ class FakeTopicReader(TopicReader):
             for partition in self._log.records
             if partition.topic in topics
         }
+
+    @override
+    async def limits(self, topics: Collection[str]) -> Mapping[str, TopicLimits]:
+        there = {partition.topic for partition in self._log.records} & set(topics)
+        default = dict.fromkeys(there, TopicLimits(7 * 86_400.0, 1 << 20))
+        return default if self._told is None else {name: one for name, one in self._told.items() if name in there}
+
+    @override
+    async def may_write(self, topic: str) -> bool | None:
+        if topic not in {partition.topic for partition in self._log.records}:
+            return None
+        return topic not in self._read_only
 
     @override
     async def read(self, spans: Sequence[Span], max_bytes: int, seconds: float) -> Sequence[Record]:

@@ -7,6 +7,7 @@ a worker that would run (but for the model, whose loading comes last and is reac
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -374,3 +375,39 @@ def request(url: str, body: dict[str, Any], user: str | None = None, password: s
     with urllib.request.urlopen(call, timeout=30) as response:
         answer: dict[str, Any] = json.load(response)
     return answer
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_model_loads_is_said_and_obeyed_at_once(
+    bench: Bench, number: signal.Signals, code: int
+) -> None:
+    file = bench.folder / "syncline.yaml"
+    file.write_text(yaml.safe_dump({**bench.settings, "embedding": embedding_settings()}))
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "worker", "run"],
+        cwd=bench.folder,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stderr is not None
+    lines: list[dict[str, Any]] = []
+    while not lines or lines[-1]["action"] != "loading_model":
+        lines.append(json.loads(worker.stderr.readline()))
+    worker.send_signal(number)
+    started = time.monotonic()
+    last = json.loads(worker.communicate(timeout=SECONDS)[1].splitlines()[-1])
+    assert (worker.returncode, last["action"]) == (code, "interrupted")
+    assert time.monotonic() - started < SECONDS
+
+
+def test_a_hub_that_cannot_be_reached_is_told_soon_and_how_to_do_without(bench: Bench) -> None:
+    """The libraries would try it for minutes."""
+    sentence = bench.refusal(
+        {"embedding": {"model": "nobody/nothing", "path": None}},
+        within=SECONDS_WITH_MODEL,
+        HF_ENDPOINT="http://127.0.0.1:1",
+        HF_HOME=str(bench.folder),
+    )
+    assert sentence.startswith("embedding.model: nobody/nothing is not in the local cache, and the model hub does not")
+    assert "set embedding.path to a folder that holds the model" in sentence

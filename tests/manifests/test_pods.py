@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.manifests.rendered import OVERLAYS, Manifest, one, pods, rendered, worker_pod
-from worker.cli import _parser
+from worker.cli import build_parser
 from worker.runtime.endpoints import Endpoints
 
 pytestmark = pytest.mark.needs_kustomize
@@ -70,7 +70,7 @@ def test_a_pod_has_no_token_and_writes_to_tmp_alone(overlay: str, name: str) -> 
 @pytest.mark.parametrize(("overlay", "name"), PODS)
 def test_its_command_is_one_of_the_command_line(overlay: str, name: str) -> None:
     arguments = pod(overlay, name)["containers"][0]["args"]
-    assert _parser().parse_args(arguments).command is not _parser().parse_args([]).command
+    assert build_parser().parse_args(arguments).command is not build_parser().parse_args([]).command
 
 
 @pytest.mark.parametrize(("overlay", "name"), PODS)

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from tests.repo.promql import DEPLOY, mistakes
-from worker.cli import _parser
+from worker.cli import build_parser
 from worker.settings import Settings
 from worker.settings.known import group_of
 
@@ -19,7 +19,7 @@ SETTINGS = sorted(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_one_that_there_is(command: str) -> None:
-    _parser().parse_args(shlex.split(command)[1:])
+    build_parser().parse_args(shlex.split(command)[1:])
 
 
 @pytest.mark.parametrize(("group", "key"), SETTINGS)

@@ -1,27 +1,36 @@
 """`syncline check` over fakes: what is asked, what is told of servers and topics, and how it is printed."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
-from tests.builders import event
+from tests.builders import event, record
+from tests.fakes.group_reader import FakeGroupReader
 from tests.fakes.index_admin import FakeIndexAdmin
 from tests.fakes.server_inspector import FakeServerInspector
 from tests.fakes.source import Log
 from tests.fakes.topic_reader import FakeTopicReader
-from tests.unit.sampled import only, problems, source
+from tests.unit.sampled import findings, only, problems, source
+from worker.app.model import model_findings, thread_findings
 from worker.app.sources import source_readers
 from worker.control import check_report
 from worker.control.apply import apply
+from worker.control.apply import render as render_apply
 from worker.control.check import Feed, Report, check_feed, refused
 from worker.control.check_index import MissingServerError, check_index
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.records import TopicPartition
-from worker.settings import IndexSettings, Settings
+from worker.runtime.clock import Clock
+from worker.settings import EmbeddingSettings, IndexSettings, Settings
 from worker.stages.findings import Finding, Level, Section, failure, note, ok, warning
 from worker.stages.index_state import IndexState
+from worker.stages.sampling import TopicLimits
+from worker.stages.sampling.limits import topic_limits
 
 INDEX = "articles-v000001"
 
@@ -35,12 +44,33 @@ def log(**topics: int) -> Log:
     return Log(topics)
 
 
-async def feed(log: Log, chosen: Settings, records: int = 200) -> list[Section]:
-    return (await looked_at(log, chosen, records)).sections
+async def feed(log: Log, chosen: Settings, records: int = 200, **more: Any) -> list[Section]:  # noqa: ANN401
+    return (await looked_at(log, chosen, records, **more)).sections
 
 
-async def looked_at(log: Log, chosen: Settings, records: int = 200) -> Feed:
-    return await check_feed(FakeTopicReader(log), chosen, source_readers(chosen.sources), records)
+async def looked_at(
+    log: Log,
+    chosen: Settings,
+    records: int = 200,
+    told: Mapping[str, TopicLimits] | None = None,
+    read_only: frozenset[str] = frozenset(),
+    *,
+    allowed: bool = True,
+    now_ms: int = 10**13,
+) -> Feed:
+    reader = FakeTopicReader(log, told, read_only)
+    group = FakeGroupReader(log, allowed=allowed)
+    return await check_feed(reader, group, chosen, source_readers(chosen.sources), records, FixedClock(now_ms))
+
+
+class FixedClock(Clock):
+    def __init__(self, *wall_ms: int) -> None:
+        """The last one stays."""
+        self._wall_ms = list(wall_ms)
+
+    @override
+    def wall_ms(self) -> int:
+        return self._wall_ms.pop(0) if len(self._wall_ms) > 1 else self._wall_ms[0]
 
 
 def append(log: Log, value: object, topic: str = "articles", partition: int = 0) -> None:
@@ -53,7 +83,7 @@ async def test_topics_that_are_missing_fail_and_the_others_are_looked_at() -> No
     append(there, event())
     kafka, articles = await feed(there, settings({"topics": ["articles", "nowhere"]}))
     assert problems(kafka.findings) == [("topics", Level.FAILURE), ("dead letters", Level.WARNING)]
-    assert "nowhere of source articles does not exist" in kafka.findings[1].sentence
+    assert "nowhere of source articles does not exist" in kafka.findings[2].sentence
     assert only(articles.findings, "records").sentence == "1 to index"
 
 
@@ -67,8 +97,7 @@ async def test_a_dead_letter_topic_that_is_missing_fails() -> None:
 
 async def test_an_empty_topic_is_only_a_note() -> None:
     _, articles = await feed(log(articles=3), settings())
-    (finding,) = articles.findings
-    assert finding == note("topic", "articles: no records yet, so nothing could be checked")
+    assert only(articles.findings, "topic") == note("topic", "articles: no records yet, so nothing could be checked")
 
 
 async def test_a_pattern_reads_the_topics_that_match_it() -> None:
@@ -193,12 +222,15 @@ async def test_records_that_are_older_than_tombstones_are_kept_are_told_of() -> 
     records = there.records[TopicPartition("articles", 0)]
     records[:] = [replace(one, timestamp_ms=1 + 1001 * number) for number, one in enumerate(records)]
     kept = settings(delivery={"tombstone_retention": "1s"})
+    # Where the topic's own settings say it, its records are not asked.
     _, articles = await feed(there, kept)
+    assert problems(articles.findings) == [("retention", Level.WARNING)]
+    _, articles = await feed(there, kept, told={})
     finding = only(articles.findings, "tombstones")
     assert finding.level is Level.WARNING
     assert "delivery.tombstone_retention" in finding.fix
     for harmless in ({"tombstone_retention": "2s"}, {"tombstone_retention": "1s", "deletes": "hard"}):
-        _, articles = await feed(there, settings(delivery=harmless))
+        _, articles = await feed(there, settings(delivery=harmless), told={})
         assert [one for one in articles.findings if one.subject == "tombstones"] == []
 
 
@@ -261,3 +293,177 @@ def test_json_holds_the_same() -> None:
 )
 def test_warnings_do_not_fail(finding: Finding, missing: tuple[str, ...], fine: bool) -> None:  # noqa: FBT001
     assert Report((Section("s", (finding,)),), missing).ok is fine
+
+
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("kept_s", "compacted", "deletes", "level"),
+    [
+        (6 * DAY, False, "tombstone", Level.OK),
+        (7 * DAY, False, "tombstone", Level.NOTE),
+        (8 * DAY, False, "tombstone", Level.WARNING),
+        (float("inf"), False, "tombstone", Level.WARNING),
+        (float("inf"), True, "tombstone", Level.NOTE),
+        (8 * DAY, False, "hard", Level.OK),
+    ],
+)
+async def test_tombstones_must_outlive_the_topics_records(
+    kept_s: float,
+    compacted: bool,  # noqa: FBT001
+    deletes: str,
+    level: Level,
+) -> None:
+    there = log(articles=1)
+    append(there, event())
+    told = {"articles": TopicLimits(kept_s, 1 << 20, compacted)}
+    _, articles = await feed(there, settings(delivery={"deletes": deletes}), told=told)
+    assert only(articles.findings, "retention").level is level
+
+
+async def test_settings_of_a_topic_that_are_not_shown_are_a_note() -> None:
+    _, articles = await feed(log(articles=1), settings(), told={})
+    assert only(articles.findings, "retention").level is Level.NOTE
+
+
+async def test_a_dead_letter_topic_must_take_what_the_sources_hold_and_be_writable() -> None:
+    there, chosen = log(articles=1, letters=1), settings(kafka={"dead_letter_topic": "letters"})
+    told = {"articles": TopicLimits(DAY, 8 << 20), "letters": TopicLimits(DAY, 1 << 20)}
+    kafka, _ = await feed(there, chosen, told=told)
+    assert problems(kafka.findings) == [("dead letters", Level.WARNING)]
+    assert "takes records of 1 MiB, articles of 8 MiB" in kafka.findings[-1].sentence
+    kafka, _ = await feed(there, chosen, read_only=frozenset({"letters"}))
+    assert problems(kafka.findings) == [("dead letters", Level.FAILURE)]
+
+
+async def test_a_group_that_this_user_may_not_join_fails() -> None:
+    kafka, _ = await feed(log(articles=1), settings(), allowed=False)
+    assert only(kafka.findings, "group").level is Level.FAILURE
+
+
+async def test_records_from_the_future_tell_of_a_clock() -> None:
+    there = log(articles=1)
+    append(there, event())
+    records = there.records[TopicPartition("articles", 0)]
+    records[0] = replace(records[0], timestamp_ms=100_000)
+    _, articles = await feed(there, settings(), now_ms=95_000)
+    assert problems(articles.findings) == []
+    _, articles = await feed(there, settings(), now_ms=40_000)
+    assert "up to 60 s after now" in only(articles.findings, "clock").sentence
+
+
+@pytest.mark.parametrize(
+    ("theirs", "level", "words"),
+    [
+        (100_000, Level.OK, "agree"),
+        (103_900, Level.OK, "agree"),
+        (98_100, Level.OK, "agree"),
+        (110_000, Level.WARNING, "this machine's is 8 s behind the server's"),
+        (90_000, Level.WARNING, "this machine's is 10 s ahead of the server's"),
+    ],
+)
+async def test_clocks_are_compared_as_well_as_a_slow_answer_allows(theirs: int, level: Level, words: str) -> None:
+    inspector = FakeServerInspector(clock=lambda: theirs)
+    section = await check_index(await applied(), inspector, settings(), clock=FixedClock(100_000, 102_000))
+    finding = only(section.findings, "clock")
+    assert finding.level is level
+    assert words in finding.sentence
+
+
+async def test_a_truncate_that_deletes_all_needs_the_privilege_to_refresh() -> None:
+    privileges = frozenset({"index", "delete", "read", "view_index_metadata"})
+    chosen = settings({"truncate": "delete_all", "table": "articles"})
+    section = await check_index(await applied(), FakeServerInspector(privileges=privileges), chosen)
+    assert problems(section.findings) == [("privileges", Level.FAILURE)]
+    assert "truncate: delete_all" in section.findings[2].sentence
+    allowed = FakeServerInspector(privileges=privileges | {"maintenance"})
+    assert problems((await check_index(await applied(), allowed, chosen)).findings) == []
+
+
+async def test_apply_says_which_fields_of_the_sources_its_definition_lacks() -> None:
+    chosen = settings({"fields": {"title": "t", "slug": "s"}})
+    report = await apply(FakeIndexAdmin(), IndexSettings(), dry_run=True, sources=chosen.sources)
+    assert report.ok
+    assert [one.sentence for one in report.unmapped] == [
+        "field 'slug' of source articles is not in the mapping of articles: its documents are refused"
+    ]
+    assert "field 'slug' of source articles" in render_apply(report).replace("\n        ", " ")
+    assert max(map(len, render_apply(report).splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("threads", "told"), [(None, False), (8, False), (9, True)])
+def test_threads_need_processors(threads: int | None, told: bool) -> None:  # noqa: FBT001 - a case
+    assert [one.subject for one in thread_findings(threads, 8)] == ["threads"] * told
+
+
+async def test_a_model_that_nobody_can_give_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for proxy in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    (finding,) = await model_findings(EmbeddingSettings(model="nobody/nothing"))
+    assert finding.level is Level.FAILURE
+    assert "127.0.0.1:1 cannot be reached" in finding.sentence
+    assert finding.fix.startswith("set embedding.path to a folder that holds the model, as 'hf download nobody/nothing")
+    (tmp_path / "config.json").write_text("{}")
+    assert [one.level for one in await model_findings(EmbeddingSettings(path=tmp_path, threads=1))] == [Level.OK]
+
+
+def test_a_source_of_change_events_gets_remedies_that_its_writer_can_follow() -> None:
+    """Who writes events themselves has no connector and no replica identity to set."""
+    values = [
+        b"not json",
+        b'{"op": "upsert", "key": {"id": 1}, "version": 1}',
+        b'{"op": "upsert", "key": {}, "version": 1, "row": {}}',
+        b'{"op": "delete", "key": {"id": 1}, "version": 1}',
+        b'{"op": "upsert", "key": {"id": 1}, "version": "x", "row": {"tenant": "a", "title": "t", "content": "c"}}',
+        b'{"op": "truncate"}',
+        b'{"after": {}}',
+        b'{"op": "upsert", "key": {"id": 1}, "row": {"tenant": "a", "title": 1790000000000, "content": "c"}}',
+    ]
+    records = [record(value, offset=number) for number, value in enumerate(values)]
+    found = findings(records, format="change-event", locate="never")
+    assert len([one for one in found if one.subject == "rejected"]) == 7
+    for one in found:
+        for word in ("connector", "converter", "REPLICA", "replica", "message.key.columns", "ExtractNewRecordState"):
+            assert word not in one.fix + one.sentence, one
+
+
+@pytest.mark.parametrize(
+    ("told", "limits"),
+    [
+        ({"retention.ms": "1000", "max.message.bytes": "5"}, TopicLimits(1, 5)),
+        ({"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": "5"}, TopicLimits(float("inf"), 5)),
+        (
+            {"cleanup.policy": "compact", "retention.ms": "1000", "max.message.bytes": "5"},
+            TopicLimits(float("inf"), 5, compacted=True),
+        ),
+        (
+            {"cleanup.policy": "compact,delete", "retention.ms": "1000", "max.message.bytes": "5"},
+            TopicLimits(1, 5, compacted=True),
+        ),
+        ({"retention.ms": None, "max.message.bytes": "5"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_topics_own_settings_mean(told: Mapping[str, str | None], limits: TopicLimits | None) -> None:
+    assert topic_limits(told) == limits
+
+
+@pytest.mark.parametrize(
+    ("blocks", "fix"),
+    [
+        ({"blocks": {"write": "true"}}, "set it to null on articles-v000001"),
+        ({"blocks.read_only_allow_delete": True}, "free the disk, where it was set for that"),
+        ({"blocks": {"write": "false"}}, None),
+    ],
+)
+async def test_an_index_that_is_blocked_fails(blocks: dict[str, object], fix: str | None) -> None:
+    admin = await applied()
+    state = admin.state[INDEX]
+    admin.state[INDEX] = IndexState(state.aliases, {**state.settings, **blocks}, state.mappings)
+    found = (await check_index(admin, FakeServerInspector(), settings())).findings
+    assert [one.fix for one in found if one.subject == "write block"] == ([] if fix is None else [fix])

@@ -18,7 +18,8 @@ SECRET = "hunter2-MARK"
 def _restored_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, show = root.handlers[:], root.level, warnings.showwarning
-    levels = {name: logging.getLogger(name).level for name in ("elastic_transport", "aiokafka", "py.warnings")}
+    names = ("elastic_transport", "aiokafka", "huggingface_hub", "py.warnings")
+    levels = {name: logging.getLogger(name).level for name in names}
     yield
     logging.captureWarnings(capture=False)
     root.handlers[:], warnings.showwarning = handlers, show
@@ -177,3 +178,19 @@ def test_settings_that_are_logged_show_no_secret(form: LogFormat, capsys: pytest
     printed = capsys.readouterr().err
     assert "somebody" in printed
     assert SECRET not in printed
+
+
+def test_a_library_with_handlers_of_its_own_is_made_to_log_as_all_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """transformers, huggingface_hub and torch bring theirs when they are imported, which is after `configure`."""
+    configure()
+    library = logging.getLogger("huggingface_hub")
+    child = logging.getLogger("huggingface_hub.utils._http")
+    library.addHandler(logging.StreamHandler())
+    library.propagate = False
+    library.setLevel(logging.DEBUG)
+    logs.adopt_libraries()
+    child.warning("Retrying in 1s [Retry 1/5].")
+    child.info("not told")
+    (line,) = lines(capsys)
+    assert (line["level"], line["event"]) == ("warning", "Retrying in 1s [Retry 1/5].")
+    assert line["logger"] == "huggingface_hub.utils._http"

@@ -20,10 +20,10 @@ from worker.metrics import Metrics
 from worker.records import LogPlace, Place, TopicPartition
 from worker.runtime.clock import Clock
 from worker.runtime.pipeline import Pipeline, Ports
-from worker.runtime.sources import SourceReader, SourceReaders
+from worker.runtime.sources import Decoder, SourceReader, SourceReaders
 from worker.settings import BatchSettings, DeliverySettings
 from worker.settings.worker import Deletes
-from worker.stages.decode import debezium
+from worker.stages.decode import change_event, debezium
 from worker.stages.documents import log_place
 from worker.stages.rules import FieldRule, FieldType, SourceRules, TenantInKey, TruncatePolicy
 
@@ -52,7 +52,7 @@ def world_of(rules: SourceRules = BROKEN) -> World:
     return world
 
 
-async def replay(
+async def replay(  # noqa: PLR0913 - a test says what it is about
     world: World,
     *,
     rules: SourceRules = FIXED,
@@ -61,9 +61,10 @@ async def replay(
     now_ms: int = 1000,
     dry_run: bool = False,
     topic: str = TOPIC,
+    decode: Decoder = debezium.decode,
 ) -> list[Replayed]:
     told: list[Replayed] = []
-    readers = SourceReaders([SourceReader(frozenset({topic}), None, debezium.decode, rules)])
+    readers = SourceReaders([SourceReader(frozenset({topic}), None, decode, rules)])
     letters = aiter(Letters(world.dead_letters, filters))
     source = Replay(letters, readers, delivery, told.append, FixedClock(now_ms))
     pipeline = Pipeline(
@@ -240,6 +241,23 @@ async def test_a_tenant_that_is_made_up_in_the_keys_of_deletes_leaves_no_mark_ei
     (done,) = await replay(world, rules=dataclasses.replace(RULES, tenant_in_key=TenantInKey.MESSAGE_KEY))
     assert done.outcome is Outcome.REFUSED
     assert "its key does not tell the tenant" in done.detail
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_change_event_is_replayed_if_it_names_its_tenant_apart_from_the_row(named: bool) -> None:  # noqa: FBT001
+    """Where it does, deletes do so, too, and leave their mark; where it does not, the operator reads what to do."""
+    world = World(rules=BROKEN, delivery=without_breaker(DELIVERY), decode=change_event.decode)
+    world.append(b"not json", 0)
+    event = {"op": "upsert", "key": {"id": 1}, "version": 7, "row": builders.row(1, title="a", url="u")}
+    if named:
+        event["tenant"] = "acme"
+    world.log.append(TopicPartition(TOPIC, 0), None, orjson.dumps(event))
+    await world.run_to_the_end()
+    (done,) = await replay(world, rules=RULES, decode=change_event.decode)
+    assert done.outcome is (Outcome.INDEXED if named else Outcome.REFUSED)
+    if not named:
+        assert done.detail.startswith("its row is not in the index, and its tenant is in the row alone")
+        assert done.detail.endswith("; write an event of the row again, if it still exists")
 
 
 async def test_a_row_of_a_source_whose_deletes_leave_no_mark_is_refused_while_it_is_absent() -> None:

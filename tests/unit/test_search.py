@@ -198,7 +198,7 @@ def test_a_terminal_gets_colours_instead_of_marks() -> None:
 
 
 def test_nothing_found_is_said_with_the_tenant() -> None:
-    assert shown([]) == "nothing found for tenant acme\n"
+    assert shown([]) == "nothing found for tenant acme (names of tenants are exact, case included)\n"
 
 
 EVIL = "a\x1b]0;owned\x07b\x9b2Jc\u202edc\x00\rz\x7f\u2028y[bold red]"

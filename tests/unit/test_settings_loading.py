@@ -260,3 +260,49 @@ def test_without_any_file_the_sentence_says_how_to_give_one(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OperatorError, match=r"no configuration file: give one with --config\): sources: nothing to"):
         load_settings(None, {})
+
+
+def test_all_mistakes_are_told_at_once_each_as_its_own_sentence(tmp_path: Path) -> None:
+    mistaken = {
+        **SOURCE,
+        "tenent": "t",
+        "embed": ["body"],
+        "id": ["tenant"],
+    }
+    content = {
+        "kafka": {"groupid": "g", "security": {"username": "u"}},
+        "elasticsearch": {"api_key": "k", "api_key_file": "f", "username": "u"},
+        "batch": {"lookup_documents": 0},
+        "delivery": {"retry_initial": "1h"},
+        "sources": [{**SOURCE, "name": "other"}, {**SOURCE, "name": "third"}, mistaken],
+    }
+    told = refusal(tmp_path, content, LOG__LEVEL="loud", KAFKA__GRUOP_ID="g").split("\n")
+    assert [sentence.partition(": ")[2] for sentence in told] == [
+        "SYNCLINE_KAFKA__GRUOP_ID: there is no such setting; did you mean SYNCLINE_KAFKA__GROUP_ID?",
+        "kafka.security: protocol PLAINTEXT uses no login: set protocol SASL_SSL, or remove the login",
+        "kafka.groupid: unknown key; did you mean 'group_id'?",
+        "elasticsearch: both api_key and api_key_file are given: keep one of them",
+        "elasticsearch: both an API key and a username are given: keep one of them",
+        "elasticsearch: username and password (or password_file) go together: give both or neither",
+        "sources[2].tenent: unknown key; did you mean 'tenant'?",
+        "batch.lookup_documents: should be greater than or equal to 1",
+        "SYNCLINE_LOG__LEVEL: log.level: should be 'debug', 'info', 'warning' or 'error'",
+        "sources[2]: embed names 'body', which is not one of its fields: title",
+        "sources[2]: id: leave the tenant column 'tenant' out, it is added by itself",
+        "delivery.retry_initial must not exceed delivery.retry_max",
+        "sources: 'other' and 'third' both read 't': give it to one of them",
+    ]
+
+
+def test_a_variable_that_is_refused_is_not_told_as_missing_too(tmp_path: Path) -> None:
+    told = refusal(tmp_path, "kafka:\n  zzz: 1\n", SOURCES="nonsense").split("\n")
+    assert [sentence[:45] for sentence in told] == [
+        "environment: SYNCLINE_SOURCES: must be JSON, ",
+        "/syncline.yaml: kafka.zzz: unknown key; known",
+    ]
+
+
+def test_a_file_that_is_no_yaml_does_not_hide_a_mistaken_variable(tmp_path: Path) -> None:
+    told = refusal(tmp_path, "a: [", FOO="1").split("\n")
+    assert len(told) == 2
+    assert told[0].startswith("environment: SYNCLINE_FOO")

@@ -1,16 +1,20 @@
 """What a server and a credential are, asked with the least privileges; what may not be seen is None, not a fault."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
 
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
-from worker.adapters.elastic_client import translated
+from worker.adapters.elastic_client import JSON, translated
 from worker.errors import Halt
 from worker.ports import ServerInspector
+from worker.stages.documents import SYNC_FIELD
+from worker.stages.index_state import Held
 
 _NOT_OFFERED: Final = frozenset({400, 404, 405, 410, 501})
+_TOMBSTONES: Final = {"term": {f"{SYNC_FIELD}.deleted": True}}
 
 
 class ElasticInspector(ServerInspector):
@@ -42,6 +46,36 @@ class ElasticInspector(ServerInspector):
             _refuse_unless_not_offered(error)
             return None
         return frozenset(name for name, granted in found["index"][index].items() if granted)
+
+    @override
+    async def held(self, alias: str) -> Held | None:
+        answer = await self._search(alias, {"track_total_hits": True, "aggs": {"them": {"filter": _TOMBSTONES}}})
+        if answer is None:
+            return None
+        tombstones = int(answer["aggregations"]["them"]["doc_count"])
+        return Held(int(answer["hits"]["total"]["value"]) - tombstones, tombstones)
+
+    @override
+    async def clock_ms(self, alias: str) -> int | None:
+        # `now` is worked out by the server, whose answers carry no date.
+        ranges = {"date_range": {"field": f"{SYNC_FIELD}.deleted_at", "ranges": [{"from": "now"}]}}
+        answer = await self._search(alias, {"aggs": {"clock": ranges}})
+        if answer is None or not (buckets := answer.get("aggregations", {}).get("clock", {}).get("buckets")):
+            return None
+        return int(buckets[0]["from"])
+
+    async def _search(self, alias: str, body: dict[str, Any]) -> Mapping[str, Any] | None:
+        """Ask for aggregations only; None where this credential may not search, or there is nothing to search."""
+        path = f"/{quote(alias, safe='')}/_search"
+        try:
+            with translated():
+                found = await self._client.perform_request("POST", path, headers=JSON, body={"size": 0, **body})
+        except Halt:
+            return None
+        except ApiError as error:
+            _refuse_unless_not_offered(error)
+            return None
+        return found.body if isinstance(found.body, dict) else None
 
 
 def _refuse_unless_not_offered(error: ApiError) -> None:

@@ -9,7 +9,9 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as ClientPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
+from aiokafka.protocol.produce import ProduceRequest
 from typing_extensions import override
 
 from worker.adapters.kafka_client import connection_options, record_of, start_up_faults
@@ -17,7 +19,8 @@ from worker.errors import OperatorError
 from worker.ports import TopicReader
 from worker.records import Record, TopicPartition
 from worker.settings import KafkaSettings
-from worker.stages.sampling import Extent, Span
+from worker.stages.sampling import Extent, Span, TopicLimits
+from worker.stages.sampling.limits import topic_limits
 
 _POLL_MS: Final = 200
 _ANSWER_SECONDS: Final = 15.0
@@ -66,6 +69,35 @@ class KafkaTopicReader(TopicReader):
                 first = await self._consumer.beginning_offsets(partitions)
                 end = await self._consumer.end_offsets(partitions)
         return {TopicPartition(*one): Extent(first[one], end[one]) for one in partitions}
+
+    @override
+    async def limits(self, topics: Collection[str]) -> Mapping[str, TopicLimits]:
+        if not topics:
+            return {}
+        asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in sorted(topics)]
+        with self._explained("describe the settings of its topics"):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                answers = await self._admin.describe_configs(asked)
+        found = {}
+        for code, _, _, topic, entries in (resource for answer in answers for resource in answer.resources):
+            limits = None if code else topic_limits({entry[0]: entry[1] for entry in entries})
+            if limits is not None:
+                found[topic] = limits
+        return found
+
+    @override
+    async def may_write(self, topic: str) -> bool | None:
+        # A request without records: the broker looks at the privilege first, then refuses what is not there.
+        request = ProduceRequest(None, -1, 1000 * int(_ANSWER_SECONDS), [(topic, [(0, b"")])])
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                answer = await self._admin._send_request(request)  # noqa: SLF001 - aiokafka has no public way
+        except (KafkaError, TimeoutError):
+            return None
+        code = answer.topics[0][1][0][1]
+        if code == TopicAuthorizationFailedError.errno:
+            return False
+        return None if code == UnknownTopicOrPartitionError.errno else True
 
     @override
     async def read(self, spans: Sequence[Span], max_bytes: int, seconds: float) -> Sequence[Record]:

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from worker.adapters.processor import available_processors, avoid_illegal_instructions
 from worker.errors import OperatorError
+from worker.logs import adopt_libraries
 from worker.ports import EmbeddingModel, ModelShape, Vectors
 from worker.settings import EmbeddingSettings
 from worker.stages.packing import normalised
@@ -68,6 +69,7 @@ class TorchModel(EmbeddingModel):
         import transformers  # noqa: PLC0415
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
+        adopt_libraries()
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         if settings.device == "cuda" and not torch.cuda.is_available():
             raise OperatorError(

@@ -7,14 +7,16 @@ from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_inspect import ElasticInspector
 from worker.adapters.kafka_check import check_kafka
+from worker.adapters.kafka_group import KafkaGroupReader
 from worker.adapters.kafka_samples import KafkaTopicReader
-from worker.app.model import build_embedder, refuse_missing_model
+from worker.app.model import model_findings
 from worker.app.sources import source_readers
 from worker.control.check import Feed, Report, check_feed, refused
 from worker.control.check_index import MissingServerError, check_index
 from worker.errors import OperatorError
-from worker.settings import EmbeddingSettings, Settings
-from worker.stages.findings import Finding, Section, ok
+from worker.runtime.clock import Clock
+from worker.settings import Settings
+from worker.stages.findings import Section
 
 
 async def check_settings(settings: Settings, records: int) -> Report:
@@ -28,7 +30,7 @@ async def check_settings(settings: Settings, records: int) -> Report:
     sections = [
         *feed.sections,
         await _elasticsearch(settings, feed.locating, missing),
-        Section("Model", (await _model(settings.embedding),)),
+        Section("Model", tuple(await model_findings(settings.embedding))),
     ]
     return Report(tuple(sections), tuple(missing))
 
@@ -38,14 +40,16 @@ async def _kafka(settings: Settings, records: int, missing: list[str]) -> Feed:
         try:
             # Seconds instead of the client's minutes; topics are looked at one by one later.
             await check_kafka(settings.kafka.model_copy(update={"dead_letter_topic": None}), [])
-            reader = KafkaTopicReader(settings.kafka)
+            reader, group = KafkaTopicReader(settings.kafka), KafkaGroupReader(settings.kafka)
             closing.push_async_callback(reader.close)
+            closing.push_async_callback(group.close)
             await reader.start()
+            await group.start()
         except OperatorError as error:
             missing.append("Kafka")
             return Feed([Section("Kafka", (refused("brokers", error),))], ())
         try:
-            return await check_feed(reader, settings, source_readers(settings.sources), records)
+            return await check_feed(reader, group, settings, source_readers(settings.sources), records, Clock())
         except OperatorError as error:
             return Feed([Section("Kafka", (refused("topics", error),))], ())
 
@@ -57,26 +61,3 @@ async def _elasticsearch(settings: Settings, locating: Sequence[str], missing: l
         except MissingServerError as error:
             missing.append("Elasticsearch")
             return error.section
-
-
-async def _model(embedding: EmbeddingSettings) -> Finding:
-    try:
-        refuse_missing_model(embedding)
-        if embedding.backend == "http":
-            return await _served_model(embedding)
-    except OperatorError as error:
-        return refused("model", error)
-    where = "from the model hub" if embedding.path is None else f"in {embedding.path}"
-    return ok("model", f"{embedding.model} {where}; not loaded here")
-
-
-async def _served_model(embedding: EmbeddingSettings) -> Finding:
-    """A server is asked, which costs one short text; a model of this process would take seconds to load."""
-    embedder = build_embedder(embedding)
-    try:
-        await embedder.start()
-        return ok(
-            "model", f"{embedding.model} at {embedding.http.endpoint}; vectors of {embedder.dimensions} dimensions"
-        )
-    finally:
-        await embedder.close()

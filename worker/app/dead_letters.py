@@ -12,7 +12,7 @@ from worker.adapters.elastic_sink import ElasticSink
 from worker.adapters.elastic_store import ElasticStore
 from worker.adapters.kafka_check import check_kafka
 from worker.adapters.kafka_dead_letter_log import KafkaDeadLetterLog
-from worker.app.model import build_embedder, refuse_missing_model
+from worker.app.model import build_embedder, refuse_unreachable_model
 from worker.app.sources import source_readers
 from worker.control.dead_letters import Filters, Letters, Listing, list_letters, one_letter
 from worker.control.dry_run import DryEmbedder, DryLocator, DrySink
@@ -125,7 +125,7 @@ async def _embedder(
 ) -> Embedder:
     if dry_run:
         return DryEmbedder(settings.embedding.identity)
-    refuse_missing_model(settings.embedding)
+    await refuse_unreachable_model(settings.embedding)
     embedder = build_embedder(settings.embedding)
     closing.push_async_callback(embedder.close)
     await embedder.start()

@@ -5,7 +5,7 @@ import contextlib
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_search import ElasticSearcher
-from worker.app.model import build_embedder, refuse_missing_model
+from worker.app.model import build_embedder, refuse_missing_model, refuse_unreachable_model
 from worker.control.apply import Report, apply
 from worker.control.search import refuse_odd_question, search
 from worker.control.target import explained
@@ -22,7 +22,7 @@ async def apply_index(settings: Settings, *, dry_run: bool) -> Report:
     """
     async with build_client(settings.elasticsearch) as client:
         with explained(settings.elasticsearch):
-            return await apply(ElasticAdmin(client), settings.index, dry_run=dry_run)
+            return await apply(ElasticAdmin(client), settings.index, dry_run=dry_run, sources=settings.sources)
 
 
 async def search_index(
@@ -43,6 +43,7 @@ async def search_index(
             # A model takes seconds to load, or to be fetched: a server that is not there is told before.
             with explained(settings.elasticsearch):
                 await ElasticAdmin(client).indices([settings.index.reader_alias])
+            await refuse_unreachable_model(settings.embedding)
             embedder = build_embedder(settings.embedding)
             closing.push_async_callback(embedder.close)
             await embedder.start()

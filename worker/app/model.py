@@ -1,13 +1,19 @@
 """The embedding model, before anything slow is tried with it, and the embedder that goes with the settings."""
 
+import asyncio
+
 from worker.adapters.http_embedder import HttpEmbedder
 from worker.adapters.local_embedder import LocalEmbedder
+from worker.adapters.model_hub import device_fault, hub_fault, in_cache
 from worker.adapters.openvino_model import OpenVinoModel
+from worker.adapters.processor import available_processors
 from worker.adapters.sentence_embedder import SentenceEmbedder
+from worker.control.check import refused
 from worker.errors import OperatorError
 from worker.metrics import Metrics
 from worker.ports import Embedder
 from worker.settings import EmbeddingSettings
+from worker.stages.findings import Finding, counted, ok, warning
 
 
 def build_embedder(settings: EmbeddingSettings, metrics: Metrics | None = None) -> Embedder:
@@ -36,3 +42,67 @@ def refuse_missing_model(embedding: EmbeddingSettings) -> None:
         raise OperatorError(
             f"embedding.path: {folder} holds no model (neither modules.json nor config.json): give the folder that does"
         )
+
+
+async def refuse_unreachable_model(embedding: EmbeddingSettings) -> None:
+    """Refuse a model that would have to come from a hub that does not answer, and a device that is not there.
+
+    Raises:
+        OperatorError: naming the setting.
+    """
+    refuse_missing_model(embedding)
+    if embedding.backend == "http":
+        return
+    if (fault := await asyncio.to_thread(device_fault, embedding.device)) is not None:
+        raise OperatorError(
+            f"embedding.device: {embedding.device} is not there, {fault}: set device: cpu, or mend that"
+        )
+    if embedding.path is None and not await asyncio.to_thread(in_cache, embedding.model, embedding.revision):
+        fault = await asyncio.to_thread(hub_fault)
+        if fault is not None:
+            raise OperatorError(
+                f"embedding.model: {embedding.model} is not in the local cache, and the model hub does not answer "
+                f"({fault}): set embedding.path to a folder that holds the model, as 'hf download "
+                f"{embedding.model} --local-dir FOLDER' makes one where there is a network"
+            )
+
+
+async def model_findings(embedding: EmbeddingSettings) -> list[Finding]:
+    """Return whether the model can be had, and whether it gets the processors that it is to use; it is not loaded."""
+    try:
+        await refuse_unreachable_model(embedding)
+        if embedding.backend == "http":
+            return [await _served_model(embedding)]
+    except OperatorError as error:
+        return [refused("model", error)]
+    where = f"in {embedding.path}" if embedding.path is not None else "in the local cache or the model hub"
+    found = [ok("model", f"{embedding.model} {where}; not loaded here")]
+    if embedding.device == "cpu":
+        found += thread_findings(embedding.threads, available_processors())
+    return found
+
+
+async def _served_model(embedding: EmbeddingSettings) -> Finding:
+    """A server is asked, which costs one short text; a model of this process would take seconds to load."""
+    embedder = build_embedder(embedding)
+    try:
+        await embedder.start()
+        return ok(
+            "model", f"{embedding.model} at {embedding.http.endpoint}; vectors of {embedder.dimensions} dimensions"
+        )
+    finally:
+        await embedder.close()
+
+
+def thread_findings(threads: int | None, processors: int) -> list[Finding]:
+    """Return whether the threads that are asked for have processors, of those that the container may keep busy."""
+    if threads is None or threads <= processors:
+        return []
+    return [
+        warning(
+            "threads",
+            f"embedding.threads is {threads}, but {counted(processors, 'processor')} may be kept busy here: threads "
+            "that wait for each other make the model slower",
+            "leave embedding.threads out, if the worker runs where this was run: it takes as many as there are",
+        )
+    ]

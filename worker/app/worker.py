@@ -14,7 +14,7 @@ from worker.adapters.elastic_store import ElasticStore
 from worker.adapters.kafka_check import check_kafka
 from worker.adapters.kafka_dead_letters import KafkaDeadLetters
 from worker.adapters.kafka_source import KafkaSource
-from worker.app.model import build_embedder, refuse_missing_model
+from worker.app.model import build_embedder, refuse_missing_model, refuse_unreachable_model
 from worker.app.sources import source_readers, subscription
 from worker.control.target import check_alias, check_target, explained
 from worker.metrics import Metrics
@@ -85,6 +85,7 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         admin = ElasticAdmin(client)
         await check_alias(admin, settings)
         await check_kafka(settings.kafka, subscription(settings.sources)[0])
+        await refuse_unreachable_model(settings.embedding)
         _log.info("Elasticsearch and Kafka are ready, loading the model", extra={"action": "loading_model"})
         embedder = build_embedder(settings.embedding, metrics)
         closing.push_async_callback(embedder.close)

@@ -1,7 +1,7 @@
 """The command line: arguments in, exit code out. Everything heavy is imported by the command that needs it.
 
-Exit codes: 0 done; 1 the worker stopped because of a fault, or a check failed; 2 a mistake in the arguments or the
-settings, or a server that is not there at the start; 130 stopped at once by a second signal.
+Exit codes: 0 done; 1 the worker stopped because of a fault, or what was looked at is not as it should be; 2 a mistake
+in the arguments or the settings, or a server that is not there at the start; 130 (143 by SIGTERM) stopped at once.
 """
 
 import argparse
@@ -17,8 +17,10 @@ from worker.cli.check import add_check
 from worker.cli.config import add_config
 from worker.cli.dead_letters import add_dead_letters
 from worker.cli.index import add_apply, add_search
+from worker.cli.interrupting import say_interrupted
 from worker.cli.parsing import ABORTED, FAILED, MISTAKE, OK, usage
 from worker.cli.purge import add_purge
+from worker.cli.status import add_status
 from worker.cli.worker import add_demo, add_run
 from worker.errors import Halt, OperatorError
 
@@ -31,6 +33,7 @@ where to start:
   syncline apply --dry-run      what it would create in your Elasticsearch
   syncline check                what would break, before it does
   syncline run                  keep the index in step
+  syncline status               how it is now
 
 Settings are read from --config FILE, else from the file that SYNCLINE_CONFIG
 names, else from syncline.yaml in this folder. A variable wins over the file:
@@ -39,9 +42,9 @@ SYNCLINE_KAFKA__GROUP_ID=blue sets group_id of the group kafka.
 
 exit codes:
     0  done
-    1  stopped by a fault, or a check failed
+    1  stopped by a fault, or what was looked at is not as it should be
     2  a mistake in the arguments or settings, or a server that is not there
-  130  aborted by a second Ctrl-C or SIGTERM
+  130  interrupted: Ctrl-C while it starts, a second one while it runs
 """
 
 
@@ -70,7 +73,7 @@ def _heed_sigterm() -> None:
 
 def _run_command(arguments: Sequence[str] | None) -> int:
     try:
-        options = _parser().parse_args(arguments)
+        options = build_parser().parse_args(arguments)
     except SystemExit as end:  # --help, --version, or arguments that make no sense
         return end.code if isinstance(end.code, int) else MISTAKE
     command: Callable[[argparse.Namespace], int] = options.command
@@ -83,10 +86,12 @@ def _run_command(arguments: Sequence[str] | None) -> int:
         print(f"syncline: stopped ({error.reason}): {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
+        say_interrupted()
         return ABORTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="syncline",
         description=_DESCRIPTION,
@@ -103,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_run(commands, configured)
     add_check(commands, configured)
+    add_status(commands, configured)
     add_apply(commands, configured)
     add_search(commands, configured)
     add_dead_letters(commands, configured)

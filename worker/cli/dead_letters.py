@@ -5,6 +5,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from worker.cli.interrupting import ends_at_once
 from worker.cli.parsing import ABORTED, FAILED, OK, command, number, settings_of, usage
 from worker.errors import RejectReason
 
@@ -111,7 +112,10 @@ def _replay(options: argparse.Namespace) -> int:
         print(text, flush=True)
 
     try:
-        counts, stopped = asyncio.run(replay_dead_letters(settings, _filters(options), tell, dry_run=options.dry_run))
+        with ends_at_once():
+            counts, stopped = asyncio.run(
+                replay_dead_letters(settings, _filters(options), tell, dry_run=options.dry_run)
+            )
     except AbortedError:
         return ABORTED
     told = replay_report.summary_json if options.json else replay_report.summary

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
+from worker.cli.interrupting import ends_at_once
 from worker.cli.parsing import FAILED, OK, command, settings_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ def add_apply(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
     text = "create what is missing of the index and its aliases"
     more = (
         "Changes nothing that exists, so it may be run again at any time; where something exists that is not as "
-        "defined, it says so, does nothing and exits with 1."
+        "defined, it says so, does nothing and exits with 1. Fields of the sources that the definition lacks are told."
     )
     declared = command(commands, "apply", text, _apply, *parents, more=more)
     declared.add_argument("--dry-run", action="store_true", help="only say what would be done")
@@ -56,7 +57,8 @@ def _search(options: argparse.Namespace) -> int:
     from worker.stages.search import Mode
 
     words = " ".join(options.words)
-    hits = asyncio.run(search_index(settings, words, options.tenant, Mode(options.mode), options.size))
+    with ends_at_once():
+        hits = asyncio.run(search_index(settings, words, options.tenant, Mode(options.mode), options.size))
     if options.json:
         print(as_json(hits))
     else:

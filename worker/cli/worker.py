@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
+from worker.cli.interrupting import ends_at_once
 from worker.cli.parsing import ABORTED, OK, command, settings_of
 
 if TYPE_CHECKING:
@@ -38,8 +40,14 @@ def _run(options: argparse.Namespace) -> int:
     from worker.runtime.daemon import AbortedError
 
     logs.configure(settings.log)
+    log = logging.getLogger(__name__)
+
+    def tell() -> None:
+        log.warning("interrupted while starting, before anything was consumed", extra={"action": "interrupted"})
+
     try:
-        asyncio.run(run_worker(settings))
+        with ends_at_once(tell):
+            asyncio.run(run_worker(settings))
     except AbortedError:
         return ABORTED
     return OK

@@ -1,13 +1,15 @@
 """`syncline apply`: create what is missing of the index, its aliases and templates; change nothing that exists."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from worker.control.check_index import unmapped_findings
 from worker.ports import IndexAdmin
 from worker.resources import load_index_definition
-from worker.settings import IndexSettings
+from worker.settings import IndexSettings, SourceSettings
+from worker.stages.findings import Finding
 from worker.stages.index_plan import (
     Action,
     AddAliases,
@@ -37,6 +39,8 @@ class Report:
     dry_run: bool
     actions: tuple[Action, ...]
     differences: tuple[Difference, ...]
+    unmapped: tuple[Finding, ...] = ()
+    """Fields of the sources that the definition does not map; they do not keep the index from being created."""
 
     @property
     def ok(self) -> bool:
@@ -44,7 +48,9 @@ class Report:
         return not self.differences
 
 
-async def apply(admin: IndexAdmin, settings: IndexSettings, *, dry_run: bool) -> Report:
+async def apply(
+    admin: IndexAdmin, settings: IndexSettings, *, dry_run: bool, sources: Sequence[SourceSettings] = ()
+) -> Report:
     """Bring the server to what the settings say, as far as nothing existing would have to change.
 
     Safe to repeat, also after a failure half-way.
@@ -56,13 +62,14 @@ async def apply(admin: IndexAdmin, settings: IndexSettings, *, dry_run: bool) ->
     """
     definition = load_index_definition(settings.definition)
     names = names_of(settings)
+    unmapped = tuple(unmapped_findings(settings.definition, definition.mappings, sources))
     planned = await _planned(admin, definition, names)
     if dry_run or not planned.actions:
-        return Report(names, dry_run, planned.actions, planned.differences)
+        return Report(names, dry_run, planned.actions, planned.differences, unmapped)
     for action in planned.actions:
         await _perform(admin, action)
     left = await _planned(admin, definition, names)
-    return Report(names, dry_run, planned.actions, left.differences)
+    return Report(names, dry_run, planned.actions, left.differences, unmapped)
 
 
 def names_of(settings: IndexSettings) -> IndexNames:
@@ -111,6 +118,10 @@ def _lines(report: Report) -> Iterator[str]:
         yield "  Nothing to do: all of it exists as defined."
     if report.differences:
         yield from _difference_lines(report)
+    for finding in report.unmapped:
+        yield ""
+        yield from _wrapped(f"{'!':<6}{finding.sentence}", indent="  ", hanging=6)
+        yield from _wrapped(f"fix   {finding.fix}", indent="  ", hanging=6)
 
 
 def _told(action: Action) -> str:

@@ -8,13 +8,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from worker.control.check_letters import letter_topic_findings
 from worker.errors import OperatorError
-from worker.ports import TopicReader
+from worker.ports import GroupReader, TopicReader
+from worker.runtime.clock import Clock
 from worker.runtime.sources import SourceReaders
 from worker.settings import Settings, SourceSettings
 from worker.settings.worker import Deletes, DeliverySettings
 from worker.stages.findings import Finding, Level, Section, count_of, counted, failure, note, ok, warning
-from worker.stages.sampling import Declared, Observed, chosen_spans, locating, observe, source_findings
+from worker.stages.sampling import (
+    Declared,
+    Observed,
+    chosen_spans,
+    limit_findings,
+    locating,
+    observe,
+    source_findings,
+)
+from worker.stages.sampling.ages import future_findings
 
 SAMPLE_BYTES: Final = 16 << 20
 """Bytes of records that are read of a topic at most."""
@@ -56,7 +67,9 @@ def refused(subject: str, error: OperatorError) -> Finding:
     return failure(subject, str(error), "") if parts is None else failure(subject, parts["sentence"], parts["fix"])
 
 
-async def check_feed(reader: TopicReader, settings: Settings, readers: SourceReaders, records: int) -> Feed:
+async def check_feed(
+    reader: TopicReader, group: GroupReader, settings: Settings, readers: SourceReaders, records: int, clock: Clock
+) -> Feed:
     """Return what Kafka and, by reading up to `records` records of each topic, every source looks like.
 
     Raises:
@@ -64,10 +77,16 @@ async def check_feed(reader: TopicReader, settings: Settings, readers: SourceRea
     """
     topics = await reader.topics()
     servers = ", ".join(settings.kafka.bootstrap_servers)
-    kafka = Section("Kafka", (ok("brokers", f"{servers} answers"), *_topic_findings(topics, settings)))
-    sections, searching = [kafka], []
+    kafka = (
+        ok("brokers", f"{servers} answers"),
+        _group_finding(settings.kafka.group_id, may_join=await group.may_join()),
+        *_topic_findings(topics, settings),
+        *await letter_topic_findings(reader, settings, topics),
+    )
+    sections, searching = [Section("Kafka", kafka)], []
+    looking = _Looking(reader, topics, settings, readers, records, clock)
     for source in settings.sources:
-        section, locates = await _source_section(reader, source, topics, settings, readers, records)
+        section, locates = await _source_section(looking, source)
         sections.append(section)
         if locates:
             searching.append(source.name)
@@ -76,7 +95,7 @@ async def check_feed(reader: TopicReader, settings: Settings, readers: SourceRea
 
 def _topic_findings(topics: Mapping[str, int], settings: Settings) -> Iterator[Finding]:
     for source in settings.sources:
-        found = _topics_of(source, topics)
+        found = topics_of(source, topics)
         for topic in (topic for topic in source.topics if topic not in topics):
             yield failure(
                 "topics",
@@ -87,54 +106,57 @@ def _topic_findings(topics: Mapping[str, int], settings: Settings) -> Iterator[F
             yield warning("topics", f"no topic matches the pattern of source {source.name} yet", "correct pattern")
         for topic in found:
             yield ok("topics", f"{topic}: {counted(topics[topic], 'partition')}")
-    letters = settings.kafka.dead_letter_topic
-    if letters is None:
-        yield warning(
-            "dead letters",
-            "there is no topic for them: the first record that can never be indexed stops the worker",
-            "create a topic, and name it in kafka.dead_letter_topic",
-        )
-    elif letters not in topics:
-        yield failure(
-            "dead letters",
-            f"topic {letters} does not exist, or this user may not see it",
-            "create it, or correct kafka.dead_letter_topic",
-        )
-    else:
-        yield ok("dead letters", f"{letters}: {counted(topics[letters], 'partition')}")
 
 
-def _topics_of(source: SourceSettings, topics: Mapping[str, int]) -> list[str]:
+def _group_finding(group: str, *, may_join: bool | None) -> Finding:
+    if may_join is None:
+        return note("group", f"whether this user may join {group} could not be tried")
+    if may_join:
+        return ok("group", f"this user may join {group}")
+    return failure("group", f"this user may not join {group}", "grant it read on the group, or correct kafka.group_id")
+
+
+def topics_of(source: SourceSettings, topics: Mapping[str, int]) -> list[str]:
+    """Return which of the topics there are a source reads."""
     if source.pattern is None:
         return [topic for topic in source.topics if topic in topics]
     pattern = re.compile(source.pattern)
     return sorted(topic for topic in topics if pattern.fullmatch(topic))
 
 
-async def _source_section(
-    reader: TopicReader,
-    source: SourceSettings,
-    topics: Mapping[str, int],
-    settings: Settings,
-    readers: SourceReaders,
-    records: int,
-) -> tuple[Section, bool]:
+class _Looking(NamedTuple):
+    reader: TopicReader
+    topics: Mapping[str, int]
+    settings: Settings
+    readers: SourceReaders
+    records: int
+    clock: Clock
+
+
+async def _source_section(looking: _Looking, source: SourceSettings) -> tuple[Section, bool]:
+    reader, settings = looking.reader, looking.settings
     found: list[Finding] = []
     observed: list[Observed] = []
-    names = _topics_of(source, topics)
+    names = topics_of(source, looking.topics)
+    limits = await reader.limits(names[:MOST_TOPICS])
+    retention = _retention_of(settings.delivery)
     for topic in names[:MOST_TOPICS]:
         extents = await reader.extents([topic])
         held = sum(extent.size for extent in extents.values())
-        sample = await reader.read(chosen_spans(extents, records), SAMPLE_BYTES, SAMPLE_SECONDS) if held else ()
+        sample = await reader.read(chosen_spans(extents, looking.records), SAMPLE_BYTES, SAMPLE_SECONDS) if held else ()
         found.append(_read_finding(topic, held, len(sample)))
-        how = readers.of_topic(topic)
+        found += limit_findings(topic, limits.get(topic), retention)
+        how = looking.readers.of_topic(topic)
         observed += [observe(record, how.decode, how.mapper, how.rules) for record in sample]
     if len(names) > MOST_TOPICS:
         found.append(note("topics", f"only the first {MOST_TOPICS} of {len(names)} are read"))
     if observed:
         has_letters = settings.kafka.dead_letter_topic is not None
-        declared = Declared(source.rules(), source.format, has_letters, _retention_of(settings.delivery))
+        # What the topic's own settings say already need not be told of its records, too.
+        told = any(one.subject == "retention" and one.level is Level.WARNING for one in found)
+        declared = Declared(source.rules(), source.format, has_letters, float("inf") if told else retention)
         found += source_findings(observed, declared)
+        found += future_findings(observed, looking.clock.wall_ms())
     return Section(f"Source {source.name}", tuple(found)), locating(observed)
 
 

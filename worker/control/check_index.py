@@ -8,14 +8,19 @@ from worker.control.target import check_alias, check_target, explained, lacks_lo
 from worker.errors import OperatorError, RetryLater
 from worker.ports import IndexAdmin, ServerInspector
 from worker.resources import load_index_definition
-from worker.settings import Settings
+from worker.runtime.clock import Clock
+from worker.settings import Settings, SourceSettings
 from worker.stages.findings import Finding, Section, counted, failure, listed, note, ok, warning
-from worker.stages.index_state import IndexState, Json, body_differences
+from worker.stages.index_state import IndexState, Json, body_differences, plain_settings
+from worker.stages.rules import TruncatePolicy
 
 _TITLE: Final = "Elasticsearch"
 _SHOWN: Final = 5
 _NEEDED: Final = ("index", "delete", "read", "view_index_metadata")
+_FULL: Final = "read_only_allow_delete"
+_BLOCKS: Final = ("write", "read_only", _FULL)
 _FOR_SEARCHING: Final = ("maintenance",)
+_SKEW_SECONDS: Final = 2
 OLDEST: Final = (8, 15)
 """The oldest version of Elasticsearch that is supported, and with it all up to the newest major one."""
 NEWEST_MAJOR: Final = 9
@@ -30,7 +35,11 @@ class MissingServerError(Exception):
 
 
 async def check_index(
-    admin: IndexAdmin, inspector: ServerInspector, settings: Settings, locating: Collection[str] = ()
+    admin: IndexAdmin,
+    inspector: ServerInspector,
+    settings: Settings,
+    locating: Collection[str] = (),
+    clock: Clock | None = None,
 ) -> Section:
     """Return what the write target looks like. `locating` are sources whose rows are searched for in it.
 
@@ -48,9 +57,11 @@ async def check_index(
             raise MissingServerError(section) from error
         return section
     with explained(settings.elasticsearch):
+        truncating = [source.name for source in settings.sources if source.truncate is TruncatePolicy.DELETE_ALL]
         findings = [
             _server(nodes, await inspector.version()),
-            *_privileges(alias, await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING]), locating),
+            *_privileges(alias, await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING]), locating, truncating),
+            *await _clock(inspector, alias, clock or Clock()),
             *await _target(admin, settings, alias),
         ]
     return Section(_TITLE, tuple(findings))
@@ -69,7 +80,30 @@ def _server(nodes: str, version: str | None) -> Finding:
     return ok("server", f"{nodes} is Elasticsearch {version}")
 
 
-def _privileges(alias: str, granted: frozenset[str] | None, locating: Collection[str]) -> Iterator[Finding]:
+async def _clock(inspector: ServerInspector, alias: str, clock: Clock) -> Sequence[Finding]:
+    """Whether the server's clock and this machine's agree, as well as one question can tell."""
+    before = clock.wall_ms()
+    theirs = await inspector.clock_ms(alias)
+    after = clock.wall_ms()
+    if theirs is None:
+        return []
+    # Their time is of some moment between the two of ours.
+    ahead = max(theirs - after, before - theirs, 0) / 1000
+    if ahead < _SKEW_SECONDS:
+        return [ok("clock", "the server's and this machine's agree")]
+    return [
+        warning(
+            "clock",
+            f"this machine's is {ahead:,.0f} s {'behind' if theirs > after else 'ahead of'} the server's: freshness is "
+            "wrong by that if it differs from the database's, too, and tombstones are purged by this machine's",
+            "set the clocks of both (NTP)",
+        )
+    ]
+
+
+def _privileges(
+    alias: str, granted: frozenset[str] | None, locating: Collection[str], truncating: Collection[str]
+) -> Iterator[Finding]:
     if granted is None:
         yield note("privileges", "security is off, or not to be seen: everybody may do everything")
         return
@@ -89,7 +123,14 @@ def _privileges(alias: str, granted: frozenset[str] | None, locating: Collection
             "tenant: the first of them halts the worker",
             f"grant {', '.join(missing)} on the name {alias}, or see the line 'tenant'",
         )
-    elif missing:
+    if missing and truncating:
+        yield failure(
+            "privileges",
+            f"this credential lacks {listed(missing)} on {alias}, and {listed(truncating)} has truncate: delete_all: "
+            "the first truncate halts the worker",
+            f"grant {', '.join(missing)} on the name {alias}, or set truncate: reject",
+        )
+    if missing and not locating and not truncating:
         needed = "needed only to search for rows that do not tell their tenant, and for truncate: delete_all"
         yield note("privileges", f"not {listed(missing)}: {needed}")
 
@@ -102,9 +143,21 @@ async def _target(admin: IndexAdmin, settings: Settings, alias: str) -> Sequence
     index = (await admin.indices([alias]))[name]
     return [
         ok("write alias", f"{alias} writes to {name}, requires routing and fixes none"),
+        *_blocks(name, index),
         *await _model(admin, settings, index),
         *_mapping(name, index, settings),
     ]
+
+
+def _blocks(name: str, index: IndexState) -> Iterator[Finding]:
+    """Blocks that keep documents out; Elasticsearch sets the last one itself where a disk is full."""
+    settings = plain_settings(index.settings)
+    if found := [one for one in _BLOCKS if settings.get(f"index.blocks.{one}") == "true"]:
+        yield failure(
+            "write block",
+            f"{name} has index.blocks.{' and '.join(found)}: the worker halts until it is lifted",
+            "free the disk, where it was set for that" if found == [_FULL] else f"set it to null on {name}",
+        )
 
 
 async def _model(admin: IndexAdmin, settings: Settings, index: IndexState) -> Sequence[Finding]:
@@ -127,13 +180,13 @@ def _dimensions(index: IndexState) -> int:
     return int(found) if found.isdigit() else 0
 
 
-def _mapping(name: str, index: IndexState, settings: Settings) -> Iterator[Finding]:
-    """Fields that the mapping does not know, and what differs from the definition."""
+def unmapped_findings(name: str, mappings: Json, sources: Sequence[SourceSettings]) -> Iterator[Finding]:
+    """Yield fields of the sources that a mapping does not know."""
     missing = [
         (source.name, field)
-        for source in settings.sources
+        for source in sources
         for field in source.fields
-        if _at(index.mappings, tuple(field.split("."))) is None
+        if _at(mappings, tuple(field.split("."))) is None
     ]
     for source, field in missing:
         yield (
@@ -142,13 +195,19 @@ def _mapping(name: str, index: IndexState, settings: Settings) -> Iterator[Findi
                 f"field {field!r} of source {source} is not in the mapping of {name}: its documents are refused",
                 "build an index whose definition has the field, or take the field out of the source",
             )
-            if str(index.mappings.get("dynamic")).lower() == "strict"
+            if str(mappings.get("dynamic")).lower() == "strict"
             else warning(
                 "mapping",
                 f"field {field!r} of source {source} is not in the mapping of {name}, which is not strict",
                 "declare the field in index.definition, so that its type does not depend on the first document",
             )
         )
+
+
+def _mapping(name: str, index: IndexState, settings: Settings) -> Iterator[Finding]:
+    """Fields that the mapping does not know, and what differs from the definition."""
+    missing = list(unmapped_findings(name, index.mappings, settings.sources))
+    yield from missing
     differing = body_differences(name, load_index_definition(settings.index.definition), index)
     if differing:
         where = "; ".join(f"{one.where} is {one.found}, not {one.wanted}" for one in differing[:_SHOWN])

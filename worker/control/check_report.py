@@ -25,12 +25,13 @@ def _lines(report: Report) -> Iterator[str]:
     for section in report.sections:
         yield section.title
         for finding in section.findings:
-            yield from _finding(finding)
+            yield from finding_lines(finding)
         yield ""
     yield from textwrap.wrap(_summary(report), _WIDTH)
 
 
-def _finding(finding: Finding) -> Iterator[str]:
+def finding_lines(finding: Finding) -> Iterator[str]:
+    """Yield the lines of one finding: its level, its subject, the sentence and the fix below it."""
     head = f"{_MARKS[finding.level]:{_SUBJECT_AT - 2}}{finding.subject:{_TEXT_AT - _SUBJECT_AT}}"
     yield from _wrapped(finding.sentence, f"  {head}")
     if finding.fix:
@@ -66,13 +67,14 @@ def as_json(report: Report) -> str:
             "missing_servers": list(report.missing),
             "failures": count_of(report.sections, Level.FAILURE),
             "warnings": count_of(report.sections, Level.WARNING),
-            "sections": [_plain(section) for section in report.sections],
+            "sections": [plain_section(section) for section in report.sections],
         },
         indent=2,
     )
 
 
-def _plain(section: Section) -> dict[str, object]:
+def plain_section(section: Section) -> dict[str, object]:
+    """Return a section as JSON has it."""
     findings = [
         {"subject": one.subject, "level": one.level.value, "sentence": one.sentence, "fix": one.fix or None}
         for one in section.findings

@@ -79,6 +79,9 @@ _OUTCOMES: Final = {
     Verdict.SKIPPED: Outcome.SKIPPED,
     Verdict.DEAD_LETTERED: Outcome.REJECTED,
 }
+_KEY_WITHOUT: Final = "its key does not tell the tenant, so a later delete or move need not have left a mark here"
+_ROW_ALONE: Final = "its tenant is in the row alone, so a later delete, which has none, need not have left a mark here"
+_WRITE_AGAIN: Final = "write an event of the row again, if it still exists"
 _UNORDERED: Final = "it has no version of its own, so what is stored may also be older: to be sure, snapshot its row"
 
 
@@ -104,8 +107,10 @@ class _Batch:
     letters: dict[Position, Letter] = field(default_factory=dict)
     unordered: set[Position] = field(default_factory=set)
     """Changes that have no version of their own."""
-    unmarked: set[Position] = field(default_factory=set)
-    """Changes of rows that may later have gone without leaving a tombstone where this one puts its document."""
+    unmarked: dict[Position, str] = field(default_factory=dict)
+    """Changes of rows that may later have gone without leaving a tombstone where this one puts its document; why."""
+    plain: set[Position] = field(default_factory=set)
+    """Changes of sources of which there are no snapshots: who writes their events can write one again."""
     rejections: dict[Position, str] = field(default_factory=dict)
 
 
@@ -167,8 +172,11 @@ class Replay(Source, DeadLetters):
             decoded = decode(record, rules)
             if not isinstance(decoded, RowChange):
                 return decoded
+            # A change event that tells no tenant apart from its row is of a source whose deletes tell none either.
+            if decoded.tells_moves:
+                self._batch.plain.add(record.position)
             if not (rules.trusts_before or (believes_key(rules) and rules.tenant_column in decoded.key)):
-                self._batch.unmarked.add(record.position)
+                self._batch.unmarked[record.position] = _ROW_ALONE if decoded.tells_moves else _KEY_WITHOUT
             letter = self._batch.letters.get(record.position)
             watermark = 0 if letter is None else letter.watermark or 0
             if decoded.version is not None:
@@ -259,8 +267,8 @@ class Replay(Source, DeadLetters):
         """Why an absent document may be one that was deleted since; None if its tombstone would be there."""
         if self._delivery.deletes is Deletes.HARD:
             return "with delivery.deletes hard nothing tells whether it was deleted since"
-        if position in self._batch.unmarked:
-            return "its key does not tell the tenant, so a later delete or move need not have left a mark here"
+        if (why := self._batch.unmarked.get(position)) is not None:
+            return why
         since = letter.age_from_ms
         if since is None or self._clock.wall_ms() - since > 1000 * safe_seconds(self._delivery):
             kept = format_duration(self._delivery.tombstone_retention)
@@ -280,9 +288,8 @@ class Replay(Source, DeadLetters):
             letter = self._batch.letters[position]
             if stored is None:
                 why = self._why_doubtful(position, letter)
-                self._told(
-                    Replayed(letter, Outcome.REFUSED, f"its row is not in the index, and {why}; snapshot the row")
-                )
+                remedy = _WRITE_AGAIN if position in self._batch.plain else "snapshot the row"
+                self._told(Replayed(letter, Outcome.REFUSED, f"its row is not in the index, and {why}; {remedy}"))
             elif comes_too_late(change, stored):
                 # Not left to the pipeline: the tombstone that says so may be purged before it looks.
                 self._told(Replayed(letter, Outcome.SUPERSEDED, self._doubt(position)))

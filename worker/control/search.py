@@ -68,7 +68,7 @@ def show(console: Console, hits: Sequence[Hit], tenant: str) -> None:
     Words found are bold on a terminal, and stand between `**` where the output is not one.
     """
     if not hits:
-        console.print(Text(f"nothing found for tenant {printable(tenant)}"))
+        console.print(Text(f"nothing found for tenant {printable(tenant)} (names of tenants are exact, case included)"))
         return
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(width=3, justify="right")

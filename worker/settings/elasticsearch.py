@@ -1,11 +1,12 @@
 """Where documents go, and which index they belong to."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, HttpUrl, SecretStr, model_validator
 
-from worker.settings.types import Group, Seconds, read_secret, refuse_both
+from worker.settings.types import Group, Seconds, given_twice, read_secret, refuse
 
 
 class ElasticsearchSettings(Group):
@@ -45,20 +46,23 @@ class ElasticsearchSettings(Group):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        refuse_both("api_key", self.api_key, self.api_key_file)
-        refuse_both("password", self.password, self.password_file)
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[str]:
+        yield from given_twice("api_key", self.api_key, self.api_key_file)
+        yield from given_twice("password", self.password, self.password_file)
         has_key = self.api_key is not None or self.api_key_file is not None
         has_password = self.password is not None or self.password_file is not None
         if has_key and self.username is not None:
-            raise ValueError("both an API key and a username are given: keep one of them")
+            yield "both an API key and a username are given: keep one of them"
         if (self.username is not None) != has_password:
-            raise ValueError("username and password (or password_file) go together: give both or neither")
+            yield "username and password (or password_file) go together: give both or neither"
         if any(host.username or host.password for host in self.hosts):
-            raise ValueError("hosts: leave the user and password out of the URL and set username and password_file")
+            yield "hosts: leave the user and password out of the URL and set username and password_file"
         schemes = {host.scheme for host in self.hosts}
         if schemes != {"https"} and (self.ca_file is not None or self.fingerprint is not None):
-            raise ValueError("ca_file and fingerprint need hosts that begin with https://")
-        return self
+            yield "ca_file and fingerprint need hosts that begin with https://"
 
 
 class IndexSettings(Group):

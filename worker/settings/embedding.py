@@ -1,5 +1,6 @@
 """Which model turns text into vectors, and how it may use the machine."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self
@@ -7,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from worker.settings.embedding_backends import HttpEmbeddingSettings, OpenVinoSettings
-from worker.settings.types import Bytes, Group
+from worker.settings.types import Bytes, Group, refuse
 from worker.stages.vectors import identity
 
 _MIB = 1024 * 1024
@@ -62,19 +63,22 @@ class EmbeddingSettings(Group):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.precision == "int8" and self.backend != "openvino":
-            raise ValueError("precision int8 needs backend: openvino")
-        if self.backend == "openvino" and self.device != "cpu":
-            raise ValueError("backend openvino runs on the processor: set device to cpu, or backend to torch")
-        if self.backend == "http":
-            self._check_http()
-        if self.precision == "fp16" and self.device == "cpu":
-            raise ValueError("precision fp16 is for device cuda or mps: on a processor use bf16 or fp32")
+        refuse(self._mistakes())
         return self
 
-    def _check_http(self) -> None:
+    def _mistakes(self) -> Iterator[str]:
+        if self.precision == "int8" and self.backend != "openvino":
+            yield "precision int8 needs backend: openvino"
+        if self.backend == "openvino" and self.device != "cpu":
+            yield "backend openvino runs on the processor: set device to cpu, or backend to torch"
+        if self.precision == "fp16" and self.device == "cpu":
+            yield "precision fp16 is for device cuda or mps: on a processor use bf16 or fp32"
+        if self.backend == "http":
+            yield from self._http_mistakes()
+
+    def _http_mistakes(self) -> Iterator[str]:
         if self.http.url is None:
-            raise ValueError("backend http needs the server's address: set embedding.http.url")
+            yield "backend http needs the server's address: set embedding.http.url"
         for name in ("path", "device", "precision", "threads", "batch_tokens", "long_texts", "long_text_windows"):
             if name in self.model_fields_set:
-                raise ValueError(f"{name} is the server's own matter with backend: http: leave it out")
+                yield f"{name} is the server's own matter with backend: http: leave it out"

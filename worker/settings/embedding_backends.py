@@ -1,11 +1,12 @@
 """Where the model runs, if it is not torch in this process: a server, or OpenVINO."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, HttpUrl, SecretStr, model_validator
 
-from worker.settings.types import Group, Seconds, read_secret, refuse_both
+from worker.settings.types import Group, Seconds, given_twice, read_secret, refuse
 from worker.stages.embedding_api import Form, endpoint
 
 
@@ -51,18 +52,19 @@ class HttpEmbeddingSettings(Group):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        refuse_both("api_key", self.api_key, self.api_key_file)
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[str]:
+        yield from given_twice("api_key", self.api_key, self.api_key_file)
         if self.url is not None and (self.url.username or self.url.password):
-            raise ValueError("url: leave the user and password out of the URL and set api_key_file")
+            yield "url: leave the user and password out of the URL and set api_key_file"
         if self.url is not None and self.url.scheme != "https" and self.ca_file is not None:
-            raise ValueError("ca_file needs a url that begins with https://")
+            yield "ca_file needs a url that begins with https://"
         if self.form is Form.TEI:
             for name in ("model", "dimensions"):
                 if getattr(self, name) is not None:
-                    raise ValueError(
-                        f"{name} is for form: openai; a text-embeddings-inference serves one model as it is"
-                    )
-        return self
+                    yield f"{name} is for form: openai; a text-embeddings-inference serves one model as it is"
 
 
 class OpenVinoSettings(Group):

@@ -15,7 +15,6 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from worker.errors import OperatorError
 from worker.settings.known import is_group, paths
 
 ENV_PREFIX: Final = "SYNCLINE_"
@@ -36,6 +35,10 @@ class Environment:
     content: dict[str, Any] = field(default_factory=dict)
     origins: dict[Path, str] = field(default_factory=dict)
     """Path of a key -> the variable that set it."""
+    mistakes: list[str] = field(default_factory=list)
+    """One sentence a variable that is unknown, empty, or not JSON where JSON is needed; it counts as not there."""
+    spoiled: list[Path] = field(default_factory=list)
+    """Paths of the keys that such variables would have set."""
 
     def over(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content with what the variables say put over it, key by key; a list is replaced as a whole."""
@@ -43,13 +46,8 @@ class Environment:
 
 
 def read_environment(environment: Mapping[str, str], model: type[BaseModel]) -> Environment:
-    """Return what the `SYNCLINE_` variables say about the fields of `model`.
-
-    Raises:
-        OperatorError: one sentence a variable that is unknown, empty, or not JSON where JSON is needed.
-    """
+    """Return what the `SYNCLINE_` variables say about the fields of `model`."""
     found = Environment()
-    mistakes: list[str] = []
     # The shorter path first, so that SYNCLINE_KAFKA__GROUP_ID wins over the JSON in SYNCLINE_KAFKA.
     for name, value in sorted(environment.items(), key=lambda item: (item[0].count(_BETWEEN), item[0])):
         if not name.startswith(ENV_PREFIX) or name == CONFIG_VARIABLE or _is_service_link(name, value):
@@ -57,14 +55,13 @@ def read_environment(environment: Mapping[str, str], model: type[BaseModel]) -> 
         try:
             _take(found, name, value, model)
         except ValueError as error:
-            mistakes.append(f"environment: {name}: {error}")
-    if mistakes:
-        raise OperatorError("\n".join(mistakes))
+            found.mistakes.append(f"environment: {name}: {error}")
+            found.spoiled.append(_path(name))
     return found
 
 
 def _take(found: Environment, name: str, value: str, model: type[BaseModel]) -> None:
-    path = tuple(name.removeprefix(ENV_PREFIX).lower().split(_BETWEEN))
+    path = _path(name)
     parsed = _parsed(value, _field_at(model, path))
     content: Any = parsed
     for part in reversed(path):
@@ -73,6 +70,10 @@ def _take(found: Environment, name: str, value: str, model: type[BaseModel]) -> 
     found.content.clear()
     found.content.update(merged)
     found.origins.update(dict.fromkeys(_leaves(parsed, path), name))
+
+
+def _path(name: str) -> Path:
+    return tuple(name.removeprefix(ENV_PREFIX).lower().split(_BETWEEN))
 
 
 def _field_at(model: type[BaseModel], path: Path) -> FieldInfo:

@@ -1,13 +1,14 @@
 """Where change events come from, and how this worker takes part in the consumer group."""
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from worker.settings.types import Bytes, Group, Seconds, read_secret, refuse_both
+from worker.settings.types import Bytes, Group, Seconds, given_twice, read_secret, refuse
 from worker.stages.start_offsets import OffsetPolicy
 
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}")
@@ -69,28 +70,31 @@ class KafkaSecurity(Group):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        refuse_both("password", self.password, self.password_file)
-        if self.uses_sasl and self.mechanism is None:
-            raise ValueError(f"protocol {self.protocol} needs a mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, ...")
-        if not self.uses_sasl and self.mechanism is not None:
-            raise ValueError(f"mechanism {self.mechanism} needs protocol SASL_SSL (or SASL_PLAINTEXT)")
-        if self.mechanism is SaslMechanism.OAUTHBEARER and self.token_file is None:
-            raise ValueError("mechanism OAUTHBEARER needs token_file")
-        if self.uses_sasl and self.mechanism is not SaslMechanism.OAUTHBEARER and not self._has_login:
-            raise ValueError(f"mechanism {self.mechanism} needs username, and password or password_file")
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together: give both or neither")
-        self._refuse_unused()
+        refuse(self._mistakes())
         return self
 
-    def _refuse_unused(self) -> None:
-        """Refuse what the protocol would not use: an operator who gave it believes that it protects something."""
+    def _mistakes(self) -> Iterator[str]:
+        yield from given_twice("password", self.password, self.password_file)
+        if self.uses_sasl and self.mechanism is None:
+            yield f"protocol {self.protocol} needs a mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, ..."
+        if not self.uses_sasl and self.mechanism is not None:
+            yield f"mechanism {self.mechanism} needs protocol SASL_SSL (or SASL_PLAINTEXT)"
+        if self.mechanism is SaslMechanism.OAUTHBEARER and self.token_file is None:
+            yield "mechanism OAUTHBEARER needs token_file"
+        if self.uses_sasl and self.mechanism is not SaslMechanism.OAUTHBEARER and not self._has_login:
+            yield f"mechanism {self.mechanism} needs username, and password or password_file"
+        if (self.certificate_file is None) != (self.key_file is None):
+            yield "certificate_file and key_file go together: give both or neither"
+        yield from self._unused()
+
+    def _unused(self) -> Iterator[str]:
+        """Yield what the protocol would not use: an operator who gave it believes that it protects something."""
         login = (self.username, self.password, self.password_file, self.token_file)
         if not self.uses_sasl and any(value is not None for value in login):
-            raise ValueError(f"protocol {self.protocol} uses no login: set protocol SASL_SSL, or remove the login")
+            yield f"protocol {self.protocol} uses no login: set protocol SASL_SSL, or remove the login"
         files = (self.ca_file, self.certificate_file)
         if not self.uses_tls and any(value is not None for value in files):
-            raise ValueError(f"protocol {self.protocol} uses no TLS: set protocol SSL or SASL_SSL, or remove the files")
+            yield f"protocol {self.protocol} uses no TLS: set protocol SSL or SASL_SSL, or remove the files"
 
     @property
     def _has_login(self) -> bool:
@@ -132,8 +136,10 @@ class KafkaSettings(Group):
 
     @model_validator(mode="after")
     def _addresses(self) -> Self:
-        for number, server in enumerate(self.bootstrap_servers):
-            if not _ADDRESS.fullmatch(server):
-                # Not repeated: what stands here by mistake may be a URL with a password.
-                raise ValueError(f"bootstrap_servers[{number}] is not host:port, such as kafka-0.kafka:9092")
+        # Not repeated: what stands here by mistake may be a URL with a password.
+        refuse(
+            f"bootstrap_servers[{number}] is not host:port, such as kafka-0.kafka:9092"
+            for number, server in enumerate(self.bootstrap_servers)
+            if not _ADDRESS.fullmatch(server)
+        )
         return self

@@ -1,19 +1,26 @@
 """From a file and the environment to `Settings`, with every mistake as one sentence that says what to change."""
 
+import copy
 import os
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from worker.errors import OperatorError
-from worker.settings.environment import CONFIG_VARIABLE, read_environment
+from worker.settings.environment import CONFIG_VARIABLE, Environment, read_environment
+from worker.settings.kafka import KafkaSettings
 from worker.settings.known import is_group
-from worker.settings.mistakes import sentences
-from worker.settings.root import Settings
+from worker.settings.mistakes import location_of, place_of, sentences
+from worker.settings.root import Settings, mistakes_between
+from worker.settings.sources import SourceSettings
+from worker.settings.types import Group
+from worker.settings.worker import DeliverySettings
 from worker.settings.yaml_file import read_config
+
+_Group = TypeVar("_Group", bound=Group)
 
 DEFAULT_CONFIG: Final = Path("syncline.yaml")
 
@@ -30,11 +37,64 @@ def load_settings(path: Path | None = None, environment: Mapping[str, str] | Non
     environment = os.environ if environment is None else environment
     path = _config_path(path, environment)
     variables = read_environment(environment, Settings)
-    content = {} if path is None else _without_empty(read_config(path), Settings)
+    mistakes = list(variables.mistakes)
     try:
-        return Settings.model_validate(variables.over(content))
+        content = {} if path is None else _without_empty(read_config(path), Settings)
+    except OperatorError as error:
+        raise OperatorError("\n".join([*mistakes, str(error)])) from None
+    merged = variables.over(content)
+    try:
+        settings = Settings.model_validate(merged)
     except ValidationError as error:
-        raise OperatorError("\n".join(sentences(error, path, variables))) from None
+        mistakes += _all_mistakes(error, merged, path, variables)
+    else:
+        if not mistakes:
+            return settings
+    raise OperatorError("\n".join(dict.fromkeys(mistakes)))
+
+
+def _all_mistakes(
+    error: ValidationError, content: Mapping[str, Any], path: Path | None, variables: Environment
+) -> Iterator[str]:
+    """Yield every mistake, also those that are looked for only where there are no others.
+
+    A group's own rules are tried without the keys that nobody knows, and the rules between groups with the groups that
+    have no mistake of their own.
+    """
+    yield from sentences(error, path, variables)
+    faults = error.errors(include_url=False, include_input=False)
+    known = _without(content, [location_of(fault) for fault in faults if fault["type"] == "extra_forbidden"])
+    try:
+        Settings.model_validate(known)
+    except ValidationError as again:
+        yield from sentences(again, path, variables)
+    listed = known.get("sources")
+    sources = [_valid(SourceSettings, one) for one in listed] if isinstance(listed, list) else []
+    between = mistakes_between(
+        _valid(KafkaSettings, known.get("kafka", {})),
+        _valid(DeliverySettings, known.get("delivery", {})),
+        [source for source in sources if source is not None],
+    )
+    place = place_of((), path, variables)
+    yield from (f"{place}: {told}" for told in between)
+
+
+def _valid(group: type[_Group], content: object) -> _Group | None:
+    try:
+        return group.model_validate(content)
+    except ValidationError:
+        return None
+
+
+def _without(content: Mapping[str, Any], locations: Iterable[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Return a copy without the keys at these paths."""
+    kept = copy.deepcopy(dict(content))
+    for *parents, key in locations:
+        group: Any = kept
+        for part in parents:
+            group = group[part]
+        group.pop(key, None)
+    return kept
 
 
 def _config_path(path: Path | None, environment: Mapping[str, str]) -> Path | None:

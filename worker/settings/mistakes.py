@@ -36,10 +36,25 @@ def sentences(error: ValidationError, file: Path | None, environment: Environmen
     """Yield one sentence a mistake."""
     # The input is left out; the context holds limits and patterns, and is ours.
     for fault in error.errors(include_url=False, include_input=False):
-        location = tuple(part for part in fault["loc"] if part not in FORM_TAGS)
+        location = location_of(fault)
+        if _told_already(location, environment):
+            continue
         key = _dotted(location)
-        place = _place(location, file, environment)
-        yield f"{place}: {key}: {_told(fault, location)}" if key else f"{place}: {_told(fault, location)}"
+        place = place_of(location, file, environment)
+        for told in _told(fault, location).split("\n"):
+            yield f"{place}: {key}: {told}" if key else f"{place}: {told}"
+
+
+def _told_already(location: tuple[int | str, ...], environment: Environment) -> bool:
+    """Whether a key is only missing because the variable that would have set it is refused."""
+    return bool(location) and any(
+        location[: len(path)] == path or path[: len(location)] == location for path in environment.spoiled
+    )
+
+
+def location_of(fault: ErrorDetails) -> tuple[int | str, ...]:
+    """Return the path of a mistake as it is written in the file."""
+    return tuple(part for part in fault["loc"] if part not in FORM_TAGS)
 
 
 def _told(fault: ErrorDetails, location: tuple[int | str, ...]) -> str:
@@ -58,7 +73,7 @@ def _told(fault: ErrorDetails, location: tuple[int | str, ...]) -> str:
     return words.replace("String should", "should")
 
 
-def _place(location: tuple[int | str, ...], file: Path | None, environment: Environment) -> str:
+def place_of(location: tuple[int | str, ...], file: Path | None, environment: Environment) -> str:
     """Name where the mistake was written: in a variable, in the file, or between both."""
     variables = {
         variable

@@ -1,6 +1,7 @@
 """What one kind of row looks like, and which document it becomes."""
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -8,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from worker.settings.fields import EmbedForm, EmbedSettings, FieldForm, FieldSettings
 from worker.settings.known import nearest
-from worker.settings.types import Group
+from worker.settings.types import Group, refuse
 from worker.stages.embedding_text import embedded_fields
 from worker.stages.rules import (
     RESERVED_FIELDS,
@@ -105,41 +106,42 @@ class SourceSettings(Group):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
+        refuse(self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[str]:
         if bool(self.topics) == (self.pattern is not None):
-            raise ValueError("give either topics or pattern")
+            yield "give either topics or pattern"
         if missing := [name for name in embedded_fields(self._embed_rule()) if name not in self.fields]:
             known = ", ".join(self.fields)
-            raise ValueError(
-                f"embed names {missing[0]!r}, which is not one of its fields: {known}{self._meant(missing[0])}"
-            )
+            yield (f"embed names {missing[0]!r}, which is not one of its fields: {known}{self._meant(missing[0])}")
         if taken := RESERVED_FIELDS & {name.split(".")[0] for name in self.fields}:
-            raise ValueError(f"fields: {min(taken)!r} is written by Syncline itself: choose another name")
+            yield f"fields: {min(taken)!r} is written by Syncline itself: choose another name"
         if own := [name for name in self.fields if name.startswith("_")]:
-            raise ValueError(
+            yield (
                 f"fields: {own[0]!r} begins with an underscore, as Elasticsearch's own fields do: choose another name"
             )
         if inside := [name for name in self.fields if any(name.startswith(f"{other}.") for other in self.fields)]:
-            raise ValueError(f"fields: {inside[0]!r} lies inside another field: one of the two needs another name")
+            yield f"fields: {inside[0]!r} lies inside another field: one of the two needs another name"
         if self.tenant in self.id:
-            raise ValueError(f"id: leave the tenant column {self.tenant!r} out, it is added by itself")
-        self._check_truncate()
+            yield f"id: leave the tenant column {self.tenant!r} out, it is added by itself"
+        yield from self._truncate_mistakes()
         if used := self.rules().wanted_columns & set(self.drop):
-            raise ValueError(f"drop: column {min(used)!r} is used by this source: take it out of one of them")
-        return self
+            yield f"drop: column {min(used)!r} is used by this source: take it out of one of them"
 
-    def _check_truncate(self) -> None:
+    def _truncate_mistakes(self) -> Iterator[str]:
         """A truncate empties one table, and with `delete_all` all of the source: the two must be the same."""
         if self.truncate is TruncatePolicy.REJECT:
             return
         if len(set(self.topics)) != 1 or self.table is None:
-            raise ValueError(
+            yield (
                 "truncate: delete_all deletes every document of this source, so all of them must come from one table: "
                 "give one topic, and the table's name as table; or make a source of each table"
             )
         if self.version is not None:
-            raise ValueError("truncate: delete_all does not go with version: a truncate has no row to read it from")
+            yield "truncate: delete_all does not go with version: a truncate has no row to read it from"
         if self.format != "debezium":
-            raise ValueError(f"truncate: delete_all does not go with format: {self.format}, which has no truncates")
+            yield f"truncate: delete_all does not go with format: {self.format}, which has no truncates"
 
     def _meant(self, field: str) -> str:
         hint = nearest(field, list(self.fields))

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -83,6 +84,16 @@ class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
+def refuse(mistakes: Iterable[str]) -> None:
+    """Refuse a group with all its mistakes at once, a sentence each.
+
+    Raises:
+        ValueError: there are some; `mistakes.sentences` takes them apart again.
+    """
+    if told := "\n".join(mistakes):
+        raise ValueError(told)
+
+
 def read_secret(name: str, value: SecretStr | None, file: Path | None) -> str | None:
     """Return the secret given in place or in a file (its first line), or None if neither is given.
 
@@ -105,11 +116,7 @@ def read_secret(name: str, value: SecretStr | None, file: Path | None) -> str | 
     return lines[0].strip()
 
 
-def refuse_both(name: str, value: SecretStr | None, file: Path | None) -> None:
-    """Refuse a secret that is given twice, in place and in a file.
-
-    Raises:
-        ValueError: both are given.
-    """
+def given_twice(name: str, value: SecretStr | None, file: Path | None) -> Iterator[str]:
+    """Yield the mistake of a secret that is given in place and in a file, too."""
     if value is not None and file is not None:
-        raise ValueError(f"both {name} and {name}_file are given: keep one of them")
+        yield f"both {name} and {name}_file are given: keep one of them"

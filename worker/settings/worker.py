@@ -1,6 +1,7 @@
 """How the worker itself behaves: batches, delivery, its HTTP server and its log."""
 
 import ipaddress
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -121,16 +122,12 @@ class LogSettings(Group):
     """Least level that is logged."""
 
 
-def check_delivery(delivery: DeliverySettings, rebalance_timeout: float) -> None:
-    """Check the limits that depend on each other.
-
-    Raises:
-        ValueError: the drain would outlast the rebalance, or the waits are upside down.
-    """
+def delivery_mistakes(delivery: DeliverySettings, rebalance_timeout: float) -> Iterator[str]:
+    """Yield a drain that would outlast the rebalance, and waits that are upside down."""
     if delivery.drain_timeout >= rebalance_timeout:
-        raise ValueError(
+        yield (
             f"delivery.drain_timeout ({delivery.drain_timeout:g} s) must be below kafka.rebalance_timeout "
             f"({rebalance_timeout:g} s), or a worker that drains is thrown out of its group"
         )
     if delivery.retry_initial > delivery.retry_max:
-        raise ValueError("delivery.retry_initial must not exceed delivery.retry_max")
+        yield "delivery.retry_initial must not exceed delivery.retry_max"

@@ -40,6 +40,14 @@ class IndexState:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """How much an alias holds: documents that readers may find, and the tombstones of deleted rows."""
+
+    documents: int
+    tombstones: int
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One place where what exists is not what is wanted; all three are short texts for a person."""
 

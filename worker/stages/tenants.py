@@ -72,6 +72,8 @@ def tenant(change: RowChange, rules: SourceRules) -> Tenant | Rejection:
     column = rules.tenant_column
     if where is TenantPlace.UNKNOWN:
         remedy = "make it part of the primary key, or set REPLICA IDENTITY FULL and replica_identity: full"
+        if change.tells_moves:
+            remedy = "name the property tenant in every event"
         if change.operation is not _UPSERT:
             remedy += ", or set locate: auto"
         return Rejection(RejectReason.TENANT_UNKNOWN, f"the event does not carry tenant column {column!r}: {remedy}")

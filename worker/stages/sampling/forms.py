@@ -32,8 +32,8 @@ def form_findings(observed: Sequence[Observed], rules: SourceRules, declared: st
         yield note(
             "format",
             f"numbers that look like times, written as they are: {listed(times)}",
-            "declare the type of these fields (epoch_millis, epoch_micros ...), or set "
-            "value.converter.schemas.enable=true",
+            "declare the type of these fields (epoch_millis, epoch_micros ...)"
+            + ("" if declared == "change-event" else ", or set value.converter.schemas.enable=true"),
         )
 
 

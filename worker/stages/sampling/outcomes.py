@@ -1,7 +1,7 @@
 """What would become of the records: how many are indexed, deleted, skipped, rejected, and why."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from worker.errors import RejectReason
@@ -34,15 +34,28 @@ _FIXES: Final = {
     RejectReason.POSITION_INVALID: "declare a column that orders the table's changes as version of this source",
     RejectReason.FIELD_INVALID: "correct fields of this source: from, type, default, or on_bad_field: null",
 }
+_CHANGE_EVENT_FIXES: Final = {
+    RejectReason.INVALID_JSON: "write JSON objects, as docs/change-events.md has them, or take the topic out",
+    RejectReason.NOT_AN_EVENT: "write only the properties that docs/change-events.md lists; correct topics or format",
+    RejectReason.ROW_MISSING: "write the whole row into every upsert, as property row",
+    RejectReason.KEY_MISSING: "write the columns of the primary key as property key; correct id of this source",
+    RejectReason.TENANT_UNKNOWN: "name the property tenant in every event, deletes included",
+    RejectReason.POSITION_INVALID: "write the property version as a whole number that rises with every change",
+    RejectReason.UNKNOWN_OPERATION: "write op as upsert or delete",
+}
+"""Where these differ: who writes such events has no connector and no replica identity to set."""
 _OTHER_FIX: Final = "look at the record, and correct the settings of this source or what writes the record"
 
 
-def outcome_findings(observed: Sequence[Observed], *, dead_letters: bool) -> Iterator[Finding]:
+def outcome_findings(
+    observed: Sequence[Observed], *, dead_letters: bool, declared: str = "debezium"
+) -> Iterator[Finding]:
     """Yield what would become of the records. Without a dead-letter topic a rejected record stops the worker."""
     rejected = sum(isinstance(one.outcome, Rejection) for one in observed)
     told = _told(observed)
     yield ok("records", told) if rejected < len(observed) else note("records", told)
-    yield from _rejections(observed, dead_letters=dead_letters)
+    fixes = _FIXES | _CHANGE_EVENT_FIXES if declared == "change-event" else _FIXES
+    yield from _rejections(observed, fixes, dead_letters=dead_letters)
     if observed and all(isinstance(one.decoded, Skip) and one.form is not Form.TOMBSTONE for one in observed):
         yield warning(
             "rows", "not one of the records is a row: they are heartbeats, transactions or the like", "correct topics"
@@ -68,7 +81,9 @@ def _told(observed: Sequence[Observed]) -> str:
     return ", ".join([*first, *(f"{count} {name}" for name, count in sorted(verdicts.items()))])
 
 
-def _rejections(observed: Sequence[Observed], *, dead_letters: bool) -> Iterator[Finding]:
+def _rejections(
+    observed: Sequence[Observed], fixes: Mapping[RejectReason, str], *, dead_letters: bool
+) -> Iterator[Finding]:
     by_reason: defaultdict[RejectReason, list[tuple[Observed, str]]] = defaultdict(list)
     for one in observed:
         if isinstance(one.outcome, Rejection):
@@ -84,4 +99,4 @@ def _rejections(observed: Sequence[Observed], *, dead_letters: bool) -> Iterator
             else "and without kafka.dead_letter_topic the first one stops the worker"
         )
         sentence = f"{counted(len(found), 'record')} would be rejected as {reason}, {goes}; such as {example}"
-        yield Finding("rejected", level, sentence, _FIXES.get(reason, _OTHER_FIX))
+        yield Finding("rejected", level, sentence, fixes.get(reason, _OTHER_FIX))

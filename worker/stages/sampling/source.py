@@ -34,7 +34,7 @@ def source_findings(observed: Sequence[Observed], declared: Declared) -> Iterato
         yield note("records", "no records yet: nothing could be checked")
         return
     rules = declared.rules
-    yield from outcome_findings(observed, dead_letters=declared.dead_letters)
+    yield from outcome_findings(observed, dead_letters=declared.dead_letters, declared=declared.format)
     yield from form_findings(observed, rules, declared.format)
     yield from key_findings(observed, rules, declared.format)
     yield from tenant_findings(observed, rules)

@@ -1,0 +1,67 @@
+"""`syncline status`, the index: what is behind the aliases."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.control.check import refused
+from worker.control.target import check_alias, explained
+from worker.errors import OperatorError, RetryLater
+from worker.ports import IndexAdmin, ServerInspector
+from worker.settings import Settings
+from worker.stages.findings import Finding, counted, note, ok
+from worker.stages.index_state import Held, IndexState
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """The write index, the indices behind the reader alias, and what the write alias holds, as far as it is shown."""
+
+    findings: tuple[Finding, ...]
+    write_index: str | None = None
+    reader_indices: tuple[str, ...] = ()
+    tenant_aliases: int = 0
+    held: Held | None = None
+
+
+async def index_status(admin: IndexAdmin, inspector: ServerInspector, settings: Settings) -> IndexStatus:
+    """Return what is behind the aliases.
+
+    Raises:
+        OperatorError: Elasticsearch cannot be asked; caused by `RetryLater` where it is not there at all.
+    """
+    writer, reader = settings.index.writer_alias, settings.index.reader_alias
+    with explained(settings.elasticsearch):
+        indices = await admin.indices([writer, reader])
+        try:
+            write_index = await check_alias(admin, settings)
+        except OperatorError as error:
+            if isinstance(error.__cause__, RetryLater):
+                raise
+            return IndexStatus((refused("write alias", error),))
+        held = await inspector.held(writer)
+    readers = sorted(name for name, state in indices.items() if reader in state.aliases)
+    tenants = len({alias for state in indices.values() for alias in _tenant_aliases(reader, state)})
+    findings = [
+        ok("write alias", f"{writer} writes to {write_index}"),
+        _reader_finding(reader, readers, tenants),
+        _held_finding(writer, held),
+    ]
+    return IndexStatus(tuple(findings), write_index, tuple(readers), tenants, held)
+
+
+def _tenant_aliases(reader: str, state: IndexState) -> list[str]:
+    return [alias for alias in state.aliases if alias.startswith(f"{reader}-tenant-")]
+
+
+def _reader_finding(reader: str, indices: Sequence[str], tenants: int) -> Finding:
+    if not indices:
+        # Elasticsearch shows an alias only to those who have a privilege on it.
+        return note("reader alias", f"{reader} is not there, or not shown to this credential")
+    more = f", and {counted(tenants, 'alias', 'aliases')} of tenants" if tenants else ""
+    return ok("reader alias", f"{reader} reads {', '.join(indices)}{more}")
+
+
+def _held_finding(alias: str, held: Held | None) -> Finding:
+    if held is None:
+        return note("documents", f"not shown to this credential, which lacks read on {alias}")
+    return ok("documents", f"{counted(held.documents, 'document')}, {counted(held.tombstones, 'tombstone')}")
