@@ -1,0 +1,76 @@
+"""The embedding model, as the pipeline sees it, and as one of this process is seen by what feeds it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Text to vectors. The work happens in a thread of its own, or behind HTTP; the event loop stays free."""
+
+    @property
+    def model(self) -> str:
+        """Name and revision of the model, as it is stored with every document."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of every vector."""
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls of `embed` are worth making at a time.
+
+        For a model of this process two: while it is at one the next is ready, so its thread never waits for the event
+        loop.
+        """
+        return 2
+
+    async def start(self) -> None:
+        """Load the model and embed one text. Raises `OperatorError` if the model is missing or broken."""
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Return one finite, non-zero vector a text: shape (len(texts), dimensions), float32, in order.
+
+        Raises `Halt` with reason `embedder_failed` where it fails on these texts, or on any: the caller tells which.
+        One behind HTTP also raises `RetryLater`, and `Halt` with reasons of its own.
+        """
+
+    async def close(self) -> None:
+        """Let the thread end. Returns when the call in progress has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What an `EmbeddingModel` takes and gives.
+
+    `max_tokens` is the longest sequence that it takes, without the `special_tokens` that it puts around each.
+    """
+
+    dimensions: int
+    max_tokens: int
+    special_tokens: int
+
+
+class EmbeddingModel(Protocol):
+    """A model inside this process: tokens in, vectors out. One thread makes every call, `load` the first of them.
+
+    What to do with long texts, with many, with the same ones again is not its concern: see
+    `adapters/local_embedder.py`. Any exception of `tokens` or `embed` counts as a failure on these texts.
+    """
+
+    def load(self) -> ModelShape:
+        """Load the model. Raises `OSError`, `ValueError`, `ImportError` or `RuntimeError` if that fails."""
+
+    def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """Return each text's tokens: all of them, however many, without special tokens. Perhaps none."""
+
+    def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
+        """Return one vector a sequence: shape (len(batch), dimensions), float32, in order, of any length.
+
+        The sequences are of like length, at most `max_tokens` each; one may be empty.
+        """
