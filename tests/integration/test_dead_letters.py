@@ -145,11 +145,16 @@ def test_show_of_nothing_is_one_sentence(config: Path, capsys: pytest.CaptureFix
     assert "not a dead letter of Syncline" in capsys.readouterr().err
 
 
+async def reachable(_: object) -> None:
+    return
+
+
 def test_replay_dry_then_in_earnest_then_again(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A model takes longer than all else here.
     monkeypatch.setattr(app, "build_embedder", lambda _: FakeEmbedder(dimensions=384))
+    monkeypatch.setattr(app, "refuse_unreachable_model", reachable)
     dry = run(capsys, config, "dead-letters", "replay", "--dry-run", code=1)
     assert "4 dead letters looked at, nothing written: 2 indexed, 1 superseded, 1 rejected" in dry
     lines = [json.loads(line) for line in run(capsys, config, "dead-letters", "replay", "--json", code=1).splitlines()]

@@ -53,13 +53,13 @@ def said(config: dict[str, Any], *arguments: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def until(config: dict[str, Any], code: int) -> dict[str, Any]:
+def until(config: dict[str, Any], code: int, lag: int) -> dict[str, Any]:
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         found, status = said(config)
-        if found == code:
+        if (found, status["lag"]) == (code, lag):
             return status
-    raise AssertionError(f"no exit with {code}")
+    raise AssertionError(f"no exit with {code} at a lag of {lag}")
 
 
 def subjects(status: dict[str, Any], level: str) -> list[str]:
@@ -75,8 +75,7 @@ def test_a_worker_that_runs_is_seen_from_all_sides(config: dict[str, Any]) -> No
     assert subjects(status, "failure") == ["group", "lag"]
 
     with running(config):
-        status = until(config, 0)
-        assert status["lag"] == 0
+        status = until(config, code=0, lag=0)
         assert status["workers"] == [
             {"url": f"http://127.0.0.1:{port}", "answers": True, "ready": True, "reason": None, "halts": []}
             | {name: status["workers"][0][name] for name in ("version", "last_progress")}
@@ -90,7 +89,7 @@ def test_a_worker_that_runs_is_seen_from_all_sides(config: dict[str, Any]) -> No
         assert max(map(len, done.stdout.splitlines())) <= 80
 
     # It has left the group.
-    status = until(config, 1)
+    status = until(config, code=1, lag=0)
     assert subjects(status, "failure") == ["group"]
 
 
