@@ -45,7 +45,9 @@ def _surroundings(chance: random.Random) -> Surroundings:
     if identity is Identity.TENANT_IN_KEY and schema.toast and chance.random() < 0.6:
         # Only there may keys change while values are left out.
         schema = replace(schema, partitions=1)
-    small = chance.random() < 0.5
+    # Key changes that leave values out: their halves meet trouble where they come apart.
+    apart = identity is Identity.TENANT_IN_KEY and schema.toast and schema.partitions == 1
+    small = chance.random() < (0.8 if apart else 0.5)
     # A deletion that waits for its new key takes room; where there is next to none, the new key is not read meanwhile.
     least = 1000 if schema.toast and schema.partitions == 1 else 0
     return Surroundings(
@@ -54,7 +56,7 @@ def _surroundings(chance: random.Random) -> Surroundings:
         shards=chance.choice((1, 2, 3)),
         gc_deletes=chance.choice((2.0, 60.0)),
         latency=chance.choice((0, 1, 1, 2)),
-        fetch_max_records=chance.choice((3, 10, 500)),
+        fetch_max_records=chance.choice((1, 3, 3) if apart else (3, 10, 500)),
         lookup_documents=chance.choice((1, 3)) if small else 500,
         embed_texts=chance.choice((1, 2)) if small else 32,
         bulk_documents=chance.choice((1, 3)) if small else 1000,
@@ -104,6 +106,8 @@ class _Workload:
         self._snapshots = chance.random() < 0.5
         self._moves = schema.identity is not Identity.TENANT_IN_KEY or key_changes
         self._rekeys = key_changes
+        # Where values are left out, a key change is of interest only right behind another change.
+        self._often_rekeyed = 8 if schema.toast else 3
         # A snapshot leaves out what an event has mentioned meanwhile, even one that leaves the drifted value out.
         self._drifts = self._snapshots and not schema.toast
         self._rejections = not schema.toast or allowed.toast_with_rejections
@@ -138,7 +142,10 @@ class _Workload:
                 (self._rejections, (self._often_refused, on_row("poison"))),
                 (self._retention, (1, lambda _: Step("retention"))),
                 (self._moves, (6, on_row("move", to=lambda chance: chance.randrange(len(TENANTS)), txn=txn))),
-                (self._rekeys, (3, on_row("rekey", to=lambda chance: chance.randrange(ROWS + 2), txn=txn))),
+                (
+                    self._rekeys,
+                    (self._often_rekeyed, on_row("rekey", to=lambda chance: chance.randrange(ROWS + 2), txn=txn)),
+                ),
                 (self._snapshots, (3, lambda _: Step("snapshot_begin")), (4, lambda _: Step("snapshot_end"))),
                 (self._drifts, (2, on_row("drift"))),
                 (self._partitions, (1, lambda _: Step("add_partition"))),

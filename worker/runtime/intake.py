@@ -18,7 +18,7 @@ from typing import Final
 
 from worker.records import Change, Operation, Position, Unit
 from worker.stages.coalesce import coalesce, with_values_of
-from worker.stages.ordering import is_refused, is_undecided
+from worker.stages.ordering import is_earlier, is_refused, is_undecided
 
 _MOMENT_SECONDS: Final = 2.0
 """How long the deletion of a former key waits for the row's new one. As long both are shown, at worst."""
@@ -56,14 +56,16 @@ class _Waiting:
         self.hidden.append(loser.record.position)
         self.change = coalesce(self.change, incoming)
 
-    def state_before(self, version: int) -> Change | None:
-        """The row's newest state below a version, as far as it waits here."""
-        if self.then is not None and (found := self.then.state_before(version)) is not None:
-            return found
-        for one in (self.change, self.before_delete):
-            if one is not None and one.operation is Operation.UPSERT and one.version < version:
-                return one
-        return None
+    def state_before(self, change: Change) -> Change | None:
+        """The row's newest state before a change of another row, as far as it waits here."""
+        states = (self.change, self.before_delete)
+        here = next(
+            (one for one in states if one and one.operation is Operation.UPSERT and is_earlier(one, change)), None
+        )
+        later = None if self.then is None else self.then.state_before(change)
+        if later is None or here is None:
+            return later or here
+        return with_values_of(later, here)
 
     def unit(self) -> Unit:
         return Unit(self.change, tuple(self.hidden))
@@ -105,11 +107,14 @@ class Intake:
             self._account(waiting.size)
             self._put(change.key, waiting)
         else:
-            before = waiting.size
+            size = waiting.size
             waiting.last.add(change)
-            self._account(waiting.size - before)
+            self._account(waiting.size - size)
         if former is not None:
-            self._follow(change.key, waiting, former)
+            # Its values may be found only where the former row itself would have taken them from.
+            before = self._waiting(former)
+            for one in (former, *(before.follows if before else ())):
+                self._follow(change.key, waiting, one)
         if change.follows is not None:
             self._expect_no_more(change.follows)
 
@@ -198,7 +203,7 @@ class Intake:
     def _completed(self, change: Change, former: str) -> Change:
         """The change with the values that wait here under the row's former key."""
         waiting = self._waiting(former)
-        earlier = None if waiting is None else waiting.state_before(change.version)
+        earlier = None if waiting is None else waiting.state_before(change)
         return change if earlier is None else with_values_of(change, earlier)
 
     def _follow(self, key: str, waiting: _Waiting, former: str) -> None:

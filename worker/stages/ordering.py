@@ -32,6 +32,17 @@ def is_undecided(waiting: Change, incoming: Change) -> bool:
     return incoming.positioned and not waiting.positioned and incoming.version <= waiting.version
 
 
+def is_earlier(other: Change, change: Change) -> bool:
+    """Whether a change of another row, which came in first, is older than a positioned one.
+
+    The watermark of a row without a position tells nothing: a transaction that was open then may commit below it.
+    """
+    if other.positioned:
+        return other.version < change.version
+    here, there = other.log_place, change.log_place
+    return other.hides < change.version and _in_one_partition(here, there) and here.offset < there.offset
+
+
 def comes_too_late(change: Change, stored: Stored) -> bool:
     """Whether what is stored is as new as a change, or newer.
 
