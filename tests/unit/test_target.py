@@ -134,6 +134,42 @@ async def test_an_index_of_an_earlier_version_lacks_a_field_that_apply_adds() ->
     assert await check_target(admin, settings(), 384, MODEL) == []
 
 
+async def test_beside_a_setting_that_is_tuned_live_apply_adds_the_field_and_succeeds() -> None:
+    admin = await applied()
+    without_log_place(admin)
+    tune(admin, refresh_interval="30s")
+    report = await apply(admin, IndexSettings(), dry_run=False)
+    assert report.ok
+    told = " ".join(render(report).split())
+    assert "done add to the mapping of articles-v000001 the fields sync.log" in told
+    assert "note articles-v000001 settings.index.refresh_interval is 30s, and 1s in index.definition: left" in told
+    assert await check_target(admin, settings(), 384, MODEL) == []
+    assert "Nothing to do: all of it exists. note" in " ".join(
+        render(await apply(admin, IndexSettings(), dry_run=False)).split()
+    )
+
+
+async def test_beside_a_difference_apply_adds_the_field_and_fails() -> None:
+    admin = await applied()
+    without_log_place(admin)
+    change(admin, dynamic="true")
+    would = await apply(admin, IndexSettings(), dry_run=True)
+    report = await apply(admin, IndexSettings(), dry_run=False)
+    for one, verb in ((would, "would"), (report, "done")):
+        told = " ".join(render(one).split())
+        assert not one.ok
+        assert f"{verb} add to the mapping of articles-v000001 the fields sync.log" in told
+        assert "articles-v000001 mappings.dynamic wanted strict found true" in told
+        assert "Nothing else was changed" in told
+    assert await check_target(admin, settings(), 384, MODEL) == []
+
+
+def tune(admin: FakeIndexAdmin, **values: str) -> None:
+    state = admin.state[INDEX]
+    index: Any = state.settings["index"]
+    admin.state[INDEX] = IndexState(state.aliases, {"index": {**index, **values}}, state.mappings)
+
+
 @pytest.mark.parametrize("dynamic", [True, False, "true", "runtime"])
 async def test_where_sync_takes_any_field_none_is_asked_for(dynamic: object) -> None:
     admin = await applied()
