@@ -15,9 +15,9 @@ def add_apply(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
     """Declare `syncline apply`."""
     text = "create what is missing of the index and its aliases"
     more = (
-        "Adds fields of 'sync' that an index of an earlier version lacks, and updates the index's templates. Changes no "
-        "document and no field that exists, so it may be run again at any time. Where a mapping, an alias or a fixed "
-        "setting is not as defined, it says so, does nothing else than add fields of 'sync', and exits with 1; what is "
+        "Adds fields of 'sync' that an index of an earlier version lacks, and updates the index's templates. Changes "
+        "no document and no field that exists, so it may be run again at any time. Where a mapping, an alias or a "
+        "fixed setting is not as defined, it says so, does nothing else than add fields of 'sync', and exits with 1; what is "
         "tuned on a live index (refresh_interval, number_of_replicas ...) stays, and is told. Fields of the sources "
         "that the definition lacks are told."
     )
