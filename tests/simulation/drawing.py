@@ -21,6 +21,7 @@ class Allowed:
     toast_with_more_partitions: bool = False
     unseen_moves_with_more_partitions: bool = False
     snapshots_with_more_partitions: bool = False
+    drifts_with_late_writes: bool = False
 
 
 NOTHING_MORE: Final = Allowed()
@@ -67,7 +68,9 @@ def _surroundings(chance: random.Random) -> Surroundings:
 
 
 def _steps(chance: random.Random, schema: Schema, allowed: Allowed) -> list[Step]:
-    statements = _Workload(chance, schema, allowed).makers()
+    workload = _Workload(chance, schema, allowed)
+    statements = workload.makers()
+    late = allowed.drifts_with_late_writes or not workload.drifts
     troubles = chance.choice((0.1, 0.3, 0.5))
     count = chance.choice((20, 35, 50))
     hurry = chance.choice((0.3, 0.7, 0.95))
@@ -76,6 +79,8 @@ def _steps(chance: random.Random, schema: Schema, allowed: Allowed) -> list[Step
     for _ in range(count):
         make = _TROUBLES if chance.random() < troubles else statements
         step = chance.choices([one for _, one in make], [weight for weight, _ in make])[0](chance)
+        if not late and (step.what in {"freeze", "expel"} or step.kind == "late"):
+            continue
         if chance.random() < hurry:
             steps.append(replace(step, turns=chance.choice((0, 0, 1, 5, 20))))
         else:
@@ -122,6 +127,11 @@ class _Workload:
             and (not schema.toast or allowed.toast_with_more_partitions)
             and (schema.identity is not Identity.DEFAULT or allowed.unseen_moves_with_more_partitions)
         )
+
+    @property
+    def drifts(self) -> bool:
+        """Whether rows change without an event, for snapshots to mend."""
+        return self._drifts
 
     def makers(self) -> list[tuple[int, Maker]]:
         """Return what may happen, each with its weight."""

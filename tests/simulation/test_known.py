@@ -161,6 +161,28 @@ def test_a_replay_of_a_snapshot_whose_row_goes_on_in_a_new_partition() -> None:
     assert outcome.violation is None, "the replayed snapshot hides the update that was committed behind it"
 
 
+@known("two snapshots that read a row write one version, that of its last event, and the late write comes last")
+def test_a_late_write_of_a_snapshot_before_the_one_that_mends() -> None:
+    surroundings = Surroundings(Schema(Identity.DEFAULT, partitions=2), workers=2, latency=2)
+    steps = (
+        Step("upsert", tenant=1),
+        Step("bulk_fault", pause=0.5, kind="garbled"),
+        Step("snapshot_begin"),
+        Step("retitle", row=3, tenant=2),
+        Step("snapshot_end"),
+        Step("upsert", txn=1),
+        Step("upsert", pause=0.5),
+        Step("expel", worker=1),
+        Step("snapshot_begin"),
+        Step("drift", row=3, tenant=1),
+        Step("snapshot_end"),
+        Step("expel", pause=0.5),
+    )
+    assert perform(Story(1795332893332, surroundings, steps)).violation is None, (
+        "the row is as before the second snapshot"
+    )
+
+
 def test_a_replay_of_a_snapshot_writes_nothing() -> None:
     outcome = told(FULL, Step("upsert"), Step("snapshot_begin"), Step("snapshot_end"))
     assert outcome.replay_writes == 0
