@@ -15,7 +15,7 @@ from tests.servers.certificates import Authority
 from tests.servers.embedding import DIMENSIONS, EmbeddingServer, embedding_server, refusal
 from tests.servers.processes import free_ports
 from worker.adapters.http_embedder import HttpEmbedder
-from worker.app.model import model_findings
+from worker.app.model import check_model
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.records import Rejection
@@ -349,8 +349,10 @@ async def test_requests_at_a_time_are_as_many_as_the_settings_say(
 
 async def test_check_asks_the_server(server: EmbeddingServer) -> None:
     content = {"model": "m", "backend": "http", "http": {"url": server.url}}
-    (found,) = await model_findings(EmbeddingSettings.model_validate(content))
+    (found,), dimensions = await check_model(EmbeddingSettings.model_validate(content))
+    assert dimensions == DIMENSIONS
     assert found.sentence == f"m at {server.url}/embed; vectors of {DIMENSIONS} dimensions"
     server.answers = lambda _: refusal(401, "no")
-    (refusing,) = await model_findings(EmbeddingSettings.model_validate(content))
+    (refusing,), dimensions = await check_model(EmbeddingSettings.model_validate(content))
+    assert dimensions is None
     assert "give a key" in f"{refusing.sentence} {refusing.fix}"
