@@ -94,13 +94,22 @@ async def check_model(embedding: EmbeddingSettings) -> ModelReport:
 
 async def _served_model(embedding: EmbeddingSettings) -> ModelReport:
     """A server is asked, which costs one short text; a model of this process would take seconds to load."""
-    embedder = build_embedder(embedding)
+    embedder = HttpEmbedder(embedding)
     try:
         await embedder.start()
     finally:
         await embedder.close()
     told = f"{embedding.model} at {embedding.http.endpoint}; vectors of {embedder.dimensions} dimensions"
-    return ModelReport([ok("model", told)], embedder.dimensions)
+    found = [ok("model", told)]
+    if embedder.other_model is not None:
+        found.append(
+            warning(
+                "model",
+                f"the server says that it runs {embedder.other_model}, and documents would carry {embedding.model}",
+                "set embedding.model to what it runs, or leave it if that is the folder where it has this model",
+            )
+        )
+    return ModelReport(found, embedder.dimensions)
 
 
 def thread_findings(threads: int | None, processors: int) -> list[Finding]:
