@@ -18,7 +18,7 @@ from tests.fakes.server_inspector import FakeServerInspector
 from tests.fakes.source import Log
 from tests.fakes.topic_reader import FakeTopicReader
 from tests.unit.sampled import findings, only, problems, source
-from worker.app.model import check_model, thread_findings
+from worker.app.model import check_model, key_findings, thread_findings
 from worker.app.sources import source_readers
 from worker.control import check_report
 from worker.control.apply import apply
@@ -29,6 +29,7 @@ from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReas
 from worker.records import TopicPartition
 from worker.runtime.clock import Clock
 from worker.settings import EmbeddingSettings, IndexSettings, Settings
+from worker.settings.embedding_backends import HttpEmbeddingSettings
 from worker.stages.findings import Finding, Level, Section, failure, note, ok, warning
 from worker.stages.index_state import IndexState
 from worker.stages.sampling import TopicLimits
@@ -413,6 +414,25 @@ async def test_a_model_that_nobody_can_give_is_told_with_what_to_do(
     (tmp_path / "config.json").write_text("{}")
     found = (await check_model(EmbeddingSettings(path=tmp_path, threads=1))).findings
     assert [one.level for one in found] == [Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("http", "told"),
+    [
+        ({"url": "http://embeddings:8080", "api_key": "sk-x"}, True),
+        ({"url": "http://embeddings:8080", "api_key_file": "/run/key"}, True),
+        ({"url": "http://embeddings:8080"}, False),
+        ({"url": "https://embeddings:8080", "api_key": "sk-x"}, False),
+        ({"url": "http://127.0.0.1:8080", "api_key": "sk-x"}, False),
+        ({"url": "http://[::1]:8080", "api_key": "sk-x"}, False),
+        ({"url": "http://localhost:8080", "api_key": "sk-x"}, False),
+        ({"url": "http://localhost.example.com:8080", "api_key": "sk-x"}, True),
+    ],
+)
+def test_a_key_that_is_sent_without_tls_is_a_warning(http: dict[str, Any], told: bool) -> None:  # noqa: FBT001 - a case
+    found = key_findings(HttpEmbeddingSettings.model_validate(http))
+    assert [(one.subject, one.level) for one in found] == [("key", Level.WARNING)] * told
+    assert "sk-x" not in str(found)
 
 
 async def test_openvino_that_is_not_installed_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from worker.errors import OperatorError
 from worker.metrics import Metrics
 from worker.ports import Embedder
 from worker.settings import EmbeddingSettings
+from worker.settings.embedding_backends import HttpEmbeddingSettings
 from worker.stages.findings import Finding, counted, ok, warning
 
 
@@ -100,7 +101,7 @@ async def _served_model(embedding: EmbeddingSettings) -> ModelReport:
     finally:
         await embedder.close()
     told = f"{embedding.model} at {embedding.http.endpoint}; vectors of {embedder.dimensions} dimensions"
-    found = [ok("model", told)]
+    found = [ok("model", told), *key_findings(embedding.http)]
     if embedder.other_model is not None:
         found.append(
             warning(
@@ -110,6 +111,22 @@ async def _served_model(embedding: EmbeddingSettings) -> ModelReport:
             )
         )
     return ModelReport(found, embedder.dimensions)
+
+
+def key_findings(http: HttpEmbeddingSettings) -> list[Finding]:
+    """Return whether a key is sent, and with it texts, where others may read it; not on this machine."""
+    if http.url is None or http.url.scheme == "https" or (http.api_key is None and http.api_key_file is None):
+        return []
+    host = (http.url.host or "").strip("[]")
+    if host in {"localhost", "::1"} or host.startswith("127."):
+        return []
+    return [
+        warning(
+            "key",
+            f"the key of {http.endpoint} is sent without TLS: whoever sees the connection can read it, and the texts",
+            "give embedding.http.url with https, and ca_file if the authority is your own",
+        )
+    ]
 
 
 def thread_findings(threads: int | None, processors: int) -> list[Finding]:
