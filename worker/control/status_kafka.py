@@ -118,7 +118,7 @@ async def _letters(reader: TopicReader, topic: str | None) -> Letters | None:
 
 def _letter_findings(letters: Letters | None, topic: str | None, now_ms: int) -> list[Finding]:
     if topic is None:
-        return [note("dead letters", "kafka.dead_letter_topic is not set: a record that cannot be indexed halts")]
+        return [note("dead letters", "kafka.dead_letter_topic is not set: a rejected record halts the worker")]
     if letters is None:
         return [failure("dead letters", f"topic {topic} does not exist, or this user may not see it", "create it")]
     if not letters.count:

@@ -32,7 +32,7 @@ class EmbeddingSettings(Group):
     """Commit or tag of the model. Pin it: a model that changes under its name spoils the index silently."""
     backend: Literal["torch", "openvino", "http"] = "torch"
     """What computes the model: `torch`; `openvino`, up to four times as fast on a CPU, where it is installed
-    (`pip install 'syncline[openvino]'`); `http` is a server, see `embedding.http`."""
+    (`pip install '.[openvino]'`); `http` is a server, see `embedding.http`."""
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     """Where the model runs."""
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"

@@ -14,7 +14,7 @@ _HALTED: Final = "syncline_halted"
 _PROGRESS: Final = "syncline_last_progress_timestamp_seconds"
 _BUILD: Final = "syncline_build_info"
 _HALT: Final = "halted"
-_FIX: Final = "mend the cause, and the worker goes on by itself: see docs/halts.md"
+_FIX: Final = "mend the cause; docs/halts.md says whether the worker then goes on by itself"
 
 
 @dataclass(frozen=True, slots=True)
