@@ -23,7 +23,7 @@ from worker.stages.index_plan import (
     index_template,
     plan,
 )
-from worker.stages.index_state import IndexDefinition, body_differences
+from worker.stages.index_state import IndexDefinition, body_differences, tuned_settings
 
 DEFINITION = load_index_definition("articles")
 
@@ -102,6 +102,7 @@ async def test_fields_of_sync_are_added_to_those_there_are(admin: IndexAdmin, na
     await admin.add_sync_fields(names.first_index, {"log": field})
     found = (await admin.indices([names.first_index]))[names.first_index]
     assert body_differences(names.first_index, DEFINITION, found) == ()
+    assert tuned_settings(names.first_index, DEFINITION, found) == ()
 
 
 async def test_fields_need_an_index(admin: IndexAdmin, names: IndexNames) -> None:

@@ -203,6 +203,27 @@ async def test_a_difference_stops_before_anything_is_done(
     assert (await client.cluster.get_component_template(name=f"{index.reader_alias}-index")).body == before
 
 
+async def test_an_earlier_index_that_is_tuned_gets_its_fields_and_keeps_its_tuning(
+    client: AsyncElasticsearch, index: IndexSettings, tmp_path: Path
+) -> None:
+    earlier = json.loads(ARTICLES.read_text())
+    for name in ("log", "deleted_at"):
+        del earlier["mappings"]["properties"]["sync"]["properties"][name]
+    definition = tmp_path / "earlier.json"
+    definition.write_text(json.dumps(earlier))
+    await applied(client, index.model_copy(update={"definition": str(definition)}))
+    await client.indices.put_settings(index=index.first_index, settings={"index": {"refresh_interval": "30s"}})
+
+    report = await applied(client, index)
+
+    assert report.ok
+    assert "sync.deleted_at, sync.log" in " ".join(render(report).split())
+    assert [(one.wanted, one.found) for one in report.tuned] == [("1s", "30s")]
+    body = (await client.indices.get(index=index.first_index))[index.first_index]
+    assert body["settings"]["index"]["refresh_interval"] == "30s"
+    assert {"log", "deleted_at"} <= set(body["mappings"]["properties"]["sync"]["properties"])
+
+
 async def test_an_index_that_grew_out_of_a_missing_alias_is_reported(
     servers: Servers, client: AsyncElasticsearch, index: IndexSettings
 ) -> None:

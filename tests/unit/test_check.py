@@ -1,5 +1,6 @@
 """`syncline check` over fakes: what is asked, what is told of servers and topics, and how it is printed."""
 
+import copy
 import importlib.util
 import json
 from collections.abc import Mapping
@@ -151,6 +152,41 @@ async def test_an_index_that_is_not_as_defined_is_a_warning_that_names_the_place
     finding = only((await check_index(admin, FakeServerInspector(), settings())).findings, "mapping")
     assert finding.level is Level.WARNING
     assert "mappings.dynamic is false, not strict" in finding.sentence
+
+
+@pytest.mark.parametrize("dynamic", ["strict", "false"])
+@pytest.mark.parametrize("names", [["log"], ["deleted_at"], ["deleted_at", "log"]])
+async def test_fields_of_sync_that_an_index_lacks_fail_in_one_line_whose_fix_is_apply(
+    names: list[str], dynamic: str
+) -> None:
+    admin = await applied()
+    state = admin.state[INDEX]
+    mappings: Any = copy.deepcopy(dict(state.mappings))
+    for name in names:
+        del mappings["properties"]["sync"]["properties"][name]
+    mappings["properties"]["sync"]["dynamic"] = dynamic
+    admin.state[INDEX] = IndexState(state.aliases, state.settings, mappings)
+    section = await check_index(admin, FakeServerInspector(), settings())
+    found = [one for one in section.findings if one.subject == "mapping"]
+    about = [one for one in found if any(f"sync.{name}" in one.sentence for name in names)]
+    (finding,) = about
+    assert finding.level is Level.FAILURE
+    assert all(f"'sync.{name}'" in finding.sentence for name in names)
+    assert finding.fix.startswith("run 'syncline apply', which adds")
+    # Of a sync that takes any field, that it does so is a difference of its own.
+    assert len(found) == (1 if dynamic == "strict" else 2)
+
+
+async def test_a_setting_that_is_tuned_on_the_live_index_is_a_note() -> None:
+    admin = await applied()
+    state = admin.state[INDEX]
+    index: Any = state.settings["index"]
+    admin.state[INDEX] = IndexState(state.aliases, {"index": {**index, "refresh_interval": "30s"}}, state.mappings)
+    section = await check_index(admin, FakeServerInspector(), settings())
+    finding = only(section.findings, "settings")
+    assert finding.level is Level.NOTE
+    assert "settings.index.refresh_interval is 30s, not 1s" in finding.sentence
+    assert only(section.findings, "mapping").level is Level.OK
 
 
 async def test_another_model_is_a_warning() -> None:

@@ -172,11 +172,47 @@ def test_a_field_of_sync_that_only_the_definition_has_is_added() -> None:
     assert planned(admin) == Plan()
 
 
-def test_where_anything_else_differs_nothing_is_added() -> None:
+def test_where_anything_else_differs_fields_of_sync_are_added_all_the_same() -> None:
+    """The worker does not start without them, whatever else is not as defined."""
     admin = server(definition=without_in_sync("log"))
     found = planned(admin, with_mappings(dynamic=True))
-    assert found.actions == ()
+    assert found.actions == (AddSyncFields("articles-v000001", {"log": {"type": "object", "enabled": False}}),)
     assert [difference.where for difference in found.differences] == ["articles-v000001 mappings.dynamic"]
+
+
+def test_beside_a_template_of_another_owner_fields_of_sync_are_added() -> None:
+    admin = server(definition=without_in_sync("deleted_at"))
+    admin.index_templates["articles"] = {"index_patterns": ["articles*"]}
+    found = planned(admin)
+    assert found.actions == (AddSyncFields("articles-v000001", {"deleted_at": {"type": "date"}}),)
+    assert [difference.found for difference in found.differences] == ["a template of another owner"]
+
+
+def tune(admin: FakeIndexAdmin, **settings: str) -> None:
+    state = admin.state[NAMES.first_index]
+    index = {**state.settings["index"], **settings}  # type: ignore[dict-item]
+    admin.state[NAMES.first_index] = IndexState(state.aliases, {"index": index}, state.mappings)
+
+
+@pytest.mark.parametrize("name", ["refresh_interval", "number_of_replicas"])
+def test_a_setting_that_is_tuned_live_is_told_and_forbids_nothing(name: str) -> None:
+    admin = server(definition=without_in_sync("log"))
+    tune(admin, **{name: "30"})
+    for expected in ([PutComponentTemplate, AddSyncFields], []):
+        found = planned(admin)
+        assert [type(action) for action in found.actions] == expected
+        assert found.differences == ()
+        assert [(one.where, one.found) for one in found.tuned] == [(f"articles-v000001 settings.index.{name}", "30")]
+        for action in found.actions:
+            admin.perform(action)
+    assert admin.state[NAMES.first_index].settings["index"][name] == "30"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["codec", "gc_deletes", "default_pipeline", "translog.durability"])
+def test_a_setting_that_is_fixed_or_concerns_documents_is_a_difference(name: str) -> None:
+    found = planned(server(), with_setting(name, "x"))
+    assert [one.where for one in found.differences] == [f"articles-v000001 settings.index.{name}"]
+    assert found.tuned == ()
 
 
 def test_a_field_of_sync_that_only_the_index_has_is_a_difference() -> None:
@@ -204,9 +240,10 @@ def test_another_model_in_meta_is_a_difference() -> None:
 
 def test_all_differences_are_reported_at_once() -> None:
     definition = IndexDefinition({"number_of_shards": 3, "refresh_interval": "5s"}, {"dynamic": "strict"})
-    where = [difference.where for difference in planned(server(), definition).differences]
+    found = planned(server(), definition)
+    where = [difference.where for difference in found.differences]
     assert "articles-v000001 settings.index.number_of_shards" in where
-    assert "articles-v000001 settings.index.refresh_interval" in where
+    assert [one.where for one in found.tuned] == ["articles-v000001 settings.index.refresh_interval"]
     assert "articles-v000001 mappings.properties" in where
 
 
@@ -360,7 +397,8 @@ def test_a_plan_that_is_carried_out_leaves_nothing_to_plan(definition: IndexDefi
 def test_two_definitions_are_equal_or_told_apart(applied: IndexDefinition, wanted: IndexDefinition) -> None:
     """No definition that says something else passes for the one that was applied."""
     found = planned(server(definition=applied), wanted)
-    assert not (found.actions and found.differences)
+    if found.differences:
+        assert all(isinstance(action, AddSyncFields) for action in found.actions)
     if not found.differences:
         assert _meaning(wanted.mappings) == _meaning(applied.mappings)
 

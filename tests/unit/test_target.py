@@ -14,6 +14,7 @@ from worker.control.target import check_target, explained
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.settings import ElasticsearchSettings, IndexSettings, Settings
 from worker.settings.sources import SourceSettings
+from worker.stages.documents import SYNC_FIELDS
 from worker.stages.index_state import IndexDefinition, IndexState, Json
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -122,16 +123,54 @@ async def test_the_vector_field_must_be_there(properties: object) -> None:
     assert "no dense_vector field 'embedding'" in await refusal(admin)
 
 
-async def test_an_index_of_an_earlier_version_lacks_a_field_that_apply_adds() -> None:
+@pytest.mark.parametrize("name", SYNC_FIELDS)
+async def test_an_index_of_an_earlier_version_lacks_a_field_that_apply_adds(name: str) -> None:
     admin = await applied()
-    without_log_place(admin)
+    without_in_sync(admin, name)
     sentence = await refusal(admin)
-    assert "articles-v000001 has no field 'sync.log'" in sentence
-    assert "run 'syncline apply'" in sentence
+    assert f"articles-v000001 has no field 'sync.{name}'" in sentence
+    assert sentence.endswith("run 'syncline apply', which adds it from index.definition")
     report = await apply(admin, IndexSettings(), dry_run=False)
     assert report.ok
-    assert "done  add to the mapping of articles-v000001 the fields sync.log" in render(report)
+    told = " ".join(render(report).split())
+    assert f"done add to the mapping of articles-v000001 the fields sync.{name}" in told
     assert await check_target(admin, settings(), 384, MODEL) == []
+
+
+async def test_beside_a_setting_that_is_tuned_live_apply_adds_the_field_and_succeeds() -> None:
+    admin = await applied()
+    without_log_place(admin)
+    tune(admin, refresh_interval="30s")
+    report = await apply(admin, IndexSettings(), dry_run=False)
+    assert report.ok
+    told = " ".join(render(report).split())
+    assert "done add to the mapping of articles-v000001 the fields sync.log" in told
+    assert "note articles-v000001 settings.index.refresh_interval is 30s, and 1s in index.definition: left" in told
+    assert await check_target(admin, settings(), 384, MODEL) == []
+    assert "Nothing to do: all of it exists. note" in " ".join(
+        render(await apply(admin, IndexSettings(), dry_run=False)).split()
+    )
+
+
+async def test_beside_a_difference_apply_adds_the_field_and_fails() -> None:
+    admin = await applied()
+    without_log_place(admin)
+    change(admin, dynamic="true")
+    would = await apply(admin, IndexSettings(), dry_run=True)
+    report = await apply(admin, IndexSettings(), dry_run=False)
+    for one, verb in ((would, "would"), (report, "done")):
+        told = " ".join(render(one).split())
+        assert not one.ok
+        assert f"{verb} add to the mapping of articles-v000001 the fields sync.log" in told
+        assert "articles-v000001 mappings.dynamic wanted strict found true" in told
+        assert "Nothing else was changed" in told
+    assert await check_target(admin, settings(), 384, MODEL) == []
+
+
+def tune(admin: FakeIndexAdmin, **values: str) -> None:
+    state = admin.state[INDEX]
+    index: Any = state.settings["index"]
+    admin.state[INDEX] = IndexState(state.aliases, {"index": {**index, **values}}, state.mappings)
 
 
 @pytest.mark.parametrize("dynamic", [True, False, "true", "runtime"])
@@ -141,9 +180,21 @@ async def test_where_sync_takes_any_field_none_is_asked_for(dynamic: object) -> 
     assert await check_target(admin, settings(), 384, MODEL) == []
 
 
+async def test_fields_that_lack_are_told_at_once() -> None:
+    admin = await applied()
+    without_in_sync(admin, "deleted_at")
+    without_in_sync(admin, "log")
+    sentence = await refusal(admin)
+    assert "has no fields 'sync.deleted_at', 'sync.log': run 'syncline apply', which adds them" in sentence
+
+
 def without_log_place(admin: FakeIndexAdmin, dynamic: object = "strict") -> None:
+    without_in_sync(admin, "log", dynamic)
+
+
+def without_in_sync(admin: FakeIndexAdmin, name: str, dynamic: object = "strict") -> None:
     mappings: Any = copy.deepcopy(dict(admin.state[INDEX].mappings))
-    del mappings["properties"]["sync"]["properties"]["log"]
+    del mappings["properties"]["sync"]["properties"][name]
     mappings["properties"]["sync"]["dynamic"] = dynamic
     change(admin, properties=mappings["properties"])
 

@@ -15,8 +15,11 @@ def add_apply(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
     """Declare `syncline apply`."""
     text = "create what is missing of the index and its aliases"
     more = (
-        "Changes nothing that exists, so it may be run again at any time; where something exists that is not as "
-        "defined, it says so, does nothing and exits with 1. Fields of the sources that the definition lacks are told."
+        "Adds fields of 'sync' that an index of an earlier version lacks, and updates the index's templates. "
+        "Changes no document and no field that exists, so it may be run again at any time. Where a mapping, an "
+        "alias or a fixed setting is not as defined, it says so, does nothing else than add fields of 'sync', and "
+        "exits with 1; what is tuned on a live index (refresh_interval, number_of_replicas ...) stays, and is told. "
+        "Fields of the sources that the definition lacks are told."
     )
     declared = command(commands, "apply", text, _apply, *parents, more=more)
     declared.add_argument("--dry-run", action="store_true", help="only say what would be done")

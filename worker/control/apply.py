@@ -1,4 +1,4 @@
-"""`syncline apply`: create what is missing of the index, its aliases and templates; change nothing that exists."""
+"""`syncline apply`: create what is missing of the index, its aliases and templates; change no document, no field."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -31,8 +31,9 @@ _WIDTH: Final = 80
 class Report:
     """What `apply` did (or would do, in a dry run), and what stands in the way.
 
-    Differences without actions: nothing was done. Differences after actions: what was created is not what was asked
-    for, because something else on the server (another template) has a hand in it.
+    Differences without `CreateIndex`: nothing was done, but for fields of `sync` that the index lacked. Differences
+    after it: what was created is not what was asked for, because something else on the server (another template) has
+    a hand in it.
     """
 
     names: IndexNames
@@ -41,6 +42,8 @@ class Report:
     differences: tuple[Difference, ...]
     unmapped: tuple[Finding, ...] = ()
     """Fields of the sources that the definition does not map; they do not keep the index from being created."""
+    tuned: tuple[Difference, ...] = ()
+    """Settings of the live index that are not as defined: an operator's, and left as they are."""
 
     @property
     def ok(self) -> bool:
@@ -51,7 +54,7 @@ class Report:
 async def apply(
     admin: IndexAdmin, settings: IndexSettings, *, dry_run: bool, sources: Sequence[SourceSettings] = ()
 ) -> Report:
-    """Bring the server to what the settings say, as far as nothing existing would have to change.
+    """Bring the server to what the settings say, as far as no document and no field would have to change.
 
     Safe to repeat, also after a failure half-way.
 
@@ -65,11 +68,11 @@ async def apply(
     unmapped = tuple(unmapped_findings(settings.definition, definition.mappings, sources))
     planned = await _planned(admin, definition, names)
     if dry_run or not planned.actions:
-        return Report(names, dry_run, planned.actions, planned.differences, unmapped)
+        return Report(names, dry_run, planned.actions, planned.differences, unmapped, planned.tuned)
     for action in planned.actions:
         await _perform(admin, action)
     left = await _planned(admin, definition, names)
-    return Report(names, dry_run, planned.actions, left.differences, unmapped)
+    return Report(names, dry_run, planned.actions, left.differences, unmapped, left.tuned)
 
 
 def names_of(settings: IndexSettings) -> IndexNames:
@@ -115,9 +118,12 @@ def _lines(report: Report) -> Iterator[str]:
     for action in report.actions:
         yield from _wrapped(f"{done:<6}{_told(action)}", indent="  ", hanging=6)
     if not report.actions and not report.differences:
-        yield "  Nothing to do: all of it exists as defined."
+        yield "  Nothing to do: all of it exists" + ("." if report.tuned else " as defined.")
     if report.differences:
         yield from _difference_lines(report)
+    if report.tuned:
+        yield ""
+        yield from _wrapped(f"note  {_told_tuned(report.tuned)}", indent="  ", hanging=6)
     for finding in report.unmapped:
         yield ""
         yield from _wrapped(f"{'!':<6}{finding.sentence}", indent="  ", hanging=6)
@@ -140,6 +146,11 @@ def _told(action: Action) -> str:
             assert_never(action)
 
 
+def _told_tuned(tuned: Sequence[Difference]) -> str:
+    told = "; ".join(f"{one.where} is {one.found}, and {one.wanted} in index.definition" for one in tuned)
+    return f"{told}: left as it is, since it may be tuned on a live index."
+
+
 def _verb(*, replaces: bool) -> str:
     return "update" if replaces else "create"
 
@@ -152,12 +163,13 @@ def _difference_lines(report: Report) -> Iterator[str]:
         yield from _wrapped(f"wanted  {difference.wanted}", indent="    ", hanging=8)
         yield from _wrapped(f"found   {difference.found}", indent="    ", hanging=8)
     yield ""
-    if report.actions:
+    if any(isinstance(action, CreateIndex) for action in report.actions):
         advice = "The index is not as defined: look for another index template that matches its name."
     else:
         advice = (
-            "Nothing was changed: apply never changes what exists. Either take the definition back to what is there, "
-            "or choose another index.alias, or build a new index and move the aliases to it."
+            f"Nothing {'else ' if report.actions else ''}was changed: apply changes no document and no field that "
+            "exists. Either take the definition back to what is there, or choose another index.alias, or build a new "
+            "index and move the aliases to it."
         )
     yield from _wrapped(advice)
 

@@ -56,7 +56,8 @@ class Feed(NamedTuple):
 
 
 _REMEDY: Final = re.compile(
-    r"(?P<sentence>.*?)[:;] (?P<fix>(?:add|build|check|correct|create|give|grant|install|look|mend|set|try|write)\b.*)",
+    r"(?P<sentence>.*?)[:;] "
+    r"(?P<fix>(?:add|build|check|correct|create|give|grant|install|look|mend|run|set|try|write)\b.*)",
     re.DOTALL,
 )
 

@@ -1,17 +1,27 @@
 """`syncline check`, the write target: the alias, and its mapping against sources, definition and model."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from worker.control.check import refused
-from worker.control.target import check_alias, check_target, explained, lacks_log_place
+from worker.control.target import check_alias, check_target, explained, lacking, missing_sync_fields
 from worker.errors import OperatorError, RetryLater
 from worker.ports import IndexAdmin, ServerInspector
 from worker.resources import load_index_definition
 from worker.runtime.clock import Clock
 from worker.settings import Settings, SourceSettings
 from worker.stages.findings import Finding, Section, counted, failure, listed, note, ok, warning
-from worker.stages.index_state import IndexState, Json, body_differences, plain_settings
+from worker.stages.index_state import (
+    IndexDefinition,
+    IndexState,
+    Json,
+    body_differences,
+    missing_of_sync,
+    plain_settings,
+    tuned_settings,
+    with_sync_fields,
+)
 from worker.stages.rules import TruncatePolicy
 
 _TITLE: Final = "Elasticsearch"
@@ -149,6 +159,7 @@ async def _target(admin: IndexAdmin, settings: Settings, alias: str, dimensions:
         *_blocks(name, index),
         *await _model(admin, settings, index, dimensions),
         *_mapping(name, index, settings),
+        *_tuned(name, index, load_index_definition(settings.index.definition)),
     ]
 
 
@@ -171,7 +182,7 @@ async def _model(admin: IndexAdmin, settings: Settings, index: IndexState, known
     try:
         warnings = await check_target(admin, settings, dimensions, name)
     except OperatorError as error:
-        return [refused("mapping" if lacks_log_place(index.mappings) else "vectors", error)]
+        return [refused("mapping" if missing_sync_fields(index.mappings) else "vectors", error)]
     fix = "set embedding.model and revision to those of the index, or build a new index for this model"
     asked = "the model itself is not loaded here" if known is None else "the server's have as many"
     told = f"of {name}, {dimensions} dimensions in the index; {asked}"
@@ -212,7 +223,14 @@ def _mapping(name: str, index: IndexState, settings: Settings) -> Iterator[Findi
     """Fields that the mapping does not know, and what differs from the definition."""
     missing = list(unmapped_findings(name, index.mappings, settings.sources))
     yield from missing
-    differing = body_differences(name, load_index_definition(settings.index.definition), index)
+    definition = load_index_definition(settings.index.definition)
+    added = missing_of_sync(definition.mappings, index.mappings)
+    needed = missing_sync_fields(index.mappings)
+    # Those that are needed are told by `_model`, in the words of the worker's start.
+    if others := [field for field in added if field not in needed]:
+        yield refused("mapping", lacking(name, others))
+    extended = replace(index, mappings=with_sync_fields(index.mappings, added))
+    differing = body_differences(name, definition, extended)
     if differing:
         where = "; ".join(f"{one.where} is {one.found}, not {one.wanted}" for one in differing[:_SHOWN])
         more = f"; and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
@@ -221,9 +239,16 @@ def _mapping(name: str, index: IndexState, settings: Settings) -> Iterator[Findi
             f"{name} is not as index.definition ({settings.index.definition}) has it: {where}{more}",
             "take the definition back to what is there, or build a new index from it",
         )
-    if not missing and not differing:
+    if not (missing or differing or added or needed):
         fields = sum(len(source.fields) for source in settings.sources)
         yield ok("mapping", f"{name} is as defined, and has {counted(fields, 'field')} of the sources")
+
+
+def _tuned(name: str, index: IndexState, definition: IndexDefinition) -> Iterator[Finding]:
+    """Settings that are not as defined, and may be: an operator has tuned the live index."""
+    if tuned := tuned_settings(name, definition, index):
+        where = "; ".join(f"{one.where} is {one.found}, not {one.wanted}" for one in tuned)
+        yield note("settings", f"{where}: tuned on the live index", "write it into index.definition if it is to stay")
 
 
 def _at(mapping: Json, path: Sequence[str]) -> Json | None:

@@ -1,13 +1,13 @@
 """Before the worker consumes anything: is the write target there, and does it fit the model?"""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.ports import IndexAdmin
 from worker.settings import ElasticsearchSettings, Settings
-from worker.stages.documents import LOG_FIELD, SYNC_FIELD
+from worker.stages.documents import SYNC_FIELD, SYNC_FIELDS
 from worker.stages.index_state import IndexState, Json
 from worker.stages.vectors import full_precision
 
@@ -44,12 +44,9 @@ async def check_target(admin: IndexAdmin, settings: Settings, dimensions: int, m
     index = _write_index(alias, indices)
     mappings = indices[index].mappings
     _check_routing(alias, index, indices[index])
+    if missing := missing_sync_fields(mappings):
+        raise lacking(index, missing)
     _check_vector(index, mappings, dimensions)
-    if lacks_log_place(mappings):
-        raise OperatorError(
-            f"the mapping of {index} has no field 'sync.log', where Syncline keeps a change's place in the log: "
-            "run 'syncline apply', which adds the field if index.definition has it"
-        )
     return _model_warnings(index, mappings, model)
 
 
@@ -104,15 +101,25 @@ def _check_vector(index: str, mappings: Json, dimensions: int) -> None:
         )
 
 
-def lacks_log_place(mappings: Json) -> bool:
-    """Whether an index that an earlier version has made would refuse documents with their place in the log."""
+def missing_sync_fields(mappings: Json) -> list[str]:
+    """Return the fields below `sync` for whose lack an index, of an earlier version maybe, would refuse a write."""
     properties = mappings.get("properties")
     sync = properties.get(SYNC_FIELD) if isinstance(properties, Mapping) else None
     if not isinstance(sync, Mapping):
-        return False
+        return []
     strict = str(sync.get("dynamic", mappings.get("dynamic"))).lower() == "strict"
     fields = sync.get("properties")
-    return strict and isinstance(fields, Mapping) and LOG_FIELD not in fields
+    return [name for name in SYNC_FIELDS if name not in fields] if strict and isinstance(fields, Mapping) else []
+
+
+def lacking(index: str, names: Iterable[str]) -> OperatorError:
+    """Return the sentence about fields below `sync` that an index lacks."""
+    fields = [f"'{SYNC_FIELD}.{name}'" for name in names]
+    noun, them = ("field", "it") if len(fields) == 1 else ("fields", "them")
+    return OperatorError(
+        f"the mapping of {index} has no {noun} {', '.join(fields)}: "
+        f"run 'syncline apply', which adds {them} from index.definition"
+    )
 
 
 def _model_warnings(index: str, mappings: Json, model: str) -> list[str]:

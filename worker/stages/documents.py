@@ -14,6 +14,18 @@ from worker.records import Change, DocumentWrite, LogPlace, Place, VersionType
 VECTOR_FIELD: Final = "embedding"
 SYNC_FIELD: Final = "sync"
 LOG_FIELD: Final = "log"
+SYNC_FIELDS: Final = (
+    "source",
+    "key",
+    "version",
+    "text_hash",
+    "model",
+    "source_ts",
+    "deleted",
+    "deleted_at",
+    LOG_FIELD,
+)
+"""All that is ever written below `sync`; a strict mapping has to have them."""
 _BIG_ENDIAN: Final = np.dtype(">f4")
 
 

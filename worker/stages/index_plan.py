@@ -1,8 +1,9 @@
 """From the index that is wanted and what exists: the actions that are missing, or the differences that forbid them.
 
-The rule: an existing index or alias is never changed. What is missing is created, fields of `sync` in an index that
-an earlier version has made included; what differs is reported, all of it at once, and then nothing is done. A plan
-carried out leaves nothing to plan.
+The rule: no document, and no field or alias that exists, is ever changed. What is missing is created; what differs is
+reported, all of it at once, and then nothing is done, with one exception: fields of `sync` that the index lacks are
+added all the same, since the worker does not start without them. Settings that an operator may tune on a live index
+forbid nothing. A plan carried out leaves nothing to plan.
 """
 
 import re
@@ -20,6 +21,7 @@ from worker.stages.index_state import (
     missing_of_sync,
     plain_mappings,
     plain_settings,
+    tuned_settings,
     with_sync_fields,
 )
 
@@ -122,10 +124,14 @@ Action = PutComponentTemplate | PutIndexTemplate | CreateIndex | AddSyncFields |
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Either actions, in order, or differences; neither if all is as wanted."""
+    """Actions, in order, and differences; neither if all is as wanted. Beside differences the only action is
+    `AddSyncFields`.
+    """
 
     actions: tuple[Action, ...] = ()
     differences: tuple[Difference, ...] = ()
+    tuned: tuple[Difference, ...] = ()
+    """Settings of the live index that are not as defined, and may stay so."""
 
 
 def aliases_of(names: IndexNames) -> dict[str, Json]:
@@ -159,21 +165,25 @@ def index_template(names: IndexNames) -> Json:
 
 
 def plan(definition: IndexDefinition, names: IndexNames, existing: Existing) -> Plan:
-    """Decide what to do. Never returns both actions and differences."""
-    found = (*_template_differences(names, existing), *_name_differences(names, existing))
-    if found:
-        return Plan(differences=found)
+    """Decide what to do."""
+    others = tuple(_template_differences(names, existing))
+    taken = tuple(_name_differences(names, existing))
+    if taken:
+        return Plan(differences=(*others, *taken))
     current = _current_index(names, existing)
-    if current is not None:
-        found = _index_differences(definition, names, current, existing.indices[current])
-        if found:
-            return Plan(differences=found)
-    return Plan(
-        actions=(
-            *_template_actions(definition, names, existing),
-            *_index_actions(definition, names, current, existing),
-        )
-    )
+    if current is None:
+        if others:
+            return Plan(differences=others)
+        create = CreateIndex(names.first_index, definition, aliases_of(names))
+        return Plan(actions=(*_template_actions(definition, names, existing), create))
+    state = existing.indices[current]
+    fields = tuple(_field_actions(definition, current, state))
+    tuned = tuned_settings(current, definition, state)
+    found = (*others, *_index_differences(definition, names, current, state))
+    if found:
+        return Plan(fields, found, tuned)
+    templates = _template_actions(definition, names, existing)
+    return Plan(actions=(*templates, *fields, *_alias_actions(names, current, state)), tuned=tuned)
 
 
 def _template_differences(names: IndexNames, existing: Existing) -> Iterator[Difference]:
@@ -268,16 +278,11 @@ def _plain_template(template: Json) -> dict[str, object]:
     return plain
 
 
-def _index_actions(
-    definition: IndexDefinition, names: IndexNames, current: str | None, existing: Existing
-) -> Iterator[Action]:
-    wanted = aliases_of(names)
-    if current is None:
-        yield CreateIndex(names.first_index, definition, wanted)
-        return
-    fields = missing_of_sync(definition.mappings, existing.indices[current].mappings)
-    if fields:
-        yield AddSyncFields(current, fields)
-    missing = {alias: body for alias, body in wanted.items() if alias not in existing.indices[current].aliases}
-    if missing:
-        yield AddAliases(current, missing)
+def _field_actions(definition: IndexDefinition, index: str, state: IndexState) -> Iterator[Action]:
+    if fields := missing_of_sync(definition.mappings, state.mappings):
+        yield AddSyncFields(index, fields)
+
+
+def _alias_actions(names: IndexNames, index: str, state: IndexState) -> Iterator[Action]:
+    if missing := {alias: body for alias, body in aliases_of(names).items() if alias not in state.aliases}:
+        yield AddAliases(index, missing)

@@ -6,7 +6,8 @@ first, so that what remains is a difference that a person would call one.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,15 @@ _FIELD_DEFAULTS: Final[dict[str, dict[str, object]]] = {
     "dense_vector": {"similarity": "cosine"},
 }
 _ANY_FIELD_DEFAULTS: Final[dict[str, object]] = {"index": True, "doc_values": True, "store": False}
+
+# What an operator tunes on a live index, for load and for space. Not here, though they can be set live, too: what
+# changes documents or what a write is worth (pipelines, translog.durability, gc_deletes), and blocks.
+_TUNED: Final = re.compile(
+    r"index\.(refresh_interval|number_of_replicas|auto_expand_replicas|priority|search\.idle\.after|max_\w+"
+    r"|translog\.(sync_interval|flush_threshold_size)|unassigned\.node_left\.delayed_timeout"
+    r"|mapping\.\w+\.limit|highlight\.max_analyzed_offset|merge\.\S+|routing\.(allocation|rebalance)\.\S+"
+    r"|(search|indexing)\.slowlog\.\S+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +67,32 @@ class Difference:
 
 
 def body_differences(index: str, wanted: IndexDefinition, found: IndexState) -> tuple[Difference, ...]:
-    """Compare the body of `index` with its definition.
+    """Compare the body of `index` with its definition, but for what may be tuned on a live index.
 
-    Mappings must agree both ways. Of the settings only those that the definition names are compared: an operator may
-    tune others (slow logs, allocation) and the server adds its own.
+    Mappings must agree both ways. Of the settings only those that the definition names are compared: the server adds
+    its own.
     """
-    settings = plain_settings(wanted.settings)
-    found_settings = {name: value for name, value in plain_settings(found.settings).items() if name in settings}
     return (
-        *differences(f"{index} settings", settings, found_settings),
+        *_setting_differences(index, wanted, found, tuned=False),
         *differences(f"{index} mappings", plain_mappings(wanted.mappings), plain_mappings(found.mappings)),
     )
+
+
+def tuned_settings(index: str, wanted: IndexDefinition, found: IndexState) -> tuple[Difference, ...]:
+    """Return the settings that are not as defined and may be: an operator has tuned the live index."""
+    return tuple(_setting_differences(index, wanted, found, tuned=True))
+
+
+def _setting_differences(
+    index: str, wanted: IndexDefinition, found: IndexState, *, tuned: bool
+) -> Iterator[Difference]:
+    ours, theirs = plain_settings(wanted.settings), plain_settings(found.settings)
+    compared = {name for name in ours if (_TUNED.fullmatch(name) is not None) is tuned}
+    return differences(f"{index} settings", _only(compared, ours), _only(compared, theirs))
+
+
+def _only(names: Collection[str], settings: Json) -> Json:
+    return {name: value for name, value in settings.items() if name in names}
 
 
 def missing_of_sync(wanted: Json, found: Json) -> Json:
