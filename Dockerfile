@@ -53,13 +53,14 @@ COPY --from=package /package /opt/syncline
 COPY deploy/image/healthcheck /opt/syncline/bin/healthcheck
 
 # Only /tmp is written to. The model is the image's, so its name is too: no configuration file can give it another one.
+# With `backend: http` nobody loads it, and these three count for nothing.
 ENV PATH=/opt/syncline/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     HF_HUB_OFFLINE=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    SYNCLINE_EMBEDDING__MODEL=${MODEL} \
-    SYNCLINE_EMBEDDING__REVISION=${MODEL_REVISION} \
-    SYNCLINE_EMBEDDING__PATH=/opt/model
+    SYNCLINE_IMAGE__MODEL=${MODEL} \
+    SYNCLINE_IMAGE__REVISION=${MODEL_REVISION} \
+    SYNCLINE_IMAGE__PATH=/opt/model
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 9109

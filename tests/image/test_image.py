@@ -42,7 +42,7 @@ def test_the_image_says_what_it_is_and_runs_as_nobody_of_importance(image: Image
     labels = image.config["Labels"]
     assert labels["org.opencontainers.image.version"] == __version__
     assert re.fullmatch(r"[0-9a-f]{40}|unknown", labels["org.opencontainers.image.revision"])
-    assert labels["syncline.model"] == image.environment["SYNCLINE_EMBEDDING__MODEL"]
+    assert labels["syncline.model"] == image.environment["SYNCLINE_IMAGE__MODEL"]
     user, _, group = image.config["User"].partition(":")
     assert int(user) > 0, "a number: Kubernetes cannot tell of a name whether it is root"
     assert int(group) > 0

@@ -15,7 +15,7 @@ from tests.servers.certificates import Authority
 from tests.servers.embedding import DIMENSIONS, EmbeddingServer, embedding_server, refusal
 from tests.servers.processes import free_ports
 from worker.adapters.http_embedder import HttpEmbedder
-from worker.app.model import model_findings
+from worker.app.model import check_model
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.records import Rejection
@@ -24,6 +24,7 @@ from worker.runtime.embedding import Embedding
 from worker.runtime.model_calls import Result
 from worker.runtime.retrying import Retrying
 from worker.settings import DeliverySettings, EmbeddingSettings
+from worker.stages.findings import Level
 
 FORMS = ("tei", "openai")
 
@@ -278,6 +279,38 @@ async def test_a_server_without_info_is_taken_as_it_is(server: EmbeddingServer, 
     assert (await started(revision="abc")).model == "m@abc"
 
 
+@pytest.mark.parametrize(
+    ("form", "told", "warned"),
+    [
+        ("tei", {"model_id": "m"}, False),
+        ("tei", {"model_id": "others/model"}, True),
+        ("tei", {"model_id": "/data"}, True),
+        ("tei", {"model_id": None}, False),
+        ("tei", {}, False),
+        ("tei", None, False),
+        ("openai", {"model_id": "others/model"}, False),
+    ],
+)
+async def test_a_server_that_says_it_runs_another_model_is_taken_with_a_warning(
+    server: EmbeddingServer,
+    started: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    form: str,
+    told: dict[str, object] | None,
+    warned: bool,  # noqa: FBT001 - a case
+) -> None:
+    server.info = told
+    one = await started(form)
+    assert one.model == "m"
+    logged = [record.getMessage() for record in caplog.records if getattr(record, "action", "") == "other_model"]
+    content = {"model": "m", "backend": "http", "http": {"url": server.url, "form": form}}
+    findings, _ = await check_model(EmbeddingSettings.model_validate(content))
+    assert [finding.level for finding in findings] == [Level.OK, *[Level.WARNING] * warned]
+    assert len(logged) == warned
+    for text in [*logged, *(finding.sentence for finding in findings[1:])]:
+        assert str((told or {})["model_id"]) in text
+
+
 async def test_a_certificate_is_believed_only_if_its_authority_is_trusted(tmp_path: Path) -> None:
     trusted = Authority(tmp_path / "trusted")
     stranger = Authority(tmp_path / "stranger")
@@ -349,8 +382,11 @@ async def test_requests_at_a_time_are_as_many_as_the_settings_say(
 
 async def test_check_asks_the_server(server: EmbeddingServer) -> None:
     content = {"model": "m", "backend": "http", "http": {"url": server.url}}
-    (found,) = await model_findings(EmbeddingSettings.model_validate(content))
+    server.info = {"model_id": "m"}
+    (found,), dimensions = await check_model(EmbeddingSettings.model_validate(content))
+    assert dimensions == DIMENSIONS
     assert found.sentence == f"m at {server.url}/embed; vectors of {DIMENSIONS} dimensions"
     server.answers = lambda _: refusal(401, "no")
-    (refusing,) = await model_findings(EmbeddingSettings.model_validate(content))
+    (refusing,), dimensions = await check_model(EmbeddingSettings.model_validate(content))
+    assert dimensions is None
     assert "give a key" in f"{refusing.sentence} {refusing.fix}"

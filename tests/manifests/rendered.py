@@ -17,9 +17,9 @@ OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir())
 PRODUCTION = [name for name in OVERLAYS if name.startswith("production")]
 # As the image sets it: the Dockerfile's ENV.
 IMAGE_ENVIRONMENT = {
-    "SYNCLINE_EMBEDDING__MODEL": "sentence-transformers/all-MiniLM-L6-v2",
-    "SYNCLINE_EMBEDDING__REVISION": "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-    "SYNCLINE_EMBEDDING__PATH": "/opt/model",
+    "SYNCLINE_IMAGE__MODEL": "sentence-transformers/all-MiniLM-L6-v2",
+    "SYNCLINE_IMAGE__REVISION": "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+    "SYNCLINE_IMAGE__PATH": "/opt/model",
 }
 
 Manifest = Mapping[str, Any]

@@ -1,6 +1,7 @@
 """The settings in the manifests are the worker's own: they load, and what the pod gives fits them."""
 
 import importlib
+import os
 from pathlib import Path
 
 import jsonschema
@@ -14,6 +15,7 @@ from tests.manifests.rendered import (
     PRODUCTION,
     ROOT,
     Manifest,
+    environment,
     one,
     pods,
     settings_of,
@@ -25,6 +27,8 @@ from worker.settings.worker import CLOSING_SECONDS
 
 FILES = sorted(FOLDER.rglob("syncline.yaml"))
 needs_kustomize = pytest.mark.needs_kustomize
+OF_BASE = "base"
+OF_SERVER = "components/embedding-server"
 _MODEL_CALL_SECONDS = 10.0
 _INTERPRETER_SECONDS = 13.0
 """Measured after the last line of the worker: torch and its libraries leave, on a machine busy with other things."""
@@ -136,6 +140,24 @@ def test_the_network_policy_lets_the_worker_reach_its_servers_and_prometheus_the
     assert container["ports"] == [{"name": "metrics", "containerPort": settings.server.port}]
     assert [port["port"] for rule in spec["ingress"] for port in rule["ports"]] == ["metrics"]
     assert all(rule.get("from") for rule in spec["ingress"]), "open to the whole cluster"
+
+
+@needs_kustomize
+def test_the_component_of_an_embedding_server_opens_its_port_and_leaves_the_pod_no_threads(tmp_path: Path) -> None:
+    base, component = (os.path.relpath(FOLDER / name, tmp_path.resolve()) for name in (OF_BASE, OF_SERVER))
+    told = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    file = tmp_path / "kustomization.yaml"
+    file.write_text(yaml.safe_dump({**told, "resources": [base], "components": [component]}), encoding="utf-8")
+    overlay = str(tmp_path.resolve())
+    egress = one(overlay, "NetworkPolicy")["spec"]["egress"]
+    assert egress[:-1] == one(str(FOLDER / OF_BASE), "NetworkPolicy")["spec"]["egress"]
+    assert egress[-1] == {"ports": [{"protocol": "TCP", "port": 8080}]}
+    variables = environment(worker_pod(overlay))
+    settings = tmp_path / "syncline.yaml"
+    server = {"backend": "http", "model": "servers/model", "http": {"url": "http://embeddings:8080"}}
+    content = yaml.safe_load((FOLDER / "base" / "syncline.yaml").read_text(encoding="utf-8"))
+    settings.write_text(yaml.safe_dump({**content, "embedding": server}), encoding="utf-8")
+    assert load_settings(settings, variables).embedding.identity == "servers/model"
 
 
 # -- autoscaling

@@ -1,9 +1,11 @@
 """`syncline check` over fakes: what is asked, what is told of servers and topics, and how it is printed."""
 
 import copy
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tests.fakes.server_inspector import FakeServerInspector
 from tests.fakes.source import Log
 from tests.fakes.topic_reader import FakeTopicReader
 from tests.unit.sampled import findings, only, problems, source
-from worker.app.model import model_findings, thread_findings
+from worker.app.model import check_model, key_findings, thread_findings
 from worker.app.sources import source_readers
 from worker.control import check_report
 from worker.control.apply import apply
@@ -28,6 +30,7 @@ from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReas
 from worker.records import TopicPartition
 from worker.runtime.clock import Clock
 from worker.settings import EmbeddingSettings, IndexSettings, Settings
+from worker.settings.embedding_backends import HttpEmbeddingSettings
 from worker.stages.findings import Finding, Level, Section, failure, note, ok, warning
 from worker.stages.index_state import IndexState
 from worker.stages.sampling import TopicLimits
@@ -440,12 +443,54 @@ async def test_a_model_that_nobody_can_give_is_told_with_what_to_do(
         monkeypatch.delenv(proxy, raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    (finding,) = await model_findings(EmbeddingSettings(model="nobody/nothing"))
+    (finding,) = (await check_model(EmbeddingSettings(model="nobody/nothing"))).findings
     assert finding.level is Level.FAILURE
     assert "127.0.0.1:1 cannot be reached" in finding.sentence
     assert finding.fix.startswith("set embedding.path to a folder that holds the model, as 'hf download nobody/nothing")
     (tmp_path / "config.json").write_text("{}")
-    assert [one.level for one in await model_findings(EmbeddingSettings(path=tmp_path, threads=1))] == [Level.OK]
+    found = (await check_model(EmbeddingSettings(path=tmp_path, threads=1))).findings
+    assert [one.level for one in found] == [Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("http", "told"),
+    [
+        ({"url": "http://embeddings:8080", "api_key": "sk-x"}, True),
+        ({"url": "http://embeddings:8080", "api_key_file": "/run/key"}, True),
+        ({"url": "http://embeddings:8080"}, False),
+        ({"url": "https://embeddings:8080", "api_key": "sk-x"}, False),
+        ({"url": "http://127.0.0.1:8080", "api_key": "sk-x"}, False),
+        ({"url": "http://[::1]:8080", "api_key": "sk-x"}, False),
+        ({"url": "http://localhost:8080", "api_key": "sk-x"}, False),
+        ({"url": "http://localhost.example.com:8080", "api_key": "sk-x"}, True),
+    ],
+)
+def test_a_key_that_is_sent_without_tls_is_a_warning(http: dict[str, Any], told: bool) -> None:  # noqa: FBT001 - a case
+    found = key_findings(HttpEmbeddingSettings.model_validate(http))
+    assert [(one.subject, one.level) for one in found] == [("key", Level.WARNING)] * told
+    assert "sk-x" not in str(found)
+
+
+async def test_openvino_that_is_not_installed_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    chosen = EmbeddingSettings(path=tmp_path, backend="openvino", threads=1)
+    installed = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else installed(name))
+    (finding,) = (await check_model(chosen)).findings
+    assert finding.level is Level.FAILURE
+    assert "OpenVINO is not installed" in finding.sentence
+    assert finding.fix == "install it with pip install 'syncline[openvino]', or set backend to torch"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
+    assert [one.level for one in (await check_model(chosen)).findings] == [Level.OK]
+
+
+async def test_vectors_of_another_length_than_the_index_takes_fail() -> None:
+    admin, inspector = await applied(), FakeServerInspector()
+    fitting = await check_index(admin, inspector, settings(), dimensions=384)
+    assert only(fitting.findings, "vectors").sentence.endswith("384 dimensions in the index; the server's have as many")
+    section = await check_index(admin, inspector, settings(), dimensions=768)
+    assert problems(section.findings) == [("vectors", Level.FAILURE)]
+    assert "takes vectors of 384 dimensions and the model makes 768" in only(section.findings, "vectors").sentence
 
 
 def test_a_source_of_change_events_gets_remedies_that_its_writer_can_follow() -> None:

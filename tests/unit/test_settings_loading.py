@@ -89,6 +89,33 @@ def test_the_environment_wins_over_the_file_and_leaves_the_rest_of_a_group_alone
     assert settings.kafka.session_timeout == 50
 
 
+IMAGE = {"IMAGE__MODEL": "images/model", "IMAGE__REVISION": "c0", "IMAGE__PATH": "/opt/model"}
+
+
+def test_the_model_of_an_image_has_its_own_name_whatever_the_file_says(tmp_path: Path) -> None:
+    content = {"embedding": {"model": "file/model", "threads": 2}}
+    embedding = load(tmp_path, content, **IMAGE).embedding
+    assert (embedding.identity, embedding.path, embedding.threads) == ("images/model@c0", Path("/opt/model"), 2)
+    pods = {f"EMBEDDING__{key}": value for key, value in {"MODEL": "pod/m", "REVISION": "c1", "PATH": "/mnt"}.items()}
+    embedding = load(tmp_path, content, **IMAGE, **pods).embedding
+    assert (embedding.identity, embedding.path) == ("pod/m@c1", Path("/mnt"))
+
+
+@pytest.mark.parametrize("how", ["file", "variables"])
+def test_an_embedding_server_is_used_from_an_image_that_holds_a_model(tmp_path: Path, how: str) -> None:
+    embedding = {"backend": "http", "model": "servers/model", "http": {"url": "http://embeddings:8080"}}
+    variables = {"EMBEDDING": json.dumps(embedding)} if how == "variables" else {}
+    content = {"embedding": embedding} if how == "file" else {}
+    found = load(tmp_path, content, **IMAGE, **variables).embedding
+    assert (found.identity, found.path) == ("servers/model", None)
+    told = refusal(tmp_path, content, **IMAGE, **variables, EMBEDDING__PATH="/mnt")
+    assert "path is the server's own matter" in told
+
+
+def test_an_image_names_its_model_and_nothing_else(tmp_path: Path) -> None:
+    assert "there is no such setting" in refusal(tmp_path, {}, IMAGE__THREADS="2")
+
+
 def test_a_group_given_as_json_is_laid_over_the_file_and_under_a_single_key(tmp_path: Path) -> None:
     group = json.dumps({"group_id": "json", "security": {"protocol": "SSL"}})
     content = {"kafka": {"group_id": "file", "session_timeout": "50s"}}

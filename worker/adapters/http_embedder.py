@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ _REFUSED_KEY: Final = frozenset({401, 403})
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
 _LARGEST_ERROR: Final = 64 * 1024
 _FIRST_TEXT: Final = "warm up"
+_log = logging.getLogger(__name__)
 
 
 class HttpEmbedder(Embedder):
@@ -50,6 +52,7 @@ class HttpEmbedder(Embedder):
         self._session: aiohttp.ClientSession | None = None
         self._key: str | None = None
         self._dimensions = 0
+        self._served: str | None = None
 
     @property
     @override
@@ -69,6 +72,11 @@ class HttpEmbedder(Embedder):
         """Requests that may be in flight at a time."""
         return self._http.concurrency
 
+    @property
+    def other_model(self) -> str | None:
+        """What the server calls its model, where it tells that and it is not `embedding.model`; known after `start`."""
+        return None if self._served == self._settings.model else self._served
+
     @override
     async def start(self) -> None:
         """Embed one text, and so learn the length of vectors; ask what the server runs, where it tells that.
@@ -79,7 +87,10 @@ class HttpEmbedder(Embedder):
         self._key = await asyncio.to_thread(self._http.read_api_key)
         self._session = _session(self._http)
         if self._http.form is Form.TEI:
-            _compare(await self._told(), self._settings)
+            told = await self._told()
+            _compare(told, self._settings)
+            if isinstance(served := told.get("model_id"), str):
+                self._served = served
         try:
             vectors = await self._ask([_FIRST_TEXT])
         except (Halt, RetryLater) as error:
@@ -88,6 +99,12 @@ class HttpEmbedder(Embedder):
             ) from error
         check_vectors(vectors, 1, vectors.shape[1])
         self._dimensions = vectors.shape[1]
+        if self.other_model is not None:
+            # No reason to refuse: a server that loads from a folder tells the folder.
+            _log.warning(
+                f"the embedding server says that it runs {self.other_model}, embedding.model is {self._settings.model}",
+                extra={"action": "other_model"},
+            )
 
     @override
     async def embed(self, texts: Sequence[str]) -> Vectors:

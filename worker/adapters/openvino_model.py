@@ -24,6 +24,19 @@ _FILES: Final = ("*.json", "*.txt", "*.safetensors", "*.model", "*/*.json")
 _log = logging.getLogger(__name__)
 
 
+def refuse_missing_openvino() -> None:
+    """Refuse `backend: openvino` where it is not installed; imports nothing.
+
+    Raises:
+        OperatorError: saying what to install.
+    """
+    if importlib.util.find_spec("openvino") is None:
+        raise OperatorError(
+            "embedding.backend: OpenVINO is not installed: install it with pip install 'syncline[openvino]', or set "
+            "backend to torch"
+        )
+
+
 class OpenVinoModel(EmbeddingModel):
     """`ports.EmbeddingModel` on OpenVINO."""
 
@@ -41,10 +54,7 @@ class OpenVinoModel(EmbeddingModel):
         Raises:
             OperatorError: OpenVINO is not installed, the model cannot be converted, or its quality is too low.
         """
-        if importlib.util.find_spec("openvino") is None:
-            raise OperatorError(
-                "embedding.backend: OpenVINO is not installed: pip install 'syncline[openvino]', or set it to torch"
-            )
+        refuse_missing_openvino()
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         avoid_illegal_instructions(OPENVINO_PROBE)
         tell_nobody()

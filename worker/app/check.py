@@ -9,7 +9,7 @@ from worker.adapters.elastic_inspect import ElasticInspector
 from worker.adapters.kafka_check import check_kafka
 from worker.adapters.kafka_group import KafkaGroupReader
 from worker.adapters.kafka_samples import KafkaTopicReader
-from worker.app.model import model_findings
+from worker.app.model import check_model
 from worker.app.sources import source_readers
 from worker.control.check import Feed, Report, check_feed, refused
 from worker.control.check_index import MissingServerError, check_index
@@ -27,10 +27,11 @@ async def check_settings(settings: Settings, records: int) -> Report:
     """
     missing: list[str] = []
     feed = await _kafka(settings, records, missing)
+    model = await check_model(settings.embedding)
     sections = [
         *feed.sections,
-        await _elasticsearch(settings, feed.locating, missing),
-        Section("Model", tuple(await model_findings(settings.embedding))),
+        await _elasticsearch(settings, feed.locating, model.dimensions, missing),
+        Section("Model", tuple(model.findings)),
     ]
     return Report(tuple(sections), tuple(missing))
 
@@ -54,10 +55,13 @@ async def _kafka(settings: Settings, records: int, missing: list[str]) -> Feed:
             return Feed([Section("Kafka", (refused("topics", error),))], ())
 
 
-async def _elasticsearch(settings: Settings, locating: Sequence[str], missing: list[str]) -> Section:
+async def _elasticsearch(
+    settings: Settings, locating: Sequence[str], dimensions: int | None, missing: list[str]
+) -> Section:
     async with build_client(settings.elasticsearch) as client:
         try:
-            return await check_index(ElasticAdmin(client), ElasticInspector(client), settings, locating)
+            admin, inspector = ElasticAdmin(client), ElasticInspector(client)
+            return await check_index(admin, inspector, settings, locating, dimensions=dimensions)
         except MissingServerError as error:
             missing.append("Elasticsearch")
             return error.section

@@ -1,11 +1,12 @@
 """The embedding model, before anything slow is tried with it, and the embedder that goes with the settings."""
 
 import asyncio
+from typing import NamedTuple
 
 from worker.adapters.http_embedder import HttpEmbedder
 from worker.adapters.local_embedder import LocalEmbedder
 from worker.adapters.model_hub import device_fault, hub_fault, in_cache
-from worker.adapters.openvino_model import OpenVinoModel
+from worker.adapters.openvino_model import OpenVinoModel, refuse_missing_openvino
 from worker.adapters.processor import available_processors
 from worker.adapters.sentence_embedder import SentenceEmbedder
 from worker.control.check import refused
@@ -13,6 +14,7 @@ from worker.errors import OperatorError
 from worker.metrics import Metrics
 from worker.ports import Embedder
 from worker.settings import EmbeddingSettings
+from worker.settings.embedding_backends import HttpEmbeddingSettings
 from worker.stages.findings import Finding, counted, ok, warning
 
 
@@ -45,7 +47,7 @@ def refuse_missing_model(embedding: EmbeddingSettings) -> None:
 
 
 async def refuse_unreachable_model(embedding: EmbeddingSettings) -> None:
-    """Refuse a model that would have to come from a hub that does not answer, and a device that is not there.
+    """Refuse a model that would come from a hub that does not answer, and a device or backend that is not there.
 
     Raises:
         OperatorError: naming the setting.
@@ -53,6 +55,8 @@ async def refuse_unreachable_model(embedding: EmbeddingSettings) -> None:
     refuse_missing_model(embedding)
     if embedding.backend == "http":
         return
+    if embedding.backend == "openvino":
+        refuse_missing_openvino()
     if (fault := await asyncio.to_thread(device_fault, embedding.device)) is not None:
         raise OperatorError(
             f"embedding.device: {embedding.device} is not there, {fault}: set device: cpu, or mend that"
@@ -67,31 +71,62 @@ async def refuse_unreachable_model(embedding: EmbeddingSettings) -> None:
             )
 
 
-async def model_findings(embedding: EmbeddingSettings) -> list[Finding]:
+class ModelReport(NamedTuple):
+    """What was found, and the length of vectors where a server has told it."""
+
+    findings: list[Finding]
+    dimensions: int | None = None
+
+
+async def check_model(embedding: EmbeddingSettings) -> ModelReport:
     """Return whether the model can be had, and whether it gets the processors that it is to use; it is not loaded."""
     try:
         await refuse_unreachable_model(embedding)
         if embedding.backend == "http":
-            return [await _served_model(embedding)]
+            return await _served_model(embedding)
     except OperatorError as error:
-        return [refused("model", error)]
+        return ModelReport([refused("model", error)])
     where = f"in {embedding.path}" if embedding.path is not None else "in the local cache or the model hub"
     found = [ok("model", f"{embedding.model} {where}; not loaded here")]
     if embedding.device == "cpu":
         found += thread_findings(embedding.threads, available_processors())
-    return found
+    return ModelReport(found)
 
 
-async def _served_model(embedding: EmbeddingSettings) -> Finding:
+async def _served_model(embedding: EmbeddingSettings) -> ModelReport:
     """A server is asked, which costs one short text; a model of this process would take seconds to load."""
-    embedder = build_embedder(embedding)
+    embedder = HttpEmbedder(embedding)
     try:
         await embedder.start()
-        return ok(
-            "model", f"{embedding.model} at {embedding.http.endpoint}; vectors of {embedder.dimensions} dimensions"
-        )
     finally:
         await embedder.close()
+    told = f"{embedding.model} at {embedding.http.endpoint}; vectors of {embedder.dimensions} dimensions"
+    found = [ok("model", told), *key_findings(embedding.http)]
+    if embedder.other_model is not None:
+        found.append(
+            warning(
+                "model",
+                f"the server says that it runs {embedder.other_model}, and documents would carry {embedding.model}",
+                "set embedding.model to what it runs, or leave it if that is the folder where it has this model",
+            )
+        )
+    return ModelReport(found, embedder.dimensions)
+
+
+def key_findings(http: HttpEmbeddingSettings) -> list[Finding]:
+    """Return whether a key is sent, and with it texts, where others may read it; not on this machine."""
+    if http.url is None or http.url.scheme == "https" or (http.api_key is None and http.api_key_file is None):
+        return []
+    host = (http.url.host or "").strip("[]")
+    if host in {"localhost", "::1"} or host.startswith("127."):
+        return []
+    return [
+        warning(
+            "key",
+            f"the key of {http.endpoint} is sent without TLS: whoever sees the connection can read it, and the texts",
+            "give embedding.http.url with https, and ca_file if the authority is your own",
+        )
+    ]
 
 
 def thread_findings(threads: int | None, processors: int) -> list[Finding]:

@@ -50,8 +50,11 @@ async def check_index(
     settings: Settings,
     locating: Collection[str] = (),
     clock: Clock | None = None,
+    dimensions: int | None = None,
 ) -> Section:
     """Return what the write target looks like. `locating` are sources whose rows are searched for in it.
+
+    `dimensions` is the length of the model's vectors, where it is known.
 
     Raises:
         MissingServerError: it cannot be asked.
@@ -72,7 +75,7 @@ async def check_index(
             _server(nodes, await inspector.version()),
             *_privileges(alias, await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING]), locating, truncating),
             *await _clock(inspector, alias, clock or Clock()),
-            *await _target(admin, settings, alias),
+            *await _target(admin, settings, alias, dimensions),
         ]
     return Section(_TITLE, tuple(findings))
 
@@ -145,7 +148,7 @@ def _privileges(
         yield note("privileges", f"not {listed(missing)}: {needed}")
 
 
-async def _target(admin: IndexAdmin, settings: Settings, alias: str) -> Sequence[Finding]:
+async def _target(admin: IndexAdmin, settings: Settings, alias: str, dimensions: int | None) -> Sequence[Finding]:
     try:
         name = await check_alias(admin, settings)
     except OperatorError as error:
@@ -154,7 +157,7 @@ async def _target(admin: IndexAdmin, settings: Settings, alias: str) -> Sequence
     return [
         ok("write alias", f"{alias} writes to {name}, requires routing and fixes none"),
         *_blocks(name, index),
-        *await _model(admin, settings, index),
+        *await _model(admin, settings, index, dimensions),
         *_mapping(name, index, settings),
         *_tuned(name, index, load_index_definition(settings.index.definition)),
     ]
@@ -171,9 +174,9 @@ def _blocks(name: str, index: IndexState) -> Iterator[Finding]:
         )
 
 
-async def _model(admin: IndexAdmin, settings: Settings, index: IndexState) -> Sequence[Finding]:
-    """The model is not loaded, so the length of its vectors is not known: that of the index is taken for it."""
-    dimensions = _dimensions(index)
+async def _model(admin: IndexAdmin, settings: Settings, index: IndexState, known: int | None) -> Sequence[Finding]:
+    """A model that is not loaded has vectors of unknown length: that of the index is taken for it."""
+    dimensions = _dimensions(index) if known is None else known
     embedding = settings.embedding
     name = embedding.model if embedding.revision is None else f"{embedding.model}@{embedding.revision}"
     try:
@@ -181,7 +184,8 @@ async def _model(admin: IndexAdmin, settings: Settings, index: IndexState) -> Se
     except OperatorError as error:
         return [refused("mapping" if missing_sync_fields(index.mappings) else "vectors", error)]
     fix = "set embedding.model and revision to those of the index, or build a new index for this model"
-    told = f"of {name}, {dimensions} dimensions in the index; the model itself is not loaded here"
+    asked = "the model itself is not loaded here" if known is None else "the server's have as many"
+    told = f"of {name}, {dimensions} dimensions in the index; {asked}"
     return [warning("vectors", one, fix) for one in warnings] or [ok("vectors", told)]
 
 

@@ -20,6 +20,7 @@ from worker.settings.known import is_group, paths
 ENV_PREFIX: Final = "SYNCLINE_"
 CONFIG_VARIABLE: Final = f"{ENV_PREFIX}CONFIG"
 _BETWEEN: Final = "__"
+_OF_IMAGE: Final = {f"{ENV_PREFIX}IMAGE__{key.upper()}": key for key in ("model", "revision", "path")}
 
 # Kubernetes puts the addresses of a Service named `syncline` or `syncline-...` into every pod beside it.
 _SERVICE_LINK: Final = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?")
@@ -50,7 +51,9 @@ def read_environment(environment: Mapping[str, str], model: type[BaseModel]) -> 
     found = Environment()
     # The shorter path first, so that SYNCLINE_KAFKA__GROUP_ID wins over the JSON in SYNCLINE_KAFKA.
     for name, value in sorted(environment.items(), key=lambda item: (item[0].count(_BETWEEN), item[0])):
-        if not name.startswith(ENV_PREFIX) or name == CONFIG_VARIABLE or _is_service_link(name, value):
+        if not name.startswith(ENV_PREFIX) or name == CONFIG_VARIABLE or name in _OF_IMAGE:
+            continue
+        if _is_service_link(name, value):
             continue
         try:
             _take(found, name, value, model)
@@ -58,6 +61,21 @@ def read_environment(environment: Mapping[str, str], model: type[BaseModel]) -> 
             found.mistakes.append(f"environment: {name}: {error}")
             found.spoiled.append(_path(name))
     return found
+
+
+def with_model_of_image(
+    content: Mapping[str, Any], variables: Environment, environment: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """Return a file's content with the image's own model (`SYNCLINE_IMAGE__MODEL` and so on) in place of its.
+
+    What the variables of `embedding` say wins over it. With `backend: http` a server has the model, and the image's is
+    none of its matter.
+    """
+    embedding = variables.over(content).get("embedding")
+    if isinstance(embedding, dict) and embedding.get("backend") == "http":
+        return content
+    model = {key: environment[name] for name, key in _OF_IMAGE.items() if environment.get(name)}
+    return _merged(content, {"embedding": model}) if model else content
 
 
 def _take(found: Environment, name: str, value: str, model: type[BaseModel]) -> None:

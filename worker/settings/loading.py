@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from worker.errors import OperatorError
-from worker.settings.environment import CONFIG_VARIABLE, Environment, read_environment
+from worker.settings.environment import CONFIG_VARIABLE, Environment, read_environment, with_model_of_image
 from worker.settings.kafka import KafkaSettings
 from worker.settings.known import is_group
 from worker.settings.mistakes import location_of, place_of, sentences
@@ -42,7 +42,7 @@ def load_settings(path: Path | None = None, environment: Mapping[str, str] | Non
         content = {} if path is None else _without_empty(read_config(path), Settings)
     except OperatorError as error:
         raise OperatorError("\n".join([*mistakes, str(error)])) from None
-    merged = variables.over(content)
+    merged = variables.over(with_model_of_image(content, variables, environment))
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
