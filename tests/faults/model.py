@@ -37,7 +37,11 @@ def install(folder: str) -> None:
     def build(settings: EmbeddingSettings, metrics: Metrics | None = None) -> Embedder:
         return FaultyEmbedder(settings, metrics or Metrics(), Faults(Path(folder)))
 
+    async def reachable(_: EmbeddingSettings) -> None:
+        return
+
     composition.build_embedder = build  # type: ignore[attr-defined]
+    composition.refuse_unreachable_model = reachable  # type: ignore[attr-defined]
 
 
 class Faults:
