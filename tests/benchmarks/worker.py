@@ -14,6 +14,7 @@ from tests.benchmarks.baselines.model import DIMENSIONS, FixedVectors
 from worker.app import worker
 from worker.cli import main
 from worker.ports import Embedder, Vectors
+from worker.settings import EmbeddingSettings
 
 
 class FixedEmbedder(Embedder):
@@ -47,6 +48,12 @@ class FixedEmbedder(Embedder):
         return
 
 
+async def reachable(embedding: EmbeddingSettings) -> None:
+    """No hub has to give what this worker embeds with."""
+    del embedding
+
+
 if __name__ == "__main__":
     setattr(worker, "build_embedder" if hasattr(worker, "build_embedder") else "SentenceEmbedder", FixedEmbedder)
+    worker.refuse_unreachable_model = reachable  # type: ignore[attr-defined]
     sys.exit(main())

@@ -37,8 +37,8 @@ def install(folder: str) -> None:
     def build(settings: EmbeddingSettings, metrics: Metrics | None = None) -> Embedder:
         return FaultyEmbedder(settings, metrics or Metrics(), Faults(Path(folder)))
 
-    async def reachable(_: EmbeddingSettings) -> None:
-        return
+    async def reachable(embedding: EmbeddingSettings) -> None:
+        del embedding
 
     composition.build_embedder = build  # type: ignore[attr-defined]
     composition.refuse_unreachable_model = reachable  # type: ignore[attr-defined]
@@ -87,7 +87,7 @@ class FaultyModel(EmbeddingModel):
 
     @override
     def load(self) -> ModelShape:
-        return ModelShape(DIMENSIONS, max_tokens=100_000, special_tokens=0)
+        return ModelShape(DIMENSIONS, max_tokens=10_000_000, special_tokens=0)
 
     @override
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
