@@ -247,6 +247,7 @@ def test_a_clock_that_is_wrong_changes_no_version_and_makes_nothing_younger_than
     stage.worker.start()
     skewed = int((time.time() + hours * 3600) * 1000)
     stage.send_rows(range(3), ts_ms=skewed)
+    stage.settle()  # else the later ones might hide them
     stage.send_rows(range(3), "later")
     stage.quiesce()
     total = stage.total("syncline_freshness_seconds_sum")
