@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 pytest_plugins = [
     "tests.servers.plugin",
+    "tests.left_out",
     "tests.extras",
     "tests.virtual_time",
     "tests.manifests.plugin",

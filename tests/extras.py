@@ -4,9 +4,10 @@ import importlib.util
 
 import pytest
 
+from tests.left_out import leave_out
+
 # Marker -> the packages that its tests need, and the extra that brings them.
 _EXTRAS = {"needs_openvino": (("openvino", "nncf"), "openvino")}
-_NOT_RUN = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,18 +16,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    config.stash[_NOT_RUN] = {}
     for marker, (packages, extra) in _EXTRAS.items():
-        if all(importlib.util.find_spec(package) is not None for package in packages):
-            continue
-        lacking = [item for item in items if item.get_closest_marker(marker) is not None]
-        config.stash[_NOT_RUN][extra] = len(lacking)
-        config.hook.pytest_deselected(items=lacking)
-        items[:] = [item for item in items if item not in set(lacking)]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for extra, count in config.stash.get(_NOT_RUN, {}).items():
-        if count:
-            tests = "1 test needs" if count == 1 else f"{count} tests need"
-            terminalreporter.write_line(f"{tests} the extra '{extra}': not run here", yellow=True)
+        if any(importlib.util.find_spec(package) is None for package in packages):
+            leave_out(config, items, marker, f"the extra '{extra}'")

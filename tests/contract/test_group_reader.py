@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contract.source_bench import PARTITIONS, PATIENCE, Bench, FakeBench, KafkaBench, Listening
+from tests.contract.source_bench import PARTITIONS, PATIENCE, Bench, FakeBench, KafkaBench, Listening, bench_of
 from tests.fakes.group_reader import FakeGroupReader
 from worker.adapters.kafka_group import KafkaGroupReader
 from worker.errors import OperatorError
@@ -17,11 +17,8 @@ from worker.settings import KafkaSettings
 
 @pytest.fixture(params=["fake", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "fake":
-        yield FakeBench()
-        return
-    async with KafkaBench(request.getfixturevalue("servers").kafka) as real:
-        yield real
+    async with bench_of(request) as one:
+        yield one
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from tests.contract.source_bench import PARTITIONS, Bench, FakeBench, KafkaBench
+from tests.contract.source_bench import PARTITIONS, Bench, FakeBench, KafkaBench, bench_of
 from tests.fakes.topic_reader import FakeTopicReader
 from worker.adapters.kafka_samples import KafkaTopicReader
 from worker.errors import OperatorError
@@ -22,11 +22,8 @@ SECONDS = 20.0
 
 @pytest.fixture(params=["fake", "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "fake":
-        yield FakeBench()
-        return
-    async with KafkaBench(request.getfixturevalue("servers").kafka) as real:
-        yield real
+    async with bench_of(request) as one:
+        yield one
 
 
 @pytest.fixture

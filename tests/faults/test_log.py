@@ -14,6 +14,7 @@ from tests import builders
 from tests.e2e.process import until
 from tests.faults.conftest import NewStage
 from tests.faults.stage import PARTITIONS, TENANTS, Change, Stage
+from tests.threads import beside
 
 pytestmark = pytest.mark.needs_jvm
 
@@ -39,20 +40,14 @@ def reading(stage: Stage) -> Iterator[None]:
     """Read what all tenants can see while the block runs: always the same."""
     shown = seen(stage)
     others: list[set[tuple[str, int]]] = []
-    stopping = threading.Event()
 
-    def read() -> None:
+    def read(stopping: threading.Event) -> None:
         while not stopping.wait(0.05):
             if (now := seen(stage)) != shown:
                 others.append(now ^ shown)
 
-    thread = threading.Thread(target=read, name="reader")
-    thread.start()
-    try:
+    with beside(read, "reader"):
         yield
-    finally:
-        stopping.set()
-        thread.join()
     assert not others, "a deleted, moved or older row was seen"
 
 

@@ -18,6 +18,7 @@ from tests.faults.conftest import NewStage
 from tests.faults.stage import Stage
 from tests.servers.processes import LOOPBACK
 from tests.servers.proxy import Way
+from tests.threads import beside
 
 pytestmark = pytest.mark.needs_jvm
 
@@ -28,9 +29,8 @@ BULK = b"/_bulk"
 def watching(stage: Stage) -> Iterator[None]:
     """Read the index again and again while the block runs: no document's version may ever fall."""
     falls: list[str] = []
-    stopping = threading.Event()
 
-    def watch() -> None:
+    def watch(stopping: threading.Event) -> None:
         seen: dict[str, int] = {}
         while not stopping.wait(0.1):
             for found in stage.index.all():
@@ -38,13 +38,8 @@ def watching(stage: Stage) -> Iterator[None]:
                     falls.append(f"{found.id}: {seen[found.id]} -> {found.version}")
                 seen[found.id] = found.version
 
-    thread = threading.Thread(target=watch, name="reader")
-    thread.start()
-    try:
+    with beside(watch, "reader"):
         yield
-    finally:
-        stopping.set()
-        thread.join()
     assert not falls
 
 

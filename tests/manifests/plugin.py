@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-_NOT_RUN = pytest.StashKey[int]()
+from tests.left_out import leave_out
 
 
 def program() -> list[str] | None:
@@ -31,13 +31,4 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if program() is not None:
         return
-    not_run = {item for item in items if item.get_closest_marker("needs_kustomize")}
-    config.stash[_NOT_RUN] = len(not_run)
-    if not_run:
-        config.hook.pytest_deselected(items=list(not_run))
-        items[:] = [item for item in items if item not in not_run]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if not_run := config.stash.get(_NOT_RUN, 0):
-        terminalreporter.write_line(f"{not_run} tests need kustomize, see `make manifests`: not run here", yellow=True)
+    leave_out(config, items, "needs_kustomize", "kustomize, see `make manifests`")

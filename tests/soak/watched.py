@@ -32,6 +32,7 @@ from tests.servers.prometheus.server import Prometheus, prepare
 from tests.soak.fleet import Fleet
 from tests.soak.report import Report
 from tests.soak.surroundings import create_topic, real_servers, report_folder, tiny_model
+from tests.threads import beside
 from worker.errors import HaltReason
 
 FASTER: Final = 30
@@ -67,19 +68,12 @@ class Watched:
     def changes(self, every_s: float = 0.03) -> Iterator[None]:
         """Commit rows one after the other while the block runs."""
 
-        stopping = threading.Event()
-
-        def change() -> None:
+        def change(stopping: threading.Event) -> None:
             while not stopping.wait(every_s):
                 self.insert()
 
-        thread = threading.Thread(target=change, name="changes")
-        thread.start()
-        try:
+        with beside(change, "changes"):
             yield
-        finally:
-            stopping.set()
-            thread.join()
 
     def fires(self, alerts: Collection[str], within_s: float = 120) -> None:
         """Wait until these alerts fire, be it one after the other."""

@@ -24,6 +24,7 @@ from elasticsearch import (
 )
 from typing_extensions import override
 
+from worker.adapters.tls import authority_context
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.settings import ElasticsearchSettings
 
@@ -150,7 +151,7 @@ def _major_minor(version: str) -> tuple[int, ...]:
 
 
 def _tls_options(settings: ElasticsearchSettings) -> dict[str, Any]:
-    context = _tls_context(settings)
+    context = authority_context("elasticsearch.ca_file", settings.ca_file, "the nodes' certificates")
     if settings.fingerprint is not None:
         # The fingerprint is the check: with a pinned certificate there need be no authority to ask.
         if settings.ca_file is None:
@@ -160,16 +161,6 @@ def _tls_options(settings: ElasticsearchSettings) -> dict[str, Any]:
     # The client's own context would not compare the certificate with a host that is an IP address, and it would go on
     # trusting the system's authorities beside those of `ca_file`.
     return {"ssl_context": context} if any(url.startswith("https:") for url in settings.urls) else {}
-
-
-def _tls_context(settings: ElasticsearchSettings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=None if settings.ca_file is None else str(settings.ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise OperatorError(
-            f"elasticsearch.ca_file: {settings.ca_file} is not a readable PEM file of certificates "
-            f"({error.strerror or error}): give the CA that signed the nodes' certificates"
-        ) from error
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -13,6 +12,7 @@ import numpy as np
 import orjson
 from typing_extensions import override
 
+from worker.adapters.tls import authority_context
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.ports import Embedder, Vectors
 from worker.settings import EmbeddingSettings
@@ -180,13 +180,7 @@ async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
 
 
 def _session(http: HttpEmbeddingSettings) -> aiohttp.ClientSession:
-    try:
-        context = ssl.create_default_context(cafile=None if http.ca_file is None else str(http.ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise OperatorError(
-            f"embedding.http.ca_file: {http.ca_file} is not a readable PEM file of certificates "
-            f"({error.strerror or error}): give the CA that signed the server's certificate"
-        ) from error
+    context = authority_context("embedding.http.ca_file", http.ca_file, "the server's certificate")
     timeout = aiohttp.ClientTimeout(total=http.request_timeout, sock_connect=http.connect_timeout)
     connector = aiohttp.TCPConnector(limit=http.concurrency + 1, ssl=context)
     return aiohttp.ClientSession(connector=connector, timeout=timeout)

@@ -20,6 +20,7 @@ from aiokafka.errors import (
 )
 from typing_extensions import override
 
+from worker.adapters.tls import authority_context
 from worker.errors import OperatorError
 from worker.records import Position, Record
 from worker.settings import KafkaSecurity, KafkaSettings, SaslMechanism
@@ -78,13 +79,7 @@ def record_of(message: ConsumerRecord, epoch: int = 0) -> Record:
 
 
 def _tls_context(security: KafkaSecurity) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=None if security.ca_file is None else str(security.ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise OperatorError(
-            f"kafka.security.ca_file: {security.ca_file} is not a readable PEM file of certificates "
-            f"({error.strerror or error}): give the CA that signed the brokers' certificates"
-        ) from error
+    context = authority_context("kafka.security.ca_file", security.ca_file, "the brokers' certificates")
     if security.certificate_file is not None and security.key_file is not None:
         try:
             context.load_cert_chain(str(security.certificate_file), str(security.key_file))

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_inspect import ElasticInspector
-from worker.adapters.kafka_check import check_kafka
-from worker.adapters.kafka_group import KafkaGroupReader
-from worker.adapters.kafka_samples import KafkaTopicReader
+from worker.app.kafka import kafka_readers
 from worker.app.model import check_model
 from worker.app.sources import source_readers
 from worker.control.check import Feed, Report, check_feed, refused
@@ -39,13 +37,7 @@ async def check_settings(settings: Settings, records: int) -> Report:
 async def _kafka(settings: Settings, records: int, missing: list[str]) -> Feed:
     async with contextlib.AsyncExitStack() as closing:
         try:
-            # Seconds instead of the client's minutes; topics are looked at one by one later.
-            await check_kafka(settings.kafka.model_copy(update={"dead_letter_topic": None}), [])
-            reader, group = KafkaTopicReader(settings.kafka), KafkaGroupReader(settings.kafka)
-            closing.push_async_callback(reader.close)
-            closing.push_async_callback(group.close)
-            await reader.start()
-            await group.start()
+            reader, group = await kafka_readers(settings.kafka, closing)
         except OperatorError as error:
             missing.append("Kafka")
             return Feed([Section("Kafka", (refused("brokers", error),))], ())

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_inspect import ElasticInspector
-from worker.adapters.kafka_check import check_kafka
-from worker.adapters.kafka_group import KafkaGroupReader
-from worker.adapters.kafka_samples import KafkaTopicReader
 from worker.adapters.worker_probe import HttpWorkerProbe
+from worker.app.kafka import kafka_readers
 from worker.control.check import refused, topics_of
 from worker.control.status import Status, worker_status
 from worker.control.status_index import IndexStatus, index_status
@@ -52,12 +50,7 @@ def own_url(server: ServerSettings) -> list[str]:
 async def _kafka(settings: Settings, seconds: float, missing: list[str]) -> KafkaStatus:
     async with contextlib.AsyncExitStack() as closing:
         try:
-            await check_kafka(settings.kafka.model_copy(update={"dead_letter_topic": None}), [])
-            reader, group = KafkaTopicReader(settings.kafka), KafkaGroupReader(settings.kafka)
-            closing.push_async_callback(reader.close)
-            closing.push_async_callback(group.close)
-            await reader.start()
-            await group.start()
+            reader, group = await kafka_readers(settings.kafka, closing)
         except OperatorError as error:
             missing.append("Kafka")
             return KafkaStatus((refused("brokers", error),))

@@ -6,8 +6,8 @@ from worker.metrics import Metrics
 from worker.ports import Embedder
 from worker.records import Rejection
 from worker.runtime.clock import Clock
-from worker.runtime.model_calls import Batch, ModelCalls, Result, Vector
-from worker.runtime.vector_cache import VectorCache
+from worker.runtime.model_calls import Batch, ModelCalls, Result
+from worker.runtime.vector_cache import Vector, VectorCache
 
 
 class Embedding:

@@ -16,6 +16,7 @@ from worker.ports import Embedder
 from worker.records import Rejection
 from worker.runtime.clock import Clock
 from worker.runtime.permits import Permits
+from worker.runtime.vector_cache import Vector
 
 _PLAIN_TEXT: Final = "a plain text"
 _TRIES: Final = 8
@@ -23,7 +24,6 @@ _TRIES: Final = 8
 _OVERLOADED: Final = frozenset({RetryReason.REJECTED, RetryReason.TIMEOUT})
 _NOBODYS_FAULT: Final = frozenset({RetryReason.REJECTED, RetryReason.NEW_CREDENTIALS})
 
-Vector = NDArray[np.float32]
 Result = Vector | Rejection
 
 

@@ -47,11 +47,12 @@ class Owing:
 
 @dataclass(frozen=True, slots=True)
 class NeedsVector:
-    """A document that lacks its vector, the text to embed, and the tombstones that go with it."""
+    """A document that lacks its vector, the text to embed and its hash, and the tombstones that go with it."""
 
     change: Change
     fields: Mapping[str, object]
     text: str
+    digest: str
     tombstones: tuple[DocumentWrite, ...]
 
 
@@ -108,14 +109,14 @@ def plan(
                 vector = np.asarray(known.vector, dtype=np.float32)
                 write = document(written, fields, digest, origin, vector, packed=packed)
                 return Ready((write, *tombstones), reused=True)
-    return NeedsVector(written, fields, text, tombstones)
+    return NeedsVector(written, fields, text, digest, tombstones)
 
 
 def with_vector(
     needed: NeedsVector, vector: np.ndarray[tuple[int], np.dtype[np.float32]], model: str, *, packed: bool = False
 ) -> Ready:
     """Return the writes of a document whose text has been embedded."""
-    write = document(needed.change, needed.fields, text_hash(needed.text), model, vector, packed=packed)
+    write = document(needed.change, needed.fields, needed.digest, model, vector, packed=packed)
     return Ready((write, *needed.tombstones))
 
 
