@@ -156,6 +156,13 @@ class Place(NamedTuple):
     tenant: str
 
 
+class Stay(NamedTuple):
+    """When a row was at a place: from one version on, and before another. 0 where no event tells when it came."""
+
+    since: int
+    until: int
+
+
 class RowPlace(NamedTuple):
     """A document of a row: the row's source key, and where the document lives."""
 
@@ -184,10 +191,10 @@ class Change:
     places that the row is known to have left: each of them gets a tombstone. `fields` maps document paths to values;
     `absent` names those whose column the event did not carry (an unchanged TOAST value), `nulled` those whose value
     could not be converted and is null by the operator's choice. `former` are places where the row was under another
-    key: values may be taken from there, but nothing is written, the other half of the key change does that. `follows`
-    is the source key that the row had before. `leads` is True for the deletion of a former key whose values the row's
-    new one may have to take: the new one goes first. `born` is the version at which the row came under its present
-    key, 0 where no event tells: what is stored there from before was another row.
+    key, and when: values may be taken from there, but nothing is written, the other half of the key change does that.
+    `follows` is the source key that the row had before. `leads` is True for the deletion of a former key whose values
+    the row's new one may have to take: the new one goes first. `born` is the version at which the row came under its
+    present key, 0 where no event tells: what is stored there from before was another row.
     `positioned` is False where `version` is only the partition's watermark; such a change is written with
     `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
     change's version: if something newer than it is stored, that counts. `left_at` gives for places that only hidden
@@ -213,7 +220,7 @@ class Change:
     left: frozenset[Place] = frozenset()
     fields: Mapping[str, object] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
-    former: frozenset[Place] = frozenset()
+    former: Mapping[Place, Stay] = field(default_factory=dict)
     nulled: frozenset[str] = frozenset()
     locates: bool = False
     key_places: frozenset[Place] = frozenset()

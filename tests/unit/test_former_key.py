@@ -7,8 +7,8 @@ import pytest
 
 from tests.builders import change, deletion, place, stored, unit
 from worker.errors import RejectReason
-from worker.records import Change, Place, Rejection, Stored
-from worker.stages.coalesce import coalesce
+from worker.records import Change, Place, Rejection, Stay, Stored
+from worker.stages.coalesce import coalesce, with_values_of
 from worker.stages.embedding_text import text_hash
 from worker.stages.planning import NeedsVector, Plan, Ready, plan
 
@@ -19,7 +19,7 @@ FORMER = place(row_id=2)
 def moved(version: int = 5, **others: object) -> Change:
     """The second half of a key change from 2 to 1, which leaves `content` out."""
     newest = change(version, fields={"title": "Title"}, absent=["content"])
-    return replace(newest, former=frozenset({FORMER}), **others)  # type: ignore[arg-type]
+    return replace(newest, former={FORMER: Stay(0, version)}, **others)  # type: ignore[arg-type]
 
 
 def decided(newest: Change, known: dict[Place, Stored]) -> Plan:
@@ -82,25 +82,35 @@ def test_what_was_there_before_the_row_was_is_another_row_s() -> None:
 def test_a_later_change_that_leaves_the_same_out_still_finds_it_at_the_former_place() -> None:
     later = change(6, fields={"title": "new"}, absent=["content"])
     found = coalesce(moved(5), later)
-    assert found.former == {FORMER}
+    assert found.former == {FORMER: Stay(0, 5)}
     assert found.absent == {"content"}
     needed = decided(found, {FORMER: stored(4, body={"content": "kept"})})
     assert isinstance(needed, NeedsVector)
     assert needed.fields == {"title": "new", "content": "kept"}
 
 
+@pytest.mark.parametrize(("version", "taken"), [(2, False), (3, True), (4, True), (5, False)])
+def test_at_a_former_place_only_the_time_counts_in_which_the_row_was_there(version: int, *, taken: bool) -> None:
+    """From 3 on: before, the key was another row's, whose deletion waits with the row's former state."""
+    before = replace(change(3, row_id=2, fields={}, absent=["content"]), born=3)
+    found = with_values_of(moved(5), before)
+    assert found.former == {FORMER: Stay(3, 5)}
+    decision = decided(found, {FORMER: stored(version, body={"content": "kept"})})
+    assert isinstance(decision, NeedsVector) is taken
+
+
 def test_a_delete_between_ends_what_the_former_place_can_give() -> None:
     gone = coalesce(moved(5), deletion(6))
-    assert gone.former == frozenset()
-    assert coalesce(gone, change(7, fields={}, absent=["content"])).former == frozenset()
+    assert not gone.former
+    assert not coalesce(gone, change(7, fields={}, absent=["content"])).former
 
 
 def test_an_older_change_that_comes_later_gives_nothing() -> None:
-    assert coalesce(change(6), moved(5)).former == frozenset()
+    assert not coalesce(change(6), moved(5)).former
 
 
 def test_a_deleted_row_leaves_tombstones_at_its_places_and_none_at_a_former_one() -> None:
-    gone = replace(deletion(5, left=["globex"]), former=frozenset({FORMER}))
+    gone = replace(deletion(5, left=["globex"]), former={FORMER: Stay(0, 5)})
     ready = decided(gone, {})
     assert isinstance(ready, Ready)
     assert [write.place for write in ready.writes] == [place(), place("globex")]

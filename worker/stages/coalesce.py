@@ -25,9 +25,14 @@ def coalesce(waiting: Change, incoming: Change) -> Change:
 
 
 def with_values_of(change: Change, earlier: Change) -> Change:
-    """Return the change with the values that it leaves out and an earlier state of its row has."""
+    """Return the change with the values that it leaves out and an earlier state of its row has.
+
+    That may have been under another key, at a place that was another row's before.
+    """
     known = change.absent & earlier.fields.keys()
-    former, born = change.former | earlier.former, max(change.born, earlier.born)
+    former, born = {**earlier.former, **change.former}, max(change.born, earlier.born)
+    if (stay := former.get(earlier.place)) is not None:
+        former[earlier.place] = stay._replace(since=max(stay.since, earlier.born))
     if not known:
         is_known = (former, born) == (change.former, change.born)
         return change if is_known else replace(change, former=former, born=born)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from worker.errors import RejectReason, SkipReason
-from worker.records import Change, ColumnType, Operation, Place, Record, Rejection, RowChange, Skip
+from worker.records import Change, ColumnType, Operation, Place, Record, Rejection, RowChange, Skip, Stay
 from worker.stages import identity
 from worker.stages.conversion import convert, converter, expected, is_unavailable, unavailable_forms
 from worker.stages.decode.json_values import check_depth
@@ -28,6 +28,7 @@ _NOTHING: Final = object()
 # What `Place(...)` calls, at half its price: every record pays for one or two.
 _place_of: Final = partial(tuple.__new__, Place)
 _NO_PLACES: Final[frozenset[Place]] = frozenset()
+_NO_STAYS: Final[Mapping[Place, Stay]] = {}
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 _NO_FIELDS: Final[Mapping[str, object]] = {}
 _NO_VERSIONS: Final[Mapping[str, int]] = {}
@@ -86,9 +87,9 @@ class RowMapper:
             # The row goes on elsewhere: its insert has the same position and must win.
             version -= 1
         left = _left(change, rules, parts) - {place} if change.before else _NO_PLACES
-        former, follows = _NO_PLACES, None
+        former, follows = _NO_STAYS, None
         if change.former_key and found is not None:
-            former = _former(change, rules, place, parts)
+            former = _former(change, rules, place, parts, watermark if version is None else version)
             follows = self._former_source_key(change, found, parts, in_key=in_key)
         positioned = version is not None
         # By position: two dozen names would cost half a microsecond, of the ten that a record may take.
@@ -295,13 +296,15 @@ def _parts_in(key: Mapping[str, object], rules: SourceRules, parts: Sequence[str
         return None
 
 
-def _former(change: RowChange, rules: SourceRules, place: Place, parts: Sequence[str]) -> frozenset[Place]:
+def _former(
+    change: RowChange, rules: SourceRules, place: Place, parts: Sequence[str], until: int
+) -> Mapping[Place, Stay]:
     """The place of the row under its former key."""
     former = _parts_in(change.former_key, rules, parts)
     if former is None:
-        return _NO_PLACES
+        return _NO_STAYS
     tenant = change.former_key.get(rules.tenant_column, place.tenant) if believes_key(rules) else place.tenant
-    return _place(rules, tenant, former) - {place}
+    return dict.fromkeys(_place(rules, tenant, former) - {place}, Stay(0, until))
 
 
 def _place(rules: SourceRules, tenant: object, parts: Iterable[str]) -> frozenset[Place]:

@@ -208,7 +208,8 @@ def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Re
     """Fill in the values that the event did not carry from the row's stored document, under any of its places.
 
     Of several the newest counts, but nothing from before the row came under its key. What is stored under a former key
-    comes last, and is taken only while it is older than the change: the key may belong to another row by now.
+    comes last, and is taken only if it is from the time of the row's stay there: the key may have belonged to another
+    row before, and to one more by now.
     """
     change = unit.change
     if not (change.absent or change.inherited):
@@ -219,7 +220,9 @@ def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Re
         if place not in change.former and (known := stored[place]) is not None and known.version >= change.born
     ]
     former = [
-        known for place in change.former if (known := stored[place]) is not None and known.version < change.version
+        known
+        for place, stay in change.former.items()
+        if (known := stored[place]) is not None and stay.since <= known.version < stay.until
     ]
     for known in sorted(own, key=_newest_first) + sorted(former, key=_newest_first):
         if known.deleted:
