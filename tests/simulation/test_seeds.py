@@ -7,7 +7,6 @@ simulate SEED=...` tells its story and makes it short.
 """
 
 import hashlib
-
 import os
 from pathlib import Path
 from typing import Final
