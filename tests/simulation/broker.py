@@ -279,27 +279,34 @@ class Client(Source):
     @override
     async def fetch(self) -> Sequence[Record]:
         self._refuse_the_dead()
-        if not (records := self._records()):
+        records, positions = self._records()
+        if not records:
+            self._next = positions
             self.wake.clear()
             try:
                 async with asyncio.timeout(_FETCH_WAIT_SECONDS):
                     await self.wake.wait()
             except TimeoutError:
                 return []
-            records = self._records()
+            records, positions = self._records()
+        epoch = self._epoch
         if records and self._delay is not None:
             await self._delay("fetch")
+        if epoch == self._epoch:
+            self._next = positions
         return records
 
-    def _records(self) -> list[Record]:
+    def _records(self) -> tuple[list[Record], dict[TopicPartition, int]]:
+        """What a fetch brings, and the positions once it has."""
         if self._fault is not None:
             raise self._fault
+        positions = dict(self._next)
         if self._paused or self._giving_back:
-            return []
+            return [], positions
         taken: list[Record] = []
         for partition in self.positions():
             held = self._broker.partitions[partition]
-            offset = self._next.pop(partition)
+            offset = positions.pop(partition)
             if offset < held.first:
                 offset = self._lost(partition, offset)
             while offset < held.end and len(taken) < self._max_records:
@@ -309,8 +316,8 @@ class Client(Source):
                     taken.append(Record(position, record.key, record.value, record.headers, record.timestamp_ms))
                 offset += 1
             # Put last again, so that no partition starves another.
-            self._next[partition] = offset
-        return taken
+            positions[partition] = offset
+        return taken, positions
 
     @override
     def pause(self) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -19,7 +20,8 @@ COST = record(offset=0).cost
 
 class Parts:
     def __init__(self) -> None:
-        self.source = FakeSource(Log({TOPIC: 1}), [TOPIC])
+        self.log = Log({TOPIC: 1})
+        self.source = FakeSource(self.log, [TOPIC], fetch_max_records=1)
         self.ledger = Ledger(Metrics(), Clock())
         self.ledger.begin(0, {TopicPartition(TOPIC, 0): ""})
         self.halting = Halting(DeliverySettings(), Metrics())
@@ -96,3 +98,20 @@ async def test_decoding_much_lets_others_run() -> None:
         await flow.breathe(100 * 1024)
     assert len(ran) >= 5
     await task
+
+
+async def test_what_stands_right_behind_a_record_is_unread_until_it_was_fetched_or_there_is_nothing() -> None:
+    """A key change is two records, with a tombstone between them, or without."""
+    parts = Parts()
+    log, topic = parts.log, TopicPartition(TOPIC, 0)
+    await parts.source.start(AsyncMock())
+    for _ in range(4):
+        log.append(topic, b"key", b"value")
+    half = record(offset=0).position
+    unread = []
+    for _ in range(4):
+        assert len(await parts.source.fetch()) == 1
+        unread.append(parts.flow.is_next_unread(half))
+    assert unread == [True, True, False, False]
+    assert not parts.flow.is_next_unread(record(offset=3).position), "it is the last one"
+    assert not parts.flow.is_next_unread(record(topic="another").position)

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from tests.builders import change, deletion
-from worker.records import Change, Operation, Unit
-from worker.runtime.intake import Intake
+from worker.records import Change, Operation, Position, Unit
+from worker.runtime.intake import Intake, Reading
 
 pytestmark = pytest.mark.virtual_time
 
@@ -109,6 +110,61 @@ async def test_a_new_key_that_never_comes_is_not_waited_for_for_ever() -> None:
     assert not await taken(intake)
     await asyncio.sleep(1.5)
     assert [one.change.key for one in await taken(intake)] == ["articles/1"]
+
+
+class StandIn(Reading):
+    """For `flow.Flow`."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self.unread = True
+
+    @property
+    @override
+    def paused(self) -> bool:
+        return self.stopped
+
+    @override
+    def is_next_unread(self, position: Position) -> bool:
+        return self.unread
+
+
+async def test_the_record_right_behind_a_deletion_is_waited_for_however_long_its_fetch_takes() -> None:
+    reading = StandIn()
+    intake = Intake(reading=reading)
+    intake.add(half_deleted(1, 2))
+    await asyncio.sleep(60)
+    assert not await taken(intake)
+    reading.unread = False
+    await asyncio.sleep(0.5)
+    assert [one.change.key for one in await taken(intake)] == ["articles/1"]
+
+
+async def test_reading_that_stands_still_is_waited_for_while_anything_else_can_make_room() -> None:
+    reading = StandIn()
+    intake = Intake(reading=reading)
+    intake.add(of_key(3, 1))
+    await taken(intake)
+    intake.add(half_deleted(1, 2))
+    reading.stopped = True
+    await asyncio.sleep(60)
+    assert not await taken(intake)
+    intake.release("articles/3")
+    await asyncio.sleep(0.5)
+    assert [one.change.key for one in await taken(intake)] == ["articles/1"], "only this makes room"
+
+
+async def test_a_deletion_that_comes_again_has_patience_of_its_own() -> None:
+    """The key was taken over, and left again, while its first deletion still waited."""
+    intake = Intake()
+    intake.add(half_deleted(1, 2))
+    await asyncio.sleep(1.5)
+    intake.add(of_key(1, 3))
+    intake.add(half_deleted(1, 4))
+    await asyncio.sleep(0.6)
+    assert not await taken(intake, 1)
+    await asyncio.sleep(1)
+    assert [one.change.version for one in await taken(intake)] == [4]
 
 
 async def test_a_deletion_that_is_forgotten_is_not_waited_with_when_it_comes_again() -> None:

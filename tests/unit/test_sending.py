@@ -4,11 +4,11 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from tests.builders import change, place, unit
+from tests.builders import change, place, record, unit
 from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE, FakeElasticsearch
 from worker.errors import RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
-from worker.records import ItemResponse, Place, Rejection, Verdict, VersionType
+from worker.records import ItemResponse, Place, Position, Rejection, Verdict, VersionType
 from worker.runtime.clock import Clock
 from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
@@ -28,9 +28,13 @@ def items(index: FakeElasticsearch, works: list[Work]) -> list[Item]:
     return [item for one in works for item in items_of(one, index.target)]
 
 
+def all_held(_position: Position) -> bool:
+    return True
+
+
 async def send(index: FakeElasticsearch, *works: Work, metrics: Metrics | None = None) -> None:
     metrics = metrics or Metrics()
-    sender = Sender(index, Retrying(DeliverySettings(), metrics), metrics, Clock())
+    sender = Sender(index, all_held, Retrying(DeliverySettings(), metrics), metrics, Clock())
     await sender.send(items(index, list(works)))
 
 
@@ -41,6 +45,23 @@ async def test_every_write_of_every_row_gets_its_own_answer() -> None:
     assert [one.verdict for one in (newer, older, moved)] == [Verdict.INDEXED, Verdict.SUPERSEDED, Verdict.INDEXED]
     assert moved.verdicts == [Verdict.INDEXED, Verdict.DELETED]
     assert all(one.ended for one in (newer, older, moved))
+
+
+async def test_what_another_worker_reads_again_by_now_is_not_sent_again() -> None:
+    """It would come behind what that one writes, and a row without a position need not be older."""
+    index, metrics = FakeElasticsearch(), Metrics()
+    lost, kept = work(1, left=True), work(2)
+    kept.unit.change.record = record(topic="kept")
+    index.fail_request(RetryLater(RetryReason.CONNECTION, "one moment"))
+    held = {lost.unit.change.record.position: 2, kept.unit.change.record.position: 100}
+
+    def holds(position: Position) -> bool:
+        held[position] -= 1
+        return held[position] >= 0
+
+    await Sender(index, holds, Retrying(DeliverySettings(), metrics), metrics, Clock()).send(items(index, [lost, kept]))
+    assert (lost.verdict, lost.ended, kept.verdict) == (Verdict.SKIPPED, True, Verdict.INDEXED)
+    assert index.live.keys() == {kept.unit.change.place}
 
 
 async def test_a_row_of_tombstones_alone_is_deleted() -> None:
@@ -110,7 +131,7 @@ async def test_overload_shrinks_the_number_of_requests_at_a_time_and_calm_lets_i
         now -= 1
 
     index.before_bulk = takes_a_second
-    sender = Sender(index, Retrying(DeliverySettings(), metrics), metrics, Clock(), concurrency=8)
+    sender = Sender(index, all_held, Retrying(DeliverySettings(), metrics), metrics, Clock(), concurrency=8)
 
     async def many(numbers: range) -> int:
         at_a_time.clear()

@@ -5,16 +5,22 @@ halted; decoding lets others run.
 import asyncio
 from typing import Final
 
+from typing_extensions import override
+
 from worker.metrics import Metrics
 from worker.ports import Source
+from worker.records import Position
 from worker.runtime.halting import Halting
+from worker.runtime.intake import Reading
 from worker.runtime.ledger import Ledger
 
 # Decoding this much takes a few milliseconds; then the event loop serves heartbeats, probes and other stages.
 _BREATH_BYTES: Final = 128 * 1024
+# From the deletion of a former key, over a tombstone, to the row's new key.
+_OFFSETS_OF_A_KEY_CHANGE: Final = 2
 
 
-class Flow:
+class Flow(Reading):
     """Watches the bytes between fetch and acknowledgement."""
 
     def __init__(self, source: Source, ledger: Ledger, halting: Halting, high_mark: int, metrics: Metrics) -> None:
@@ -27,6 +33,20 @@ class Flow:
         self._full = False
         self._paused = False
         self._since_breath = 0
+
+    @property
+    @override
+    def paused(self) -> bool:
+        return self._paused
+
+    @override
+    def is_next_unread(self, position: Position) -> bool:
+        """Between the two halves of a key change stands a tombstone at most."""
+        partition = position.topic_partition
+        next_offset = self._source.positions().get(partition)
+        if next_offset is None or next_offset > position.offset + _OFFSETS_OF_A_KEY_CHANGE:
+            return False
+        return self._source.lag().get(partition, 0) > 0
 
     def adjust(self) -> None:
         """Pause or resume fetching, as the bytes in flight and the halts want it."""

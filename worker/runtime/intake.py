@@ -6,7 +6,7 @@ ended: so a lookup never reads a state that an earlier change of the same row is
 A row whose key has changed is two rows to the worker. Where the new one takes values from the former one it *follows*
 it: it waits until what is in flight of the former one has ended, and what waits of the former one, its deletion among
 it, waits until the new one has ended. The deletion comes first in the log, so it waits a moment for the new row; that
-may be in another partition, and another worker's.
+may be in another partition, and another worker's. What stands right behind it is waited for as long as it takes.
 """
 
 import asyncio
@@ -14,7 +14,9 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
+
+from typing_extensions import override
 
 from worker.records import Change, Operation, Position, Unit
 from worker.stages.coalesce import coalesce, with_values_of
@@ -22,6 +24,26 @@ from worker.stages.ordering import is_earlier, is_refused, is_undecided
 
 _MOMENT_SECONDS: Final = 2.0
 """How long the deletion of a former key waits for the row's new one. As long both are shown, at worst."""
+_LOOK_SECONDS: Final = 0.5
+
+
+class Reading(Protocol):
+    """How far the log is read."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing more is read for the time being."""
+
+    def is_next_unread(self, position: Position) -> bool:
+        """Whether the change that stands right behind a record is still to come."""
+
+
+class _AllRead(Reading):
+    paused = False
+
+    @override
+    def is_next_unread(self, position: Position) -> bool:
+        return False
 
 
 @dataclass(slots=True)
@@ -74,9 +96,10 @@ class _Waiting:
 class Intake:
     """Owned by one event loop, with one task that takes. Memory is bounded by whoever adds: see `flow`."""
 
-    def __init__(self, on_change: Callable[[int], object] | None = None) -> None:
+    def __init__(self, on_change: Callable[[int], object] | None = None, reading: Reading | None = None) -> None:
         """`on_change` is told the bytes of the records that wait whenever they change."""
         self._on_change = on_change
+        self._reading = reading or _AllRead()
         self._bytes = 0
         self._ready: dict[str, _Waiting] = {}
         self._held: dict[str, _Waiting] = {}
@@ -100,7 +123,7 @@ class Intake:
         if former is not None:
             change = self._completed(change, former)
         if change.leads and not self._followed[change.key]:
-            self._expect_new_key(change.key)
+            self._expect_new_key(change.key, change.record.position)
         waiting = self._waiting(change.key)
         if waiting is None:
             waiting = _Waiting(change)
@@ -216,13 +239,23 @@ class Intake:
             if (held := self._ready.pop(one, None)) is not None:
                 self._put(one, held)
 
-    def _expect_new_key(self, key: str) -> None:
-        if key in self._expecting:
-            return
-        loop = asyncio.get_running_loop()
-        self._expecting[key] = loop.call_later(_MOMENT_SECONDS, self._expect_no_more, key)
+    def _expect_new_key(self, key: str, position: Position) -> None:
+        if (patience := self._expecting.pop(key, None)) is not None:
+            patience.cancel()
+        self._look_later(_MOMENT_SECONDS, key, position)
         if (waiting := self._ready.pop(key, None)) is not None:
             self._put(key, waiting)
+
+    def _look_later(self, seconds: float, key: str, position: Position) -> None:
+        self._expecting[key] = asyncio.get_running_loop().call_later(seconds, self._look, key, position)
+
+    def _look(self, key: str, position: Position) -> None:
+        """Expect no more once the next change is read, or where only this makes room to read it."""
+        is_stuck = self._reading.paused and not (self._busy or self._ready)
+        if self._reading.is_next_unread(position) and not is_stuck:
+            self._look_later(_LOOK_SECONDS, key, position)
+        else:
+            self._expect_no_more(key)
 
     def _expect_no_more(self, key: str) -> None:
         if (patience := self._expecting.pop(key, None)) is not None:

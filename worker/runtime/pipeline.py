@@ -84,8 +84,10 @@ class Pipeline:
         self._clock = clock or Clock()
         self.ledger = Ledger(metrics, self._clock)
         self.watchdog = Watchdog(ports.source, self.ledger, self._clock)
-        self._intake = Intake(on_change=metrics.queued.labels("lookup").set)
         self.retrying = Retrying(delivery, metrics)
+        self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
+        self.retrying.halting.on_change = self._flow.adjust
+        self._intake = Intake(metrics.queued.labels("lookup").set, self._flow)
         self._lookup = Lookup(
             LookupPorts(ports.store, ports.locator, ports.embedder, ports.sink),
             readers,
@@ -99,10 +101,10 @@ class Pipeline:
         rule = NEVER if ports.dead_letters is None else _breaker_rule(delivery)
         self._rejecting = Rejecting(self._finishing, self._intake, self.ledger, self.retrying, rule)
         self._committer = Committer(ports.source, self.ledger, delivery, metrics)
-        self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
-        self.retrying.halting.on_change = self._flow.adjust
         self._embedding = Embedding(ports.embedder, metrics, self._clock, cache)
-        self._sender = Sender(ports.sink, self.retrying, metrics, self._clock, batch.bulk_concurrency)
+        self._sender = Sender(
+            ports.sink, self.ledger.holds, self.retrying, metrics, self._clock, batch.bulk_concurrency
+        )
         sweeper = Sweeper(ports.locator, self._deliver, self.retrying, self._intake, self._clock, delivery)
         self._truncating = Truncating(sweeper, self.ledger, self._rejecting, metrics, self._clock)
         self._to_embed: BatchQueue[tuple[Unit, NeedsVector]] = BatchQueue(
@@ -285,9 +287,10 @@ class Pipeline:
     def _end(self, work: Work) -> None:
         if work.rejection is not None:
             self._rejecting.unit(work.unit, work.rejection, work.stage)
-        else:
+            return
+        if work.verdict is not Verdict.SKIPPED:
             self._rejecting.accepted(work.unit.change.source, "bulk")
-            self._finishing.finish(work.unit, work.verdict)
+        self._finishing.finish(work.unit, work.verdict)
 
 
 def _breaker_rule(delivery: DeliverySettings) -> BreakerRule:

@@ -1,14 +1,14 @@
 """Documents to Elasticsearch: items are matched by position, and only those that may succeed later are sent again."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.errors import Halt, RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.ports import RequestTooLargeError, Sink
-from worker.records import DocumentWrite, ItemResponse, Rejection, Unit, Verdict
+from worker.records import DocumentWrite, ItemResponse, Position, Rejection, Unit, Verdict
 from worker.runtime.clock import Clock
 from worker.runtime.permits import Permits
 from worker.runtime.retrying import Retrying
@@ -64,12 +64,19 @@ def items_of(work: Work, target: str, *, late: bool = False) -> list[Item]:
     taken from: after a crash in between they would be lost.
 
     If the document has been refused for good, a tombstone of its id is one version older. Else it would hide that very
-    change from whoever reads it again, before it is a dead letter, or as one.
+    change from whoever reads it again, before it is a dead letter, or as one; or the positioned change whose version
+    it has because it waited with it.
     """
     writes = (write for write in work.writes if _is_late(work, write) is late)
-    if work.rejection is not None and work.unit.change.positioned:
-        own = (work.rejection.place or work.unit.change.place).document_id
-        writes = (older(one) if one.tombstone and one.place.document_id == own else one for one in writes)
+    if work.rejection is not None:
+        change = work.unit.change
+        own = (work.rejection.place or change.place).document_id
+        writes = (
+            older(one)
+            if one.tombstone and one.place.document_id == own and (change.positioned or one.version == change.hides)
+            else one
+            for one in writes
+        )
     return [Item(work, write, item_bytes(write, target)) for write in writes]
 
 
@@ -86,21 +93,34 @@ def _is_late(work: Work, write: DocumentWrite) -> bool:
 class Sender:
     """Sends batches of items until each has a verdict."""
 
-    def __init__(self, sink: Sink, retrying: Retrying, metrics: Metrics, clock: Clock, concurrency: int = 1) -> None:
-        """`concurrency` is how many requests may be in flight at most."""
+    def __init__(
+        self,
+        sink: Sink,
+        holds: Callable[[Position], bool],
+        retrying: Retrying,
+        metrics: Metrics,
+        clock: Clock,
+        concurrency: int = 1,
+    ) -> None:
+        """`holds` tells whether a record is still this worker's; at most `concurrency` requests are in flight."""
         self._sink = sink
+        self._holds = holds
         self._retrying = retrying
         self._metrics = metrics
         self._clock = clock
         self._permits = Permits(concurrency, metrics.bulk_limit)
 
     async def send(self, items: Sequence[Item]) -> None:
-        """Give every item its verdict. After a fault only those without one are sent again, with the same bytes."""
+        """Give every item its verdict. After a fault only those without one are sent again, with the same bytes.
+
+        What another worker reads again by now is skipped: it would come late, and need not be older than what that one
+        has written (`ordering`: rows without a position).
+        """
         left = items
 
         async def send_what_is_left() -> None:
             nonlocal left
-            left, fault = await self._once(left)
+            left, fault = await self._once(self._held(left))
             if fault is not None:
                 raise fault
 
@@ -109,8 +129,19 @@ class Sender:
         except RequestTooLargeError as fault:
             await self._apart(left, str(fault))
 
+    def _held(self, items: Sequence[Item]) -> list[Item]:
+        held = []
+        for item in items:
+            if self._holds(item.work.unit.change.record.position):
+                held.append(item)
+            else:
+                item.work.verdicts.append(Verdict.SKIPPED)
+        return held
+
     async def _once(self, items: Sequence[Item]) -> tuple[list[Item], RetryLater | Halt | None]:
         """Send once; return the items to send again, and why."""
+        if not items:
+            return [], None
         try:
             responses = await self._answers(items)
         except RetryLater as fault:
