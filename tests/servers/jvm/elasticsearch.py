@@ -3,6 +3,7 @@
 import os
 import shutil
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.servers import processes
@@ -12,15 +13,22 @@ from tests.servers.processes import LOOPBACK, Server
 USER = "elastic"
 
 
-def prepare(folder: Path, *, version: str = artifacts.ELASTICSEARCH, password: str | None = None) -> tuple[str, Server]:
+def prepare(
+    folder: Path,
+    *,
+    version: str = artifacts.ELASTICSEARCH,
+    password: str | None = None,
+    changes: Mapping[str, object] | None = None,
+) -> tuple[str, Server]:
     """Configure a node under `folder`; its URL, and a server still to be started.
 
     With a `password` security is on: the user is `elastic`, and API keys work. That one also takes only small requests.
+    `changes` are settings of the node that win over those here. Data is in `data` under the folder.
     """
     account = processes.unprivileged()
     home = artifacts.elasticsearch_home(version)
     port, transport_port = processes.free_ports(2)
-    config = _configure(home, folder, port, transport_port, secured=password is not None)
+    config = _configure(home, folder, port, transport_port, changes or {}, secured=password is not None)
     temporary = processes.give_to(account, folder / "tmp")
     env = {
         "ES_JAVA_HOME": str(artifacts.java_home()),
@@ -47,7 +55,9 @@ def prepare(folder: Path, *, version: str = artifacts.ELASTICSEARCH, password: s
     return url, server
 
 
-def _configure(home: Path, folder: Path, port: int, transport_port: int, *, secured: bool) -> Path:
+def _configure(
+    home: Path, folder: Path, port: int, transport_port: int, changes: Mapping[str, object], *, secured: bool
+) -> Path:
     config = folder / "config"
     shutil.copytree(home / "config", config)
     _keep_logs_under(folder, config / "jvm.options")
@@ -66,6 +76,7 @@ def _configure(home: Path, folder: Path, port: int, transport_port: int, *, secu
         "xpack.security.transport.ssl.enabled": "false",
         # A developer's disk may be fuller than a node accepts, and indices would become read-only.
         "cluster.routing.allocation.disk.threshold_enabled": "false",
+        **changes,
     }
     lines = [f"{name}: {value}\n" for name, value in settings.items()]
     (config / "elasticsearch.yml").write_text("".join(lines))

@@ -1,0 +1,79 @@
+"""A small disk for one server, and documents that fill it."""
+
+import base64
+import json
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from tests.e2e.index import call
+from tests.servers import processes
+
+_BLOB_BYTES: Final = 400_000
+_AT_ONCE: Final = 8
+
+
+@contextmanager
+def folder_on_disk(size: int | None) -> Iterator[Path]:
+    """A folder for a server whose data, in `elasticsearch/data`, is on a disk of `size` bytes; any, if None."""
+    folder = Path(tempfile.mkdtemp(prefix="syncline-rig-"))
+    folder.chmod(0o755)
+    with ExitStack() as closing:
+        closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        if size is not None:
+            data = folder / "elasticsearch" / "data"
+            data.mkdir(parents=True)
+            if os.geteuid() != 0:
+                raise SystemExit("a disk of its own for Elasticsearch is a tmpfs, which only root may mount")
+            processes.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(data)])
+            closing.callback(subprocess.run, ["umount", "--lazy", str(data)], check=False)
+        yield folder
+
+
+def used_percent(url: str) -> float:
+    """How full the only node's disk is, of a hundred."""
+    (node,) = call("GET", f"{url}/_nodes/stats/fs")["nodes"].values()
+    total = node["fs"]["total"]
+    return float(100 * (1 - total["available_in_bytes"] / total["total_in_bytes"]))
+
+
+def keep_small(url: str, index: str) -> None:
+    """Let neither merges nor the translog take room for a while: what is written is what is used."""
+    limits = {"merge.policy.max_merged_segment": "10mb", "translog.flush_threshold_size": "8mb"}
+    call("PUT", f"{url}/{index}/_settings", {"index": {**limits, "number_of_replicas": 0}})
+
+
+def fill(url: str, index: str, percent: float, seed: int) -> None:
+    """Write documents that nobody can compress until the disk is so full."""
+    chance = random.Random(seed)
+    number = 0
+    while used_percent(url) < percent:
+        lines: list[dict[str, object]] = []
+        for _ in range(_AT_ONCE):
+            number += 1
+            blob = base64.b64encode(chance.randbytes(_BLOB_BYTES)).decode()
+            lines.append({"index": {"_id": f"former/{seed}/{number}", "routing": f"former-{number}"}})
+            lines.append({"tenant": f"former-{number}", "sync": {"log": {"content": blob}}})
+        _bulk(f"{url}/{index}/_bulk", "".join(f"{json.dumps(line)}\n" for line in lines).encode())
+    call("POST", f"{url}/{index}/_flush")
+
+
+def _bulk(url: str, body: bytes) -> None:
+    parts = urlsplit(url)
+    login, _, address = parts.netloc.rpartition("@")
+    headers = {"Content-Type": "application/x-ndjson", "Authorization": f"Basic {b64encode(login.encode()).decode()}"}
+    request = urllib.request.Request(parts._replace(netloc=address).geturl(), body, headers, method="POST")
+    with urllib.request.urlopen(request, timeout=120) as response:
+        answer = json.load(response)
+    refused = [item for item in answer["items"] if next(iter(item.values()))["status"] >= 300]
+    if refused:
+        raise RuntimeError(f"not written: {json.dumps(refused[0])[:300]}")
