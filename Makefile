@@ -18,7 +18,7 @@ UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help manifests image-test demo test test-jvm test-openvino test-slow simulate soak backlog replay watched incident bench bench-quick mutation lint format docs requirements wheel clean
+.PHONY: help manifests image-test demo test test-jvm test-openvino test-slow simulate soak backlog replay watched incident runbook bench bench-quick mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,9 +67,12 @@ bench-quick: $(VENV)/.dev ## the same with small loads and without Quix Streams,
 watched: $(VENV)/.dev ## real servers, a real Prometheus, faults: alerts fire and clear, lag and freshness are right (10 min)
 	$(VENV)/bin/python -m tests.soak.watched $(ARGS)
 
-# Needs root for full-disk, whose disk is a tmpfs. It goes on until Enter or SIGTERM: see docs/reliability.md.
+# Needs root for full-disk, whose disk is a tmpfs. It goes on until Enter or SIGTERM: see docs/runbook.md.
 incident: $(VENV)/.dev ## real servers, a fault to be found with the runbook: NAME=expired-key, full-disk or poison-deploy
 	$(VENV)/bin/python -m tests.soak.incident $(NAME) $(ARGS)
+
+runbook: $(VENV)/.dev ## real servers: execute every command of the runbook (5 min; needs curl, jq, kubectl)
+	$(VENV)/bin/python -m tests.soak.runbook $(ARGS)
 
 mutation: $(VENV)/.mutation ## change decoding and mapping in 1700 ways, list the changes that no test notices (10 min)
 	$(VENV)/bin/mutmut run $(ARGS)

@@ -15,8 +15,8 @@ The runbook is {runbook}; it names files below the folder of the repository, {re
 
     . {folder}/env
 
-sets $ES, $KAFKA, $GROUP, $ALIAS and $PROMETHEUS as the runbook has them, CURL_HOME (so that curl logs in to
-Elasticsearch as an administrator), SYNCLINE_CONFIG, and a PATH with syncline, rollout and Kafka's tools.
+sets the runbook's variables (there is no $CONNECT here), SYNCLINE_CONFIG, and a PATH with syncline, rollout and Kafka's
+tools; curl logs in to Elasticsearch as an administrator.
 
   Prometheus          {prometheus}
                       its rules are those of deploy/alerts, an hour of them taking {minutes} minutes

@@ -27,6 +27,7 @@ from tests.servers.jvm import elasticsearch
 from tests.servers.jvm.kafka import java
 from tests.servers.jvm.servers import PASSWORD
 from tests.servers.processes import LOOPBACK
+from tests.servers.prometheus.programs import promtool
 from tests.servers.prometheus.rules import faster
 from tests.servers.prometheus.server import Prometheus, prepare
 from tests.servers.proxy import Proxy
@@ -161,8 +162,9 @@ def _credentials(built: Rig) -> None:
     (secrets / "elasticsearch-ca.pem").write_text(authority)
     built.key_file.write_text(new_key(built, "worker")["encoded"])
     (admin / "apply.key").write_text(new_key(built, "admin")["encoded"])
-    curl = f'cacert = "{admin}/authority.pem"\nuser = "{elasticsearch.USER}:{PASSWORD}"\n'
-    (admin / ".curlrc").write_text(f"silent\nshow-error\n{curl}")
+    (admin / "netrc").write_text(f"machine {LOOPBACK} login {elasticsearch.USER} password {PASSWORD}\n")
+    files = f'cacert = "{admin}/authority.pem"\nnetrc-file = "{admin}/netrc"\n'
+    (admin / ".curlrc").write_text(f"silent\nshow-error\nfail-with-body\n{files}")
 
 
 def _tools(built: Rig) -> None:
@@ -173,6 +175,7 @@ def _tools(built: Rig) -> None:
     for name, program in _TOOLS.items():
         command = shlex.join([*java(folder / "bin"), program])
         scripts[name] = f'exec {command} "$@"'
+    scripts["promtool"] = f'exec {promtool()} "$@"'
     environ = {name: value for name, value in programs.environment().items() if name.startswith(("PYTHON", "HF_"))}
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environ.items())
     (folder / "bin").mkdir()
@@ -184,6 +187,7 @@ def _tools(built: Rig) -> None:
         "ES": built.elasticsearch_tls,
         "CURL_HOME": str(folder / "admin"),
         "KAFKA": built.kafka,
+        "TOPIC": TOPIC,
         "GROUP": GROUP,
         "ALIAS": ALIAS,
         "PROMETHEUS": built.prometheus.url,

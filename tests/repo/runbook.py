@@ -1,0 +1,45 @@
+"""The runbook's commands, as somebody copies them: from the text and from its blocks."""
+
+import re
+from typing import Final
+
+from tests.repo.promql import DEPLOY
+
+TEXT: Final = (DEPLOY / "README.md").read_text(encoding="utf-8")
+PROGRAMS: Final = ("syncline", "curl", "kubectl", "kafka-consumer-groups.sh", "kafka-topics.sh", "jq", "promtool")
+_FENCED: Final = re.compile(r"^( *)```\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+_INLINE: Final = re.compile(r"`([^`]+)`")
+
+
+def commands() -> list[str]:
+    """Return every command once, on one line, in the order of the text; a program's bare name is no command."""
+    found = []
+    for part, is_block in _parts():
+        lines = part.replace("\\\n", " ").splitlines() if is_block else _INLINE.findall(part)
+        found += [" ".join(line.split()) for line in lines]
+    return list(dict.fromkeys(one for one in found if one.partition(" ")[0] in PROGRAMS and " " in one))
+
+
+def variables() -> set[str]:
+    """Return the shell variables that the text tells to set."""
+    return {name for part, is_block in _parts() if is_block for name in _exported(part)}
+
+
+def _exported(block: str) -> list[str]:
+    lines = [line.partition("  #")[0] for line in block.splitlines() if line.startswith("export ")]
+    return [name for line in lines for name in re.findall(r"(\w+)=", line)]
+
+
+def _parts() -> list[tuple[str, bool]]:
+    """Text and blocks in their order, and which of them are blocks."""
+    parts, at = [], 0
+    for block in _FENCED.finditer(TEXT):
+        parts += [(TEXT[at : block.start()], False), (block[2], True)]
+        at = block.end()
+    return [*parts, (TEXT[at:], False)]
+
+
+def behind_kubectl(command: str) -> str:
+    """What a command does in a pod: what stands behind `kubectl exec POD --`; any other command is itself."""
+    found = re.match(r"kubectl exec .*? -- (.*)", command)
+    return found[1] if found else command

@@ -1,0 +1,192 @@
+"""Execute every command of the runbook on real servers, as somebody types it, and write down what was executed where.
+
+    python -m tests.soak.runbook
+
+A rig as for incidents, with nothing wrong; names in capitals are replaced by what is there. What needs a cluster of
+Kubernetes is listed as such. Writes docs/runbook.md; what the commands print is kept in `build/incidents`.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiokafka import AIOKafkaProducer
+
+from tests.e2e.process import until
+from tests.e2e.programs import ROOT
+from tests.repo import runbook
+from tests.soak import verdict
+from tests.soak.report import Report
+from tests.soak.rig import ALIAS, DEAD_LETTERS, FORMER_INDEX, LIVE_INDEX, TOPIC, Rig, new_key, rig
+from tests.soak.surroundings import real_servers
+from tests.threads import beside
+
+PAGE: Final = ROOT / "docs" / "runbook.md"
+_HERE: Final = "real servers"
+_NOT_HERE: Final = {
+    "kubectl": "not executed: there was no cluster",
+    'curl "$EMBEDDER': "not executed: no such server here",
+    'curl "$CONNECT': "not executed: no Kafka Connect here; tests with Debezium ask the same path",
+}
+_IN_PART: Final = {
+    "kubectl patch secret": "in part: `--local`, on a Secret in a file",
+    "kubectl exec": "in part: what stands behind `--`, on real servers",
+}
+_ROLES: Final = {"syncline apply": "admin", "syncline purge": "purge", "syncline search": "reader"}
+"""Commands that need another key than the workers'."""
+_SECRET: Final = "apiVersion: v1\nkind: Secret\nmetadata: {name: syncline-credentials, namespace: syncline}\n"
+
+
+class Typist:
+    """Types commands into a shell that has sourced the rig's `env`."""
+
+    def __init__(self, built: Rig, report: Report) -> None:
+        self.built = built
+        self.done: list[str] = []
+        self._report = report
+        self._folder = _scratch(built)
+        self._instead = {
+            "TENANT/SOURCE/KEY": "acme/articles/3",
+            "TENANT": "acme",
+            "WORD": "boat",
+            "0:17": "0:0",
+            "FILE": str(built.deployment.files.settings),
+            "WORKER:9109": urlsplit(built.deployment.pods[0].url).netloc,
+            "$ALIAS-v00000N": FORMER_INDEX,
+            "DEAD_LETTER_TOPIC": DEAD_LETTERS,
+            "--create --topic syncline.dead-letters": "--create --topic another.dead-letters",
+            "NAME": "syncline-worker",
+            '"INDEX"': f'"{LIVE_INDEX}"',
+            "kubectl patch secret syncline-credentials": "kubectl patch --local --filename=before.yaml --output=yaml",
+        }
+
+    def type(self, command: str) -> None:
+        """Execute one; anything but exit code 0 is a violation."""
+        line = runbook.behind_kubectl(command)
+        for name, value in self._instead.items():
+            line = line.replace(name, value)
+        role = next((role for start, role in _ROLES.items() if line.startswith(start)), None)
+        if "OLD_ID" in line:
+            line = line.replace("OLD_ID", new_key(self.built, "worker")["id"])
+        shell = f". {self.built.folder}/env; set -o pipefail; {line}"
+        key = {} if role is None else {"SYNCLINE_ELASTICSEARCH__API_KEY_FILE": str(self._folder / f"{role}.key")}
+        ended = subprocess.run(
+            ["bash", "-c", shell],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self._folder,
+            env={**os.environ, **key},
+            timeout=180,
+        )
+        self.done.append(command)
+        with (self._report.folder / "output.txt").open("a") as output:
+            output.write(f"$ {line}\n{ended.stdout}{ended.stderr}[exit code {ended.returncode}]\n\n")
+        self._report.log(f"{ended.returncode:3}  {line}")
+        if ended.returncode:
+            self._report.violation(f"exit code {ended.returncode}: {(ended.stderr or ended.stdout)[-300:]}")
+
+
+def main() -> int:
+    folder = ROOT / "build" / "incidents" / f"runbook-{os.getpid()}"
+    report = Report("Every command of the runbook", folder)
+    commands = runbook.commands()
+    with report.closing(), real_servers(folder) as servers, rig(servers, folder, disk_bytes=None, seed=1) as built:
+        until(lambda: built.deployment.ready, "the workers are not ready", 240, every_s=1)
+        typist = Typist(built, report)
+        with beside(built.load.run, "load"):
+            asyncio.run(_spoil(built))
+            time.sleep(10)
+            for command in commands:
+                if executed_on(command).startswith("not executed"):
+                    continue
+                prepare, follow = _around(command)
+                prepare(built)
+                typist.type(command)
+                follow(built)
+        for finding in verdict.at_rest(built):
+            if not finding.ok:
+                report.violation(f"afterwards it is not so: {finding.what}: {finding.told}")
+        report.figure("commands executed", len(typist.done))
+        report.figure("commands that need what is not here", len(commands) - len(typist.done))
+    if not report.violations:
+        _write(commands)
+    return report.exit_code
+
+
+def executed_on(command: str) -> str:
+    """Where it is executed, or why it is not."""
+    return next((where for start, where in {**_IN_PART, **_NOT_HERE}.items() if command.startswith(start)), _HERE)
+
+
+def _scratch(built: Rig) -> Path:
+    """A working directory that looks like the repository's, with the keys that some commands need."""
+    folder = built.folder / "shell"
+    folder.mkdir()
+    (folder / "deploy").symlink_to(ROOT / "deploy")
+    (folder / "before.yaml").write_text(_SECRET)
+    for role in ("admin", "purge"):
+        (folder / f"{role}.key").write_text(new_key(built, role)["encoded"])
+    reads = {"reader": {"indices": [{"names": [ALIAS], "privileges": ["read"]}]}}
+    key = built.call("POST", "/_security/api_key", {"name": "reader", "role_descriptors": reads})
+    (folder / "reader.key").write_text(key["encoded"])
+    return folder
+
+
+async def _spoil(built: Rig) -> None:
+    """One record that becomes a dead letter."""
+    async with AIOKafkaProducer(bootstrap_servers=built.kafka) as producer:
+        await producer.send_and_wait(TOPIC, b"no JSON", key=b"{}")
+
+
+def _around(command: str) -> tuple[Callable[[Rig], None], Callable[[Rig], None]]:
+    """What makes it the moment for a command, and what ends that moment."""
+    if "--reset-offsets" in command:
+        return _stop_workers, _start_workers
+    if '"INDEX"' in command:
+        return _remove_write_alias, _nothing
+    return _nothing, _nothing
+
+
+def _nothing(_: Rig) -> None:
+    pass
+
+
+def _remove_write_alias(built: Rig) -> None:
+    remove = {"index": LIVE_INDEX, "alias": f"{ALIAS}-write"}
+    built.call("POST", "/_aliases", {"actions": [{"remove": remove}]})
+
+
+def _stop_workers(built: Rig) -> None:
+    _scale(built, 0)
+    until(lambda: not any(pod.running for pod in built.deployment.pods), "workers are still there", 120, every_s=1)
+
+
+def _start_workers(built: Rig) -> None:
+    _scale(built, 2)
+    with suppress(AssertionError):
+        until(lambda: built.deployment.ready, "", 240, every_s=1)
+
+
+def _scale(built: Rig, workers: int) -> None:
+    subprocess.run([str(built.folder / "bin" / "rollout"), "scale", str(workers)], check=True)
+
+
+def _write(commands: list[str]) -> None:
+    """Put the table into the page, between its marks."""
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- executed:begin -->\n")
+    _, _, tail = rest.partition("<!-- executed:end -->\n")
+    rows = "".join(f"| `{one.replace('|', chr(92) + '|')}` | {executed_on(one)} |\n" for one in commands)
+    table = f"<!-- executed:begin -->\n| command | executed on |\n|---|---|\n{rows}<!-- executed:end -->\n"
+    PAGE.write_text(f"{head}{table}{tail}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
