@@ -40,6 +40,6 @@ def _parts() -> list[tuple[str, bool]]:
 
 
 def behind_kubectl(command: str) -> str:
-    """What a command does in a pod: what stands behind `kubectl exec POD --`; any other command is itself."""
-    found = re.match(r"kubectl exec .*? -- (.*)", command)
+    """What a command does in a pod: what stands behind `--` of kubectl; any other command is itself."""
+    found = re.match(r"kubectl (?:exec|debug) .*? -- (.*)", command)
     return found[1] if found else command

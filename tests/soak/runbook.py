@@ -38,6 +38,7 @@ _NOT_HERE: Final = {
 _IN_PART: Final = {
     "kubectl patch secret": "in part: `--local`, on a Secret in a file",
     "kubectl exec": "in part: what stands behind `--`, on real servers",
+    "kubectl debug": "in part: what stands behind `--`, on real servers",
 }
 _ROLES: Final = {"syncline apply": "admin", "syncline purge": "purge", "syncline search": "reader"}
 """Commands that need another key than the workers'."""
