@@ -45,7 +45,7 @@ class Incident:
 def expire_key(built: Rig) -> None:
     """The key that the workers have comes to its end."""
     (key,) = built.call("GET", "/_security/api_key?name=syncline-worker")["api_keys"]
-    built.call("PUT", f"/_security/api_key/{key['id']}", {"expiration": "45s"})
+    built.call("PUT", f"/_security/api_key/{key['id']}", {"expiration": "15s"})
 
 
 def former_index_is_large(built: Rig) -> None:
