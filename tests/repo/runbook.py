@@ -8,16 +8,27 @@ from tests.repo.promql import DEPLOY
 TEXT: Final = (DEPLOY / "README.md").read_text(encoding="utf-8")
 PROGRAMS: Final = ("syncline", "curl", "kubectl", "kafka-consumer-groups.sh", "kafka-topics.sh", "jq", "promtool")
 _FENCED: Final = re.compile(r"^( *)```\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+_LINE: Final = re.compile(r"^.+<<(\w+)\n(?:.*\n)*?\1$|^.+$", re.MULTILINE)
 _INLINE: Final = re.compile(r"`([^`]+)`")
 
 
 def commands() -> list[str]:
-    """Return every command once, on one line, in the order of the text; a program's bare name is no command."""
-    found = []
+    """Return every command once, in the order of the text and on one line, but for what a here-document gives it.
+
+    A program's bare name is no command.
+    """
+    found: list[str] = []
     for part, is_block in _parts():
-        lines = part.replace("\\\n", " ").splitlines() if is_block else _INLINE.findall(part)
-        found += [" ".join(line.split()) for line in lines]
+        if is_block:
+            found += [one[0].strip() if one[1] else " ".join(one[0].split()) for one in _in_block(part)]
+        else:
+            found += [" ".join(line.split()) for line in _INLINE.findall(part)]
     return list(dict.fromkeys(one for one in found if one.partition(" ")[0] in PROGRAMS and " " in one))
+
+
+def _in_block(block: str) -> list[tuple[str, str]]:
+    """Each command, and the mark of its here-document, if there is one."""
+    return [(match[0], match[1]) for match in _LINE.finditer(block.replace("\\\n", " "))]
 
 
 def variables() -> set[str]:
@@ -43,3 +54,8 @@ def behind_kubectl(command: str) -> str:
     """What a command does in a pod: what stands behind `--` of kubectl; any other command is itself."""
     found = re.match(r"kubectl (?:exec|debug) .*? -- (.*)", command)
     return found[1] if found else command
+
+
+def cell(command: str) -> str:
+    """A command in a cell of a table: of a here-document its first line."""
+    return command.partition("\n")[0].replace("|", "\\|")

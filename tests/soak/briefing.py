@@ -33,7 +33,7 @@ There is no Kubernetes here. Instead of
 
   kubectl get pods                       rollout status
   kubectl logs POD                       the files of the logs
-  kubectl exec POD -- syncline ...       syncline ...
+  kubectl exec POD -- syncline ...       syncline ..., and syncline status --worker URL for each worker's URL
   kubectl apply (a changed ConfigMap)    edit syncline.yaml, then: rollout apply
   kubectl rollout history                rollout history
   kubectl rollout undo                   rollout undo

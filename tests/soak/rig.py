@@ -107,8 +107,9 @@ def rig(servers: Servers, folder: Path, *, disk_bytes: int | None, seed: int) ->
 def _elasticsearch(closing: ExitStack, folder: Path, disk_bytes: int | None) -> tuple[str, str]:
     """Start a node; its plain address with the superuser in it, and that of its TLS."""
     home = closing.enter_context(disk.folder_on_disk(disk_bytes))
-    watermarks = {"cluster.routing.allocation.disk.threshold_enabled": disk_bytes is not None}
-    changes = {"http.max_content_length": "100mb", "cluster.info.update.interval": "10s", **watermarks}
+    changes = {"http.max_content_length": "100mb", "cluster.info.update.interval": "10s"}
+    if disk_bytes is not None:
+        changes["cluster.routing.allocation.disk.threshold_enabled"] = "true"
     url, server = elasticsearch.prepare(home / "elasticsearch", password=PASSWORD, changes=changes)
     closing.callback(server.stop)
     server.start()
@@ -207,18 +208,7 @@ def _index(built: Rig) -> None:
     command = [sys.executable, "-m", "worker", "apply", "--config", str(built.deployment.files.settings)]
     subprocess.run(command, check=True, env=environ, stdout=subprocess.DEVNULL, timeout=120)
     built.call("PUT", f"/{LIVE_INDEX}")
-    move = [
-        action
-        for alias, more in ((ALIAS, {}), (f"{ALIAS}-write", {"is_write_index": True}))
-        for action in (
-            {"remove": {"index": FORMER_INDEX, "alias": alias}},
-            {"add": {"index": LIVE_INDEX, "alias": alias, **_with_filter(built, alias), **more}},
-        )
-    ]
+    aliases = built.call("GET", f"/{FORMER_INDEX}/_alias")[FORMER_INDEX]["aliases"]
+    move: list[dict[str, Any]] = [{"remove": {"index": FORMER_INDEX, "alias": alias}} for alias in aliases]
+    move += [{"add": {"index": LIVE_INDEX, "alias": alias, **body}} for alias, body in aliases.items()]
     built.call("POST", "/_aliases", {"actions": move})
-
-
-def _with_filter(built: Rig, alias: str) -> dict[str, Any]:
-    """What the alias of the readers hides."""
-    found = built.call("GET", f"/_alias/{alias}")[FORMER_INDEX]["aliases"][alias]
-    return {name: value for name, value in found.items() if name == "filter"}

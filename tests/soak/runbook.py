@@ -152,7 +152,7 @@ def _around(command: str) -> tuple[Callable[[Rig], None], Callable[[Rig], None]]
     if "--reset-offsets" in command:
         return _stop_workers, _start_workers
     if '"INDEX"' in command:
-        return _remove_write_alias, _nothing
+        return _remove_aliases, _nothing
     return _nothing, _nothing
 
 
@@ -160,9 +160,9 @@ def _nothing(_: Rig) -> None:
     pass
 
 
-def _remove_write_alias(built: Rig) -> None:
-    remove = {"index": LIVE_INDEX, "alias": f"{ALIAS}-write"}
-    built.call("POST", "/_aliases", {"actions": [{"remove": remove}]})
+def _remove_aliases(built: Rig) -> None:
+    actions = [{"remove": {"index": LIVE_INDEX, "alias": alias}} for alias in (ALIAS, f"{ALIAS}-write")]
+    built.call("POST", "/_aliases", {"actions": actions})
 
 
 def _stop_workers(built: Rig) -> None:
@@ -184,7 +184,7 @@ def _write(commands: list[str]) -> None:
     """Put the table into the page, between its marks."""
     head, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- executed:begin -->\n")
     _, _, tail = rest.partition("<!-- executed:end -->\n")
-    rows = "".join(f"| `{one.replace('|', chr(92) + '|')}` | {executed_on(one)} |\n" for one in commands)
+    rows = "".join(f"| `{runbook.cell(one)}` | {executed_on(one)} |\n" for one in commands)
     table = f"<!-- executed:begin -->\n| command | executed on |\n|---|---|\n{rows}<!-- executed:end -->\n"
     PAGE.write_text(f"{head}{table}{tail}", encoding="utf-8")
 
