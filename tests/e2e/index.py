@@ -75,13 +75,17 @@ class Index:
 def call(method: str, url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Ask; a user and a password in the URL are used to log in."""
     data = None if body is None else json.dumps(body).encode()
-    parts = urlsplit(url)
-    headers = {"Content-Type": "application/json"}
-    if parts.username is not None:
-        login, _, address = parts.netloc.rpartition("@")
-        headers["Authorization"] = "Basic " + b64encode(login.encode()).decode()
-        url = parts._replace(netloc=address).geturl()
-    request = urllib.request.Request(url, data, headers, method=method)
+    address, login = logged_in(url)
+    request = urllib.request.Request(address, data, {**login, "Content-Type": "application/json"}, method=method)
     with urllib.request.urlopen(request, timeout=30) as response:
         answer: dict[str, Any] = json.load(response)
     return answer
+
+
+def logged_in(url: str) -> tuple[str, dict[str, str]]:
+    """A URL without the user and the password in it, and the headers that they are sent in."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, {}
+    login, _, address = parts.netloc.rpartition("@")
+    return parts._replace(netloc=address).geturl(), {"Authorization": "Basic " + b64encode(login.encode()).decode()}

@@ -1,22 +1,19 @@
 """A small disk for one server, and documents that fill it."""
 
 import base64
-import json
 import os
 import random
 import shutil
 import subprocess
 import tempfile
-import urllib.request
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from tests.e2e.index import call
 from tests.servers import processes
+from tests.soak.pages import call_lines
 
 _BLOB_BYTES: Final = 400_000
 _AT_ONCE: Final = 8
@@ -53,27 +50,15 @@ def keep_small(url: str, index: str) -> None:
 
 
 def fill(url: str, index: str, percent: float, seed: int) -> None:
-    """Write documents that nobody can compress until the disk is so full."""
+    """Write documents that nobody can compress until the disk is so full, or Elasticsearch takes no more."""
     chance = random.Random(seed)
-    number = 0
-    while used_percent(url) < percent:
+    number, taken = 0, True
+    while taken and used_percent(url) < percent:
         lines: list[dict[str, object]] = []
         for _ in range(_AT_ONCE):
             number += 1
             blob = base64.b64encode(chance.randbytes(_BLOB_BYTES)).decode()
-            lines.append({"index": {"_id": f"former/{seed}/{number}", "routing": f"former-{number}"}})
-            lines.append({"tenant": f"former-{number}", "sync": {"log": {"content": blob}}})
-        _bulk(f"{url}/{index}/_bulk", "".join(f"{json.dumps(line)}\n" for line in lines).encode())
-    call("POST", f"{url}/{index}/_flush")
-
-
-def _bulk(url: str, body: bytes) -> None:
-    parts = urlsplit(url)
-    login, _, address = parts.netloc.rpartition("@")
-    headers = {"Content-Type": "application/x-ndjson", "Authorization": f"Basic {b64encode(login.encode()).decode()}"}
-    request = urllib.request.Request(parts._replace(netloc=address).geturl(), body, headers, method="POST")
-    with urllib.request.urlopen(request, timeout=120) as response:
-        answer = json.load(response)
-    refused = [item for item in answer["items"] if next(iter(item.values()))["status"] >= 300]
-    if refused:
-        raise RuntimeError(f"not written: {json.dumps(refused[0])[:300]}")
+            lines.append({"index": {"_id": f"{seed}/{number}", "routing": str(number)}})
+            lines.append({"tenant": str(number), "sync": {"log": {"content": blob}}})
+        answer = call_lines(f"{url}/{index}/_bulk", lines)
+        taken = not answer["errors"]

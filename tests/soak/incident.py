@@ -29,7 +29,7 @@ from tests.soak.verdict import Finding
 from tests.threads import beside
 
 _DISK: Final = 1 << 30
-_CALM_S: Final = 40
+_CALM_S: Final = 30
 _PAGED_WITHIN_S: Final = 240
 
 

@@ -5,7 +5,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from tests.e2e.index import Document, call
+from tests.e2e.index import Document, call, logged_in
 
 _PAGE: Final = 2000
 _KEPT: Final = "5m"
@@ -46,9 +46,10 @@ def every_document(
 
 
 def call_lines(url: str, lines: Iterable[object]) -> dict[str, Any]:
-    """Post a body of several JSON texts, one a line."""
+    """Post a body of several JSON texts, one a line; log in as `call` does."""
     data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/x-ndjson"}, method="POST")
+    address, login = logged_in(url)
+    request = urllib.request.Request(address, data, {**login, "Content-Type": "application/x-ndjson"}, method="POST")
     with urllib.request.urlopen(request, timeout=120) as response:
         answer: dict[str, Any] = json.load(response)
     return answer
