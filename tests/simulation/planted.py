@@ -179,7 +179,7 @@ async def _once_more_without_versions(
     if not left:
         return left, fault
     target = self._sink.target
-    return [replace(one, data=_item(one.write, target, version=None, version_type=None)) for one in items], fault
+    return [one._replace(data=_item(one.write, target, version=None, version_type=None)) for one in items], fault
 
 
 _once: Final = Sender._once
@@ -216,7 +216,7 @@ def _leave_nothing_behind(*_: object) -> frozenset[Place]:
 
 def _tombstone_at_the_new_tenant(change: Change, place: Place, now_ms: int) -> DocumentWrite:
     written = _tombstone(change, place, now_ms)
-    return replace(written, place=Place(place.document_id, change.place.tenant))
+    return written._replace(place=Place(place.document_id, change.place.tenant))
 
 
 _tombstone: Final = tombstone

@@ -172,16 +172,16 @@ async def test_a_taker_that_was_woken_too_late_takes_nothing(end: Callable[[Inta
     taking.cancel()
 
 
-async def test_the_bytes_of_what_waits_are_told() -> None:
-    told: list[int] = []
-    intake = Intake(on_change=told.append)
+async def test_the_bytes_of_what_waits_are_counted() -> None:
+    intake, told = Intake(), list[int]()
     small, large = record(b"x" * 10, b"", offset=1), record(b"x" * 500, b"", offset=2)
-    intake.add(change(1, row_id=1, of=small))
-    intake.add(change(2, row_id=1, of=large))
-    intake.add(change(3, row_id=2, of=small))
+    for one in (change(1, row_id=1, of=small), change(2, row_id=1, of=large), change(3, row_id=2, of=small)):
+        intake.add(one)
+        told.append(intake.size)
     assert told == [10, 500, 510]
     await intake.take(1)
-    assert told[-1] == 10
+    assert intake.size == 10
     intake.add(change(4, row_id=1, of=large))
+    assert intake.size == 510
     intake.clear()
-    assert told[-2:] == [510, 0]
+    assert intake.size == 0

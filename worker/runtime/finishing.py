@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import Final
 
 from worker import __version__
 from worker.errors import Halt, HaltReason, SkipReason
@@ -16,6 +17,7 @@ from worker.runtime.tenant_counters import TenantCounters
 from worker.stages.dead_letters import PREFIX, Letter, forms, letter
 
 _log = logging.getLogger(__name__)
+_IN_THE_INDEX: Final = frozenset({Verdict.INDEXED, Verdict.DELETED})
 
 
 class Finishing:
@@ -118,7 +120,7 @@ class Finishing:
         self._resolve_hidden(unit)
         self._ledger.resolve(change.record.position, verdict)
         self._intake.release(change.key)
-        if verdict in {Verdict.INDEXED, Verdict.DELETED} and change.source_ts_ms is not None:
+        if verdict in _IN_THE_INDEX and change.source_ts_ms is not None:
             # Another machine's clock: a negative age is a skewed clock, not a document from the future.
             seconds = max(0, self._clock.wall_ms() - change.source_ts_ms) / 1000
             self._metrics.freshness.observe(seconds)

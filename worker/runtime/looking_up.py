@@ -71,20 +71,23 @@ class Lookup:
             units = [with_located(unit, found.get(unit.change.key, ())) for unit in units]
             stored |= await self._stored(units, stored.keys())
             self._count(units, found, stored)
-        plans = [(unit, self._plan(unit, stored)) for unit in units]
+        plans = self._planned(units, stored)
         if lacking := [unit for unit, decision in plans if _lacks_values(decision)]:
             # A worker that has lost its partitions and not noticed may have moved the row between one look and the
             # next: a tombstone where its values were, and no document yet where they went. That is written first.
             stored |= await self._stored(lacking, frozenset())
-            plans = [(unit, self._plan(unit, stored)) for unit in units]
+            plans = self._planned(units, stored)
         self._remember(plans)
         return plans
 
-    def _plan(self, unit: Unit, stored: _Stored) -> Plan:
-        ports, now_ms = self._ports, self._clock.wall_ms()
-        embed = self._readers.rules_of(unit.change.source).embed
-        decision = plan(unit, stored, embed, ports.embedder.model, now_ms, packed=ports.sink.packs_vectors)
-        return kept_out(unit.change, decision, stored, now_ms)
+    def _planned(self, units: Sequence[Unit], stored: _Stored) -> list[tuple[Unit, Plan]]:
+        model, packed, now_ms = self._ports.embedder.model, self._ports.sink.packs_vectors, self._clock.wall_ms()
+        plans: list[tuple[Unit, Plan]] = []
+        for unit in units:
+            embed = self._readers.rules_of(unit.change.source).embed
+            decision = plan(unit, stored, embed, model, now_ms, packed=packed)
+            plans.append((unit, kept_out(unit.change, decision, stored, now_ms)))
+        return plans
 
     async def _stored(self, units: Sequence[Unit], known: Collection[Place]) -> _Stored:
         places = list(dict.fromkeys(place for unit in units for place in unit.places if place not in known))
@@ -130,8 +133,9 @@ class Lookup:
     def _remember(self, plans: Sequence[tuple[Unit, Plan]]) -> None:
         for unit, decision in plans:
             change = unit.change
-            is_written = change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector))
-            if is_written and change.key_places - {marker(change.source)}:
+            if not change.key_places or change.operation is not Operation.UPSERT:
+                continue
+            if isinstance(decision, (Ready, NeedsVector)) and change.key_places - {marker(change.source)}:
                 self._recent.note(change.key, change.place)
 
 

@@ -87,7 +87,7 @@ class Pipeline:
         self.retrying = Retrying(delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
-        self._intake = Intake(metrics.queued.labels("lookup").set, self._flow)
+        self._intake = Intake(self._flow)
         self._lookup = Lookup(
             LookupPorts(ports.store, ports.locator, ports.embedder, ports.sink),
             readers,
@@ -110,13 +110,15 @@ class Pipeline:
         self._to_embed: BatchQueue[tuple[Unit, NeedsVector]] = BatchQueue(
             max_bytes=int(batch.bulk_bytes),
             max_items=4 * batch.embed_texts,
-            on_change=metrics.queued.labels("embed").set,
         )
         self._to_send: BatchQueue[Work] = BatchQueue(
             max_bytes=2 * int(batch.bulk_bytes),
             max_items=2 * batch.bulk_documents,
-            on_change=metrics.queued.labels("bulk").set,
         )
+        # Asked for when somebody looks, not told with every change.
+        metrics.queued.labels("lookup").set_function(lambda: self._intake.size)
+        metrics.queued.labels("embed").set_function(lambda: self._to_embed.size)
+        metrics.queued.labels("bulk").set_function(lambda: self._to_send.size)
         self._stopping = asyncio.Event()
 
     @property
@@ -176,16 +178,20 @@ class Pipeline:
             except Halt as fault:
                 await rejoining.after(fault)
                 continue
-            seconds = 0.0
-            for record in records:
-                started = self._clock.monotonic()
-                self._take_in(record)
-                seconds += self._clock.monotonic() - started
-                await self._flow.breathe(record.size)
             if records:
-                self._metrics.stage.labels("decode").observe(seconds)
+                await self._read(records)
             self.ledger.passed(self._ports.source.positions())
             self._flow.adjust()
+
+    async def _read(self, records: Sequence[Record]) -> None:
+        seconds, started = 0.0, self._clock.monotonic()
+        for record in records:
+            self._take_in(record)
+            if self._flow.is_out_of_breath(record.size):
+                seconds += self._clock.monotonic() - started
+                await asyncio.sleep(0)
+                started = self._clock.monotonic()
+        self._metrics.stage.labels("decode").observe(seconds + self._clock.monotonic() - started)
 
     def _take_in(self, record: Record) -> None:
         progress = self.ledger.admit(record)
@@ -213,42 +219,50 @@ class Pipeline:
         while True:
             units = await self._intake.take(self._batch.lookup_documents)
             plans = await self._lookup.plans(units)
-            # What needs no vector goes first: it must not wait behind a full embedding queue.
+            works: list[Work] = []
+            needing: list[tuple[tuple[Unit, NeedsVector], int]] = []
             for unit, decision in plans:
                 if not isinstance(decision, (Rejection, Owing)):
                     self._rejecting.accepted(unit.change.source, "plan")
-                if not isinstance(decision, NeedsVector):
-                    await self._act(unit, decision)
-            for unit, decision in plans:
                 if isinstance(decision, NeedsVector):
-                    await self._to_embed.put((unit, decision), unit.change.record.size)
+                    needing.append(((unit, decision), unit.change.record.size))
+                else:
+                    works += self._work(unit, decision)
+            # What needs no vector goes first: it must not wait behind a full embedding queue.
+            await self._pass_on(works)
+            await self._to_embed.put_all(needing)
 
-    async def _act(self, unit: Unit, decision: Superseded | Ready | Owing | Rejection) -> None:
+    def _work(self, unit: Unit, decision: Superseded | Ready | Owing | Rejection) -> Sequence[Work]:
+        """What is to be sent for a unit that needs no vector; where there is nothing, the unit ends."""
         stage = "plan" if unit.change.rejection is None else "decode"
         match decision:
             case Superseded():
                 self._rejecting.accepted(unit.change.source, "bulk")
                 self._finishing.finish(unit, Verdict.SUPERSEDED)
+                return ()
             case Rejection():
-                await self._reject(unit, decision, stage, owed=())
+                return self._rejected(unit, decision, stage, owed=())
             case Owing(writes, rejection):
-                await self._reject(unit, rejection, stage, owed=writes)
+                return self._rejected(unit, rejection, stage, owed=writes)
             case Ready(writes):
                 if decision.reused:
                     self._metrics.reused.labels("stored").inc()
-                await self._pass_on(Work(unit, writes))
+                return (Work(unit, writes),)
 
-    async def _reject(self, unit: Unit, rejection: Rejection, stage: str, *, owed: Sequence[DocumentWrite]) -> None:
-        """Put a unit aside, once the tombstones that it owes are written: see `planning.Owing`."""
+    def _rejected(
+        self, unit: Unit, rejection: Rejection, stage: str, *, owed: Sequence[DocumentWrite]
+    ) -> Sequence[Work]:
+        """Put a unit aside, or first what writes the tombstones that it owes: see `planning.Owing`."""
         if owed:
-            await self._pass_on(Work(unit, owed, rejection=rejection, stage=stage))
-        else:
-            self._rejecting.unit(unit, rejection, stage)
+            return (Work(unit, owed, rejection=rejection, stage=stage),)
+        self._rejecting.unit(unit, rejection, stage)
+        return ()
 
-    async def _pass_on(self, work: Work) -> None:
+    async def _pass_on(self, works: Sequence[Work]) -> None:
         if self._delivery.deletes is not Deletes.TOMBSTONE:
-            work.writes = tuple(map(hard, work.writes))
-        await self._to_send.put(work, sum(len(write.body) for write in work.writes))
+            for work in works:
+                work.writes = tuple(map(hard, work.writes))
+        await self._to_send.put_all((work, sum([len(write.body) for write in work.writes])) for work in works)
 
     async def _embed(self) -> None:
         while True:
@@ -256,13 +270,15 @@ class Pipeline:
             batch = await self._to_embed.take(most * _BYTES_A_TEXT, most)
             texts = [needed.text for _, needed in batch]
             vectors = await self.retrying.call("embed", self._embedding.request(texts))
+            model, packed = self._ports.embedder.model, self._ports.sink.packs_vectors
+            works: list[Work] = []
             for (unit, needed), vector in zip(batch, vectors, strict=True):
                 if isinstance(vector, Rejection):
-                    await self._reject(unit, vector, "embed", owed=needed.tombstones)
-                    continue
-                self._rejecting.accepted(unit.change.source, "embed")
-                ready = with_vector(needed, vector, self._ports.embedder.model, packed=self._ports.sink.packs_vectors)
-                await self._pass_on(Work(unit, ready.writes))
+                    works += self._rejected(unit, vector, "embed", owed=needed.tombstones)
+                else:
+                    self._rejecting.accepted(unit.change.source, "embed")
+                    works.append(Work(unit, with_vector(needed, vector, model, packed=packed).writes))
+            await self._pass_on(works)
 
     async def _send(self) -> None:
         while True:
@@ -274,7 +290,9 @@ class Pipeline:
 
     async def _deliver(self, works: Sequence[Work]) -> None:
         for late in (False, True):
-            items = [item for work in works for item in items_of(work, self._ports.sink.target, late=late)]
+            # Only one of several writes can be late.
+            some = [work for work in works if len(work.writes) > 1] if late else works
+            items = [item for work in some for item in items_of(work, self._ports.sink.target, late=late)]
             for part in self._parts(items):
                 await self._sender.send(part)
 
@@ -288,9 +306,10 @@ class Pipeline:
         if work.rejection is not None:
             self._rejecting.unit(work.unit, work.rejection, work.stage)
             return
-        if work.verdict is not Verdict.SKIPPED:
+        verdict = work.verdict
+        if verdict is not Verdict.SKIPPED:
             self._rejecting.accepted(work.unit.change.source, "bulk")
-        self._finishing.finish(work.unit, work.verdict)
+        self._finishing.finish(work.unit, verdict)
 
 
 def _breaker_rule(delivery: DeliverySettings) -> BreakerRule:

@@ -6,6 +6,7 @@ is indexed already costs reads only.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +26,7 @@ class Superseded:
     """Everywhere this change would write, newer versions are stored already, or what it would write."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """Writes that need no embedding. `reused` tells that a stored vector was taken."""
 
     writes: tuple[DocumentWrite, ...]
@@ -45,8 +45,7 @@ class Owing:
     rejection: Rejection
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsVector:
+class NeedsVector(NamedTuple):
     """A document that lacks its vector, the text to embed and its hash, and the tombstones that go with it."""
 
     change: Change
@@ -77,15 +76,7 @@ def plan(
         return change.doubt
     overtaken = _is_overtaken(change, stored)
     written = _at_its_version(unit, stored)
-    tombstones = tuple(
-        tombstone(written, place, now_ms)
-        for place in unit.places
-        if _is_left_at(change, place)
-        # Where a later document of the row is found, whatever came before the delete is kept out by that.
-        and not (overtaken and place in change.key_places)
-        and not _hides(stored[place], change)
-        and not _is_gone(stored[place], change, place)
-    )
+    tombstones = _tombstones(unit, written, stored, now_ms, overtaken=overtaken)
     if change.rejection is not None:
         return Owing(tombstones, change.rejection) if tombstones else change.rejection
     if change.operation is Operation.DELETE or overtaken:
@@ -138,6 +129,24 @@ def _at_its_version(unit: Unit, stored: StoredDocuments) -> Change:
     ):
         return change
     return replace(change, version=version, watermark=change.log_place.watermark)
+
+
+def _tombstones(
+    unit: Unit, written: Change, stored: StoredDocuments, now_ms: int, *, overtaken: bool
+) -> tuple[DocumentWrite, ...]:
+    """What marks the row as gone from where it is gone by this change, unless that is known there already."""
+    change = unit.change
+    if not change.left and change.operation is not Operation.DELETE:
+        return ()
+    return tuple(
+        tombstone(written, place, now_ms)
+        for place in unit.places
+        if _is_left_at(change, place)
+        # Where a later document of the row is found, whatever came before the delete is kept out by that.
+        and not (overtaken and place in change.key_places)
+        and not _hides(stored[place], change)
+        and not _is_gone(stored[place], change, place)
+    )
 
 
 def _is_left_at(change: Change, place: Place) -> bool:
