@@ -3,7 +3,8 @@
     Record  --decode-->  Decoded  --map-->  Change  --coalesce-->  Unit  --plan-->  DocumentWrite  --bulk-->  Verdict
 
 Bytes and counts are plain integers, times are milliseconds since the epoch where a name ends in `_ms`. What is made for
-every record is a named tuple: a frozen dataclass takes three times as long to make.
+every record is a named tuple, or a dataclass that is not frozen and that nobody alters all the same: a frozen one takes
+three times as long to make.
 """
 
 from collections.abc import Mapping
@@ -46,9 +47,9 @@ class Position(NamedTuple):
         return _partition_of(self[:2])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """One Kafka record as it came: raw bytes, so that nothing in it can wedge the consumer."""
+    """One Kafka record as it came: raw bytes, so that nothing in it can wedge the consumer. Nobody alters it."""
 
     position: Position
     key: bytes | None
@@ -98,7 +99,7 @@ class ColumnType:
 
 @dataclass(slots=True)
 class RowChange:
-    """One decoded event, still in terms of the database: columns, not document fields. Nobody alters it; see `Change`.
+    """One decoded event, still in terms of the database: columns, not document fields. Nobody alters it.
 
     `key` holds the columns of the Kafka key, `before` only columns that may be believed (all of them where the
     source is declared REPLICA IDENTITY FULL, none otherwise: Debezium fills absent NOT NULL columns with type
@@ -190,8 +191,7 @@ class LogPlace(NamedTuple):
 
 @dataclass(slots=True)
 class Change:
-    """One event in terms of documents. Nobody alters it; it is not frozen because making a frozen one takes three times
-    as long, a sixth of all that reading a record may take.
+    """One event in terms of documents. Nobody alters it.
 
     `key` is the source key: the source's name and the row's primary key, unique over all tenants. `left` are the
     places that the row is known to have left: each of them gets a tombstone. `fields` maps document paths to values;
@@ -279,9 +279,10 @@ class Unit(NamedTuple):
         return (*self.hidden, self.change.record.position)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
-    """What Elasticsearch holds at one place: `sync.*`, the vector, and the whole body where it was asked for.
+    """What Elasticsearch holds at one place: `sync.*`, the vector, and the whole body where it was asked for. Nobody
+    alters it.
 
     `log_place` is kept where the version alone does not tell what came before it and what after it in the log.
     """

@@ -12,6 +12,7 @@ may be in another partition, and another worker's. What stands right behind it i
 import asyncio
 import itertools
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -51,7 +52,7 @@ class _Waiting:
     size: int
     """Bytes of its record."""
     hidden: list[Position] = field(default_factory=list)
-    follows: set[str] = field(default_factory=set)
+    follows: frozenset[str] = frozenset()
     before_delete: Change | None = None
     """The row's last state before a delete that hides it: where its key changed, another row takes values from it."""
     then: "_Waiting | None" = None
@@ -102,7 +103,7 @@ class Intake:
         self._held: dict[str, _Waiting] = {}
         # Rows of which others wait, or are in flight, that follow them; and whom those in flight follow.
         self._followed: Counter[str] = Counter()
-        self._following: dict[str, set[str]] = {}
+        self._following: dict[str, frozenset[str]] = {}
         # Rows whose deletion waits for their new key, each with the end of its patience.
         self._expecting: dict[str, asyncio.TimerHandle] = {}
         # Each row with the number of its turn; a dictionary keeps its order, so the first is the oldest.
@@ -152,9 +153,18 @@ class Intake:
 
     def release(self, key: str) -> None:
         """End a row's turn; what waited for it is ready now."""
-        self._busy.pop(key, None)
+        self.release_all((key,))
+
+    def release_all(self, keys: Iterable[str]) -> None:
+        """End the turns of rows; what waited for them is ready now."""
+        for key in keys:
+            self._release(key)
         self._released.set()
         self._released.clear()
+        self._signal()
+
+    def _release(self, key: str) -> None:
+        self._busy.pop(key, None)
         former = self._following.pop(key, None)
         if former:
             self._followed -= Counter(former)
@@ -164,7 +174,6 @@ class Intake:
         for other in free:
             if (waiting := self._held.pop(other, None)) is not None:
                 self._put(other, waiting)
-        self._signal()
 
     def clear(self) -> None:
         """Forget all that waits: its assignment is lost, somebody else will read it. What is in flight goes on."""
@@ -230,7 +239,7 @@ class Intake:
         """Let a row go before what waits of its former key; not if that follows the row itself: one must be first."""
         if former in waiting.follows or self._reaches(former, key):
             return
-        waiting.follows.add(former)
+        waiting.follows |= {former}
         self._followed[former] += 1
         for one in (former, key):
             if (held := self._ready.pop(one, None)) is not None:

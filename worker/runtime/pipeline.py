@@ -16,7 +16,7 @@ from typing import Final
 from worker.errors import Halt
 from worker.metrics import Metrics
 from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source
-from worker.records import DocumentWrite, Record, Rejection, Skip, Truncate, Unit, Verdict
+from worker.records import Change, DocumentWrite, Record, Rejection, Skip, Unit, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
 from worker.runtime.committer import Committer
@@ -201,24 +201,25 @@ class Pipeline:
         outcome, version = reader.read(record, progress.watermark)
         if version is not None:
             progress.saw_version(version)
-        if isinstance(outcome, Skip):
+        if isinstance(outcome, Change):
+            if outcome.nulled:
+                self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
+            self._rejecting.accepted(outcome.source, "decode")
+            self._intake.add(outcome)
+        elif isinstance(outcome, Skip):
             self._finishing.skip(record.position, outcome.reason)
         elif isinstance(outcome, Rejection) and outcome.departure is not None:
             self._intake.add(outcome.departure)
         elif isinstance(outcome, Rejection):
             self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
-        elif isinstance(outcome, Truncate):
-            self._truncating.add(record, outcome, reader.rules.name)
         else:
-            if outcome.nulled:
-                self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
-            self._rejecting.accepted(outcome.source, "decode")
-            self._intake.add(outcome)
+            self._truncating.add(record, outcome, reader.rules.name)
 
     async def _prepare(self) -> None:
         while True:
             units = await self._intake.take(self._batch.lookup_documents)
             plans = await self._lookup.plans(units)
+            ended: list[tuple[Unit, Verdict]] = []
             works: list[Work] = []
             needing: list[tuple[tuple[Unit, NeedsVector], int]] = []
             for unit, decision in plans:
@@ -226,20 +227,20 @@ class Pipeline:
                     self._rejecting.accepted(unit.change.source, "plan")
                 if isinstance(decision, NeedsVector):
                     needing.append(((unit, decision), unit.change.record.size))
+                elif isinstance(decision, Superseded):
+                    self._rejecting.accepted(unit.change.source, "bulk")
+                    ended.append((unit, Verdict.SUPERSEDED))
                 else:
                     works += self._work(unit, decision)
+            self._finishing.finish(ended)
             # What needs no vector goes first: it must not wait behind a full embedding queue.
             await self._pass_on(works)
             await self._to_embed.put_all(needing)
 
-    def _work(self, unit: Unit, decision: Superseded | Ready | Owing | Rejection) -> Sequence[Work]:
-        """What is to be sent for a unit that needs no vector; where there is nothing, the unit ends."""
+    def _work(self, unit: Unit, decision: Ready | Owing | Rejection) -> Sequence[Work]:
+        """What is to be sent for a unit that needs no vector."""
         stage = "plan" if unit.change.rejection is None else "decode"
         match decision:
-            case Superseded():
-                self._rejecting.accepted(unit.change.source, "bulk")
-                self._finishing.finish(unit, Verdict.SUPERSEDED)
-                return ()
             case Rejection():
                 return self._rejected(unit, decision, stage, owed=())
             case Owing(writes, rejection):
@@ -284,8 +285,7 @@ class Pipeline:
         while True:
             works = await self._to_send.take(int(self._batch.bulk_bytes), self._batch.bulk_documents)
             await self._deliver(works)
-            for work in works:
-                self._end(work)
+            self._end(works)
             self._flow.adjust()
 
     async def _deliver(self, works: Sequence[Work]) -> None:
@@ -302,14 +302,17 @@ class Pipeline:
         for part in split(sizes, int(self._batch.bulk_bytes), self._batch.bulk_documents):
             yield items[part.start : part.stop]
 
-    def _end(self, work: Work) -> None:
-        if work.rejection is not None:
-            self._rejecting.unit(work.unit, work.rejection, work.stage)
-            return
-        verdict = work.verdict
-        if verdict is not Verdict.SKIPPED:
-            self._rejecting.accepted(work.unit.change.source, "bulk")
-        self._finishing.finish(work.unit, verdict)
+    def _end(self, works: Sequence[Work]) -> None:
+        ended: list[tuple[Unit, Verdict]] = []
+        for work in works:
+            if work.rejection is not None:
+                self._rejecting.unit(work.unit, work.rejection, work.stage)
+                continue
+            verdict = work.verdict
+            if verdict is not Verdict.SKIPPED:
+                self._rejecting.accepted(work.unit.change.source, "bulk")
+            ended.append((work.unit, verdict))
+        self._finishing.finish(ended)
 
 
 def _breaker_rule(delivery: DeliverySettings) -> BreakerRule:

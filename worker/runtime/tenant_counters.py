@@ -21,7 +21,6 @@ class TenantCounters:
         self._labels = TenantLabels(metrics.settings.tenants)
         # Finding a series by its labels takes longer than all the rest, and is done for every record.
         self._rise: dict[tuple[str, Verdict], Callable[[float], None]] = {}
-        self._rise_missed: dict[str, Callable[[], None]] = {}
 
     def count(self, tenant: str, verdict: Verdict, records: int = 1) -> None:
         """Count records of a tenant."""
@@ -33,17 +32,12 @@ class TenantCounters:
             rise = self._rise[label, verdict] = self._metrics.tenant_records.labels(label, verdict.value).inc
         rise(records)
 
-    def missed(self, tenant: str) -> None:
-        """Count a record of a tenant that took longer than promised."""
-        label = self._labels.label(tenant)
-        rise = self._rise_missed.get(label)
-        if rise is None:
-            rise = self._rise_missed[label] = self._metrics.tenant_freshness_missed.labels(label).inc
-        rise()
+    def missed(self, tenant: str, records: int = 1) -> None:
+        """Count records of a tenant that took longer than promised."""
+        self._metrics.tenant_freshness_missed.labels(self._labels.label(tenant)).inc(records)
 
     def _forget(self, tenant: str) -> None:
         self._metrics.tenant_records.remove_by_labels({"tenant": tenant})
         self._metrics.tenant_freshness_missed.remove_by_labels({"tenant": tenant})
-        self._rise_missed.pop(tenant, None)
         for verdict in Verdict:
             self._rise.pop((tenant, verdict), None)

@@ -165,9 +165,11 @@ def _is_overtaken(change: Change, stored: StoredDocuments) -> bool:
     A document elsewhere tells that only where the row's places are located: a move that an event tells leaves a
     tombstone at the place itself.
     """
-    if any(_hides(stored[place], change) for place in (change.place, *change.key_places)):
+    if _hides(stored[change.place], change) or any(_hides(stored[place], change) for place in change.key_places):
         return True
-    elsewhere = (stored[place] for place in change.left) if change.locates else ()
+    if not change.locates:
+        return False
+    elsewhere = (stored[place] for place in change.left)
     return any(known is not None and not known.deleted and _hides(known, change) for known in elsewhere)
 
 
