@@ -75,7 +75,9 @@ class Yes(FakeElasticsearch):
         return [_CREATED] * count
 
     @override
-    async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
+    async def stored(
+        self, places: Sequence[Place], whole: Collection[Place] = (), bare: Collection[Place] = ()
+    ) -> Sequence[Stored | None]:
         await asyncio.sleep(0)
         return [self._answer] * len(places)
 

@@ -237,7 +237,7 @@ class _Cache:
         known.clear()
 
         async def stored(
-            connection: Connection, places: Sequence[Place], _whole: Collection[Place] = ()
+            connection: Connection, places: Sequence[Place], *_parts: Collection[Place]
         ) -> list[Stored | None]:
             missing = [place for place in places if known.get((id(connection), place)) is None]
             for place, found in zip(missing, await original(connection, missing, set(places)), strict=True):

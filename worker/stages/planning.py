@@ -46,13 +46,17 @@ class Owing:
 
 
 class NeedsVector(NamedTuple):
-    """A document that lacks its vector, the text to embed and its hash, and the tombstones that go with it."""
+    """A document that lacks its vector, the text to embed and its hash, and the tombstones that go with it.
+
+    `is_stored` tells that a vector of this very text is stored, but was not brought along.
+    """
 
     change: Change
     fields: Mapping[str, object]
     text: str
     digest: str
     tombstones: tuple[DocumentWrite, ...]
+    is_stored: bool = False
 
 
 Plan = Superseded | Ready | NeedsVector | Owing | Rejection
@@ -91,16 +95,18 @@ def plan(
         return Ready(others) if others else Superseded()
     if digest is None:
         return Ready((document(written, fields, None, model, None), *tombstones))
+    is_stored = False
     for place in unit.places:
         known = stored[place]
-        if known is not None and known.vector is not None and known.text_hash == digest:
+        if known is None or known.text_hash != digest or known.model is None or not may_stand_for(known.model, model):
+            continue
+        if known.vector is not None:
+            vector = np.asarray(known.vector, dtype=np.float32)
             # It stays what it was: one of full precision must not be taken for a quantised one later.
-            origin = known.model
-            if origin is not None and may_stand_for(origin, model):
-                vector = np.asarray(known.vector, dtype=np.float32)
-                write = document(written, fields, digest, origin, vector, packed=packed)
-                return Ready((write, *tombstones), reused=True)
-    return NeedsVector(written, fields, text, digest, tombstones)
+            write = document(written, fields, digest, known.model, vector, packed=packed)
+            return Ready((write, *tombstones), reused=True)
+        is_stored = True
+    return NeedsVector(written, fields, text, digest, tombstones, is_stored)
 
 
 def with_vector(
