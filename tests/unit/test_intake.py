@@ -76,6 +76,18 @@ async def test_what_is_in_flight_passes_though_its_rows_are_taken_again_and_othe
     assert intake.rows_in_flight == 2
 
 
+async def test_rows_are_released_together() -> None:
+    intake = Intake()
+    for row in (1, 2, 3):
+        intake.add(change(row, row_id=row))
+    units = await intake.take(3)
+    for row in (1, 2, 3):
+        intake.add(change(3 + row, row_id=row))
+    intake.release_all(one.change.key for one in units[:2])
+    assert intake.rows_in_flight == 1
+    assert await versions(intake) == [4, 5]
+
+
 async def test_where_nothing_is_in_flight_nothing_has_to_pass() -> None:
     intake = Intake()
     intake.add(change(1))

@@ -56,6 +56,18 @@ async def test_a_full_queue_makes_the_stage_before_it_wait(max_bytes: int, max_i
     assert queue.size == 30
 
 
+async def test_room_for_one_lets_one_of_two_that_wait_in() -> None:
+    queue = await filled(10, 10, max_bytes=20)
+    putting = [asyncio.ensure_future(queue.put(number, 10)) for number in (2, 3)]
+    await asyncio.sleep(0)
+    await queue.take(10, 1)
+    await asyncio.sleep(1)
+    assert sorted(one.done() for one in putting) == [False, True]
+    assert queue.size == 20
+    await queue.take(10, 1)
+    await asyncio.gather(*putting)
+
+
 async def test_taking_waits_for_an_item() -> None:
     queue: BatchQueue[int] = BatchQueue(10, 10)
     taking = asyncio.ensure_future(queue.take(10, 10))

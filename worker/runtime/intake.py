@@ -221,11 +221,11 @@ class Intake:
         return len(self._busy)
 
     def _waiting(self, key: str) -> _Waiting | None:
-        return self._ready.get(key) or self._held.get(key)
+        return self._ready.get(key) or (self._held.get(key) if self._held else None)
 
     def _put(self, key: str, waiting: _Waiting) -> None:
         held = key in self._busy or key in self._expecting or self._followed.get(key)
-        free = not held and self._busy.keys().isdisjoint(waiting.follows)
+        free = not held and (not waiting.follows or self._busy.keys().isdisjoint(waiting.follows))
         (self._ready if free else self._held)[key] = waiting
         self._signal()
 

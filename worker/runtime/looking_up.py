@@ -31,6 +31,9 @@ REMEMBERED_ROWS: Final = 20_000
 REFRESH_SECONDS: Final = 1.0
 """How old the last refresh may be when a search relies on it: as Elasticsearch's own `refresh_interval`."""
 
+# Looked up once: an enumeration's members are slow to come by.
+_UPSERT: Final = Operation.UPSERT
+_DELETE: Final = Operation.DELETE
 _Stored = dict[Place, Stored | None]
 
 
@@ -90,16 +93,11 @@ class Lookup:
     def _bare(self, units: Sequence[Unit]) -> AbstractSet[Place]:
         """The places whose vectors are not worth to be brought along at first."""
         if self._vectors.is_given:
-            units = [unit for unit in units if unit.change.operation is Operation.DELETE]
+            units = [unit for unit in units if unit.change.operation is _DELETE]
         return {place for unit in units for place in unit.places}
 
     def _learn(self, plans: Sequence[tuple[Unit, Plan]], stored: _Stored) -> None:
-        there = sum(
-            unit.change.operation is Operation.UPSERT
-            and (known := stored[unit.change.place]) is not None
-            and known.text_hash is not None
-            for unit, _ in plans
-        )
+        there = sum(one is not None and one.text_hash is not None for one in stored.values())
         self._vectors.note(there, sum(isinstance(decision, Ready) and decision.reused for _, decision in plans))
 
     def _planned(self, units: Sequence[Unit], stored: _Stored) -> list[tuple[Unit, Plan]]:
@@ -112,10 +110,14 @@ class Lookup:
         return plans
 
     async def _stored(self, units: Sequence[Unit], known: Collection[Place], bare: Collection[Place] = ()) -> _Stored:
-        places = list(dict.fromkeys(place for unit in units for place in unit.places if place not in known))
+        asked: dict[Place, None] = {}
+        whole: set[Place] = set()
+        for unit in units:
+            asked.update(dict.fromkeys(unit.places))
+            whole.update(unit.whole_places)
+        places = [place for place in asked if place not in known]
         if not places:
             return {}
-        whole = {place for unit in units for place in unit.whole_places}
         started = self._clock.monotonic()
         answers = await self._retrying.call("lookup", lambda: self._ports.store.stored(places, whole, bare))
         self._metrics.stage.labels("lookup").observe(self._clock.monotonic() - started)
@@ -155,7 +157,7 @@ class Lookup:
     def _remember(self, plans: Sequence[tuple[Unit, Plan]]) -> None:
         for unit, decision in plans:
             change = unit.change
-            if not change.key_places or change.operation is not Operation.UPSERT:
+            if not change.key_places or change.operation is not _UPSERT:
                 continue
             if isinstance(decision, (Ready, NeedsVector)) and change.key_places - {marker(change.source)}:
                 self._recent.note(change.key, change.place)

@@ -46,6 +46,9 @@ from worker.stages.planning import NeedsVector, Owing, Ready, Superseded, with_v
 
 _log = logging.getLogger(__name__)
 
+# Looked up once: an enumeration's members are slow to come by.
+_SKIPPED: Final = Verdict.SKIPPED
+_SUPERSEDED: Final = Verdict.SUPERSEDED
 _BYTES_A_TEXT: Final = 8192
 """On average over a call, so that texts of megabytes do not add up to minutes that nothing can interrupt."""
 
@@ -229,7 +232,7 @@ class Pipeline:
                     needing.append(((unit, decision), unit.change.record.size))
                 elif isinstance(decision, Superseded):
                     self._rejecting.accepted(unit.change.source, "bulk")
-                    ended.append((unit, Verdict.SUPERSEDED))
+                    ended.append((unit, _SUPERSEDED))
                 else:
                     works += self._work(unit, decision)
             self._finishing.finish(ended)
@@ -309,7 +312,7 @@ class Pipeline:
                 self._rejecting.unit(work.unit, work.rejection, work.stage)
                 continue
             verdict = work.verdict
-            if verdict is not Verdict.SKIPPED:
+            if verdict is not _SKIPPED:
                 self._rejecting.accepted(work.unit.change.source, "bulk")
             ended.append((work.unit, verdict))
         self._finishing.finish(ended)

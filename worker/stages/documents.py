@@ -25,6 +25,9 @@ SYNC_FIELDS: Final = (
     LOG_FIELD,
 )
 """All that is ever written below `sync`; a strict mapping has to have them."""
+# Looked up once: an enumeration's members are slow to come by.
+_EXTERNAL: Final = VersionType.EXTERNAL
+_EXTERNAL_GTE: Final = VersionType.EXTERNAL_GTE
 _BIG_ENDIAN: Final = np.dtype(">f4")
 
 
@@ -85,7 +88,7 @@ def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
     write = _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
     if place != change.place and place.document_id == change.place.document_id:
         # Of one id and perhaps on one shard: it must not replace the document that has the same version.
-        return write._replace(version_type=VersionType.EXTERNAL)
+        return write._replace(version_type=_EXTERNAL)
     return write
 
 
@@ -100,7 +103,7 @@ def older(write: DocumentWrite) -> DocumentWrite:
         body[SYNC_FIELD]["version"] = version
     return write._replace(
         version=version,
-        version_type=VersionType.EXTERNAL_GTE,
+        version_type=_EXTERNAL_GTE,
         body=orjson.dumps(body) if body else b"",
     )
 
@@ -142,7 +145,7 @@ def _write(change: Change, place: Place, body: Mapping[str, object], *, tombston
     return DocumentWrite(
         place=place,
         version=change.version,
-        version_type=VersionType.EXTERNAL if change.positioned else VersionType.EXTERNAL_GTE,
+        version_type=_EXTERNAL if change.positioned else _EXTERNAL_GTE,
         body=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         tombstone=tombstone,
     )

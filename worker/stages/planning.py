@@ -6,7 +6,7 @@ is indexed already costs reads only.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from worker.stages.ordering import comes_too_late, version_of_unpositioned
 from worker.stages.rules import EmbedTemplate
 from worker.stages.vectors import may_stand_for
 
+# Looked up once: an enumeration's members are slow to come by.
+_DELETE: Final = Operation.DELETE
 StoredDocuments = Mapping[Place, Stored | None]
 
 
@@ -83,7 +85,7 @@ def plan(
     tombstones = _tombstones(unit, written, stored, now_ms, overtaken=overtaken)
     if change.rejection is not None:
         return Owing(tombstones, change.rejection) if tombstones else change.rejection
-    if change.operation is Operation.DELETE or overtaken:
+    if change.operation is _DELETE or overtaken:
         return Ready(tombstones) if tombstones else Superseded()
     fields = _completed(unit, stored)
     if isinstance(fields, Rejection):
@@ -142,7 +144,7 @@ def _tombstones(
 ) -> tuple[DocumentWrite, ...]:
     """What marks the row as gone from where it is gone by this change, unless that is known there already."""
     change = unit.change
-    if not change.left and change.operation is not Operation.DELETE:
+    if not change.left and change.operation is not _DELETE:
         return ()
     return tuple(
         tombstone(written, place, now_ms)
@@ -157,7 +159,7 @@ def _tombstones(
 
 def _is_left_at(change: Change, place: Place) -> bool:
     """Whether the row is gone from there by this change; from a former key's place another change takes it away."""
-    return place in change.left or (change.operation is Operation.DELETE and place == change.place)
+    return place in change.left or (change.operation is _DELETE and place == change.place)
 
 
 def _hides(stored: Stored | None, change: Change) -> bool:
