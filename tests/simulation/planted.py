@@ -80,16 +80,16 @@ def _admit_any_epoch(self: Ledger, record: Record) -> PartitionProgress | None:
     return progress
 
 
-def _resolve_any_epoch(self: Ledger, position: Position, verdict: Verdict, reason: str = "") -> None:
-    _resolve(self, position._replace(epoch=self._epoch or 0), verdict, reason)
+def _close_any_epoch(self: Ledger, position: Position) -> bool:
+    return _close(self, position._replace(epoch=self._epoch or 0))
 
 
-_resolve: Final = Ledger.resolve
+_close: Final = Ledger._close
 
 
 @contextmanager
 def _ignore_epochs() -> Iterator[None]:
-    with mock.patch.object(Ledger, "admit", _admit_any_epoch), mock.patch.object(Ledger, "resolve", _resolve_any_epoch):
+    with mock.patch.object(Ledger, "admit", _admit_any_epoch), mock.patch.object(Ledger, "_close", _close_any_epoch):
         yield
 
 

@@ -129,11 +129,11 @@ async def test_where_no_vector_can_be_read_a_row_is_looked_up_once() -> None:
 
 def test_vectors_are_worth_their_way_if_half_of_them_are_taken() -> None:
     worth = Worth()
-    assert worth.is_given
-    worth.note(10, 4)
-    assert not worth.is_given
-    worth.note(2, 2)
-    assert worth.is_given
+    given = [worth.is_given]
+    for there, taken in ((10, 4), (2, 2)):
+        worth.note(there, taken)
+        given.append(worth.is_given)
+    assert given == [True, False, True]
 
 
 def test_what_was_long_ago_does_not_count_for_ever() -> None:

@@ -19,6 +19,7 @@ from worker.runtime.tenant_counters import TenantCounters
 from worker.stages.dead_letters import PREFIX, Letter, forms, letter
 
 _log = logging.getLogger(__name__)
+_SUPERSEDED: Final = Verdict.SUPERSEDED
 _IN_THE_INDEX: Final = frozenset({Verdict.INDEXED, Verdict.DELETED})
 
 
@@ -118,9 +119,9 @@ class Finishing:
     def finish(self, ended: Sequence[tuple[Unit, Verdict]]) -> None:
         """End units: of each its newest record gets the verdict, those that it hid are superseded."""
         self._count(ended)
-        for unit, verdict in ended:
-            self._resolve_hidden(unit)
-            self._ledger.resolve(unit.change.record.position, verdict)
+        self._ledger.resolve_all([one for unit, _ in ended for one in unit.hidden], _SUPERSEDED)
+        for verdict in {verdict for _, verdict in ended}:
+            self._ledger.resolve_all([unit.change.record.position for unit, one in ended if one is verdict], verdict)
         self._intake.release_all([unit.change.key for unit, _ in ended])
         self._observe_freshness([unit.change for unit, verdict in ended if verdict in _IN_THE_INDEX])
 
@@ -147,7 +148,7 @@ class Finishing:
         place = change.place if is_known else None
         await self.reject(change.record, rejection, stage, place=place, version=version)
         self._count([(unit, Verdict.DEAD_LETTERED)])
-        self._resolve_hidden(unit)
+        self._ledger.resolve_all(unit.hidden, _SUPERSEDED)
         self._intake.release(unit.change.key)
 
     def _count(self, ended: Sequence[tuple[Unit, Verdict]]) -> None:
@@ -158,10 +159,6 @@ class Finishing:
             if self._ledger.holds(change.record.position):
                 records[change.place.tenant, verdict] += 1
                 if unit.hidden:
-                    records[change.place.tenant, Verdict.SUPERSEDED] += len(unit.hidden)
+                    records[change.place.tenant, _SUPERSEDED] += len(unit.hidden)
         for (tenant, verdict), count in records.items():
             self._tenants.count(tenant, verdict, count)
-
-    def _resolve_hidden(self, unit: Unit) -> None:
-        for position in unit.hidden:
-            self._ledger.resolve(position, Verdict.SUPERSEDED)

@@ -4,7 +4,7 @@ From it follow what may be committed, how much memory is in flight, how old the 
 there is progress.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import Counter
@@ -94,16 +94,27 @@ class Ledger:
 
     def resolve(self, position: Position, verdict: Verdict, reason: str = "") -> None:
         """Close a record's account with its verdict. Of a lost assignment: nothing happens."""
+        self.resolve_all((position,), verdict, reason)
+
+    def resolve_all(self, positions: Iterable[Position], verdict: Verdict, reason: str = "") -> None:
+        """Close the accounts of records that end alike."""
+        closed = [position for position in positions if self._close(position)]
+        if not closed:
+            return
+        self._counter_of(verdict, reason).inc(len(closed))
+        self.last_progress = self._resolved_at = self._clock.monotonic()
+        for position in closed:
+            self.on_resolved(position, verdict, reason)
+
+    def _close(self, position: Position) -> bool:
         progress = self._partitions.get(position.topic_partition)
         if position.epoch != self._epoch or progress is None:
-            return
+            return False
         size = progress.resolve(position.offset)
         if size is None:
-            return
+            return False
         self.bytes_in_flight -= size
-        self._counter_of(verdict, reason).inc()
-        self.on_resolved(position, verdict, reason)
-        self.last_progress = self._resolved_at = self._clock.monotonic()
+        return True
 
     def progressed(self) -> None:
         """Note that work on a record goes on which takes long by nature, though none is resolved."""

@@ -74,6 +74,10 @@ def item_bytes(write: DocumentWrite, target: str) -> bytes:
 
 def split(sizes: Sequence[int], max_bytes: int, max_count: int) -> Iterator[range]:
     """Yield consecutive index ranges, each within both bounds; one item that is larger alone goes alone."""
+    if len(sizes) <= max_count and sum(sizes) <= max_bytes:  # as nearly always
+        if sizes:
+            yield range(len(sizes))
+        return
     start, total = 0, 0
     for index, size in enumerate(sizes):
         if index > start and (total + size > max_bytes or index - start >= max_count):
