@@ -120,7 +120,7 @@ class Finishing:
         """End units: of each its newest record gets the verdict, those that it hid are superseded."""
         self._count(ended)
         self._ledger.resolve_all([one for unit, _ in ended for one in unit.hidden], _SUPERSEDED)
-        for verdict in {verdict for _, verdict in ended}:
+        for verdict in dict.fromkeys(verdict for _, verdict in ended):
             self._ledger.resolve_all([unit.change.record.position for unit, one in ended if one is verdict], verdict)
         self._intake.release_all([unit.change.key for unit, _ in ended])
         self._observe_freshness([unit.change for unit, verdict in ended if verdict in _IN_THE_INDEX])
