@@ -56,14 +56,13 @@ class Record:
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] = ()
     timestamp_ms: int = 0
+    size: int = field(init=False, compare=False, repr=False)
+    """Bytes of key, value and headers: what the record costs while it is in flight."""
 
-    @property
-    def size(self) -> int:
-        """Bytes of key, value and headers: what the record costs while it is in flight."""
-        size = len(self.key or b"") + len(self.value or b"")
+    def __post_init__(self) -> None:
+        self.size = len(self.key or b"") + len(self.value or b"")
         for name, value in self.headers:
-            size += len(name) + len(value or b"")
-        return size
+            self.size += len(name) + len(value or b"")
 
     @property
     def cost(self) -> int:
