@@ -41,14 +41,16 @@ def test_what_is_yet_to_happen_has_its_series_already() -> None:
 async def test_what_took_longer_than_promised_is_counted_with_its_tenant() -> None:
     world = World()
     now = Clock().wall_ms()
-    for number, (tenant, age_ms) in enumerate([("acme", 2_000), ("acme", 11_000), ("globex", 60_000)]):
+    for number, (tenant, age_ms) in enumerate(
+        [("acme", 2_000), ("acme", 11_000), ("globex", 60_000), ("globex", 70_000)]
+    ):
         event = builders.event("u", builders.row(number, tenant, url=None), lsn=1 + number, ts_ms=now - age_ms)
         world.append(event, number)
     await world.run_to_the_end()
-    assert world.value("syncline_freshness_seconds_count") == 3
-    assert world.value("syncline_freshness_missed_total") == 2
+    assert world.value("syncline_freshness_seconds_count") == 4
+    assert world.value("syncline_freshness_missed_total") == 3
     assert world.value("syncline_tenant_freshness_missed_total", tenant="acme") == 1
-    assert world.value("syncline_tenant_freshness_missed_total", tenant="globex") == 1
+    assert world.value("syncline_tenant_freshness_missed_total", tenant="globex") == 2
 
 
 async def test_every_record_with_a_tenant_counts_under_its_tenant() -> None:

@@ -4,7 +4,7 @@ From it follow what may be committed, how much memory is in flight, how old the 
 there is progress.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import Counter
@@ -35,12 +35,12 @@ class Ledger:
         self._committed: dict[TopicPartition, Commit] = {}
         self._counted: dict[tuple[Verdict, str], Counter] = {}
         self._consumed: dict[str, Counter] = {}
-        self._resolved_at_ms = 0
+        self._resolved_at: float | None = None
         self.bytes_in_flight = 0
         self.last_progress = clock.monotonic()
         # Asked for when somebody looks, not told with every record.
         metrics.in_flight.set_function(lambda: self.bytes_in_flight)
-        metrics.last_progress.set_function(lambda: self._resolved_at_ms / 1000)
+        metrics.last_progress.set_function(self._resolved_at_seconds)
         self.on_resolved: Callable[[Position, Verdict, str], object] = _unheard
         """Called with every verdict and its reason, when it is counted."""
 
@@ -73,10 +73,11 @@ class Ledger:
         progress = self._partitions.get(position.topic_partition)
         if position.epoch != self._epoch or progress is None:
             return None
+        now = self._clock.monotonic()
         if not self.bytes_in_flight:  # progress is measured from when there was something to do
-            self.last_progress = self._clock.monotonic()
+            self.last_progress = now
         cost = record.cost
-        progress.fetched(position.offset, cost, self._clock.monotonic(), record.timestamp_ms)
+        progress.fetched(position.offset, cost, now, record.timestamp_ms)
         self._consumed_of(position.topic).inc()
         self.bytes_in_flight += cost
         return progress
@@ -93,17 +94,27 @@ class Ledger:
 
     def resolve(self, position: Position, verdict: Verdict, reason: str = "") -> None:
         """Close a record's account with its verdict. Of a lost assignment: nothing happens."""
+        self.resolve_all((position,), verdict, reason)
+
+    def resolve_all(self, positions: Iterable[Position], verdict: Verdict, reason: str = "") -> None:
+        """Close the accounts of records that end alike."""
+        closed = [position for position in positions if self._close(position)]
+        if not closed:
+            return
+        self._counter_of(verdict, reason).inc(len(closed))
+        self.last_progress = self._resolved_at = self._clock.monotonic()
+        for position in closed:
+            self.on_resolved(position, verdict, reason)
+
+    def _close(self, position: Position) -> bool:
         progress = self._partitions.get(position.topic_partition)
         if position.epoch != self._epoch or progress is None:
-            return
+            return False
         size = progress.resolve(position.offset)
         if size is None:
-            return
+            return False
         self.bytes_in_flight -= size
-        self._counter_of(verdict, reason).inc()
-        self.on_resolved(position, verdict, reason)
-        self.last_progress = self._clock.monotonic()
-        self._resolved_at_ms = self._clock.wall_ms()
+        return True
 
     def progressed(self) -> None:
         """Note that work on a record goes on which takes long by nature, though none is resolved."""
@@ -154,6 +165,12 @@ class Ledger:
         ages = [progress.oldest_fetched_at for progress in self._partitions.values()]
         known = [age for age in ages if age is not None]
         return self._clock.monotonic() - min(known) if known else 0.0
+
+    def _resolved_at_seconds(self) -> float:
+        """When a record was resolved last, in seconds since 1970; 0 if none was."""
+        if self._resolved_at is None:
+            return 0.0
+        return self._clock.wall_ms() / 1000 - (self._clock.monotonic() - self._resolved_at)
 
     def _consumed_of(self, topic: str) -> Counter:
         # To find a counter by its labels takes longer than to count.
