@@ -110,8 +110,8 @@ def main() -> int:
             (folder / "BRIEFING.txt").write_text(text)
             say(text)
             wait_for_the_end(60 * given.minutes)
-            took = time.monotonic() - paged
-            say(f"the end, after {took / 60:.0f} minutes; alerts get {verdict.ALERTS_WITHIN_S / 60:g} minutes to clear")
+            took, left = (time.monotonic() - paged) / 60, verdict.ALERTS_WITHIN_S / 60
+            say(f"the end, {took:.1f} minutes after the page; alerts get {left:g} more to clear")
             findings = verdict.while_loaded(built)
         findings += verdict.at_rest(built)
         tell(findings, list(verdict.left_behind(built, settings_before)), folder)
