@@ -1,8 +1,10 @@
 """What the metrics say of what a worker did."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from prometheus_client.exposition import generate_latest
 
 from tests import builders
 from tests.builders import TOPIC, record
@@ -159,3 +161,15 @@ async def test_bulk_requests_are_counted_by_what_became_of_them() -> None:
     await world.run_to_the_end()
     assert world.value("syncline_bulk_requests_total", outcome="timeout") == 1
     assert world.value("syncline_bulk_requests_total", outcome="answered") == 1
+
+
+async def test_metrics_can_be_read_in_another_thread_while_the_worker_runs() -> None:
+    """As they are served: what is asked for at that moment must not need the event loop."""
+    world = World()
+    world.upsert(1, "a", lsn=1)
+    async with world.running():
+        await world.settle()
+        with ThreadPoolExecutor(1) as thread:
+            shown = thread.submit(generate_latest, world.metrics.registry).result()
+    assert b"syncline_last_progress_timestamp_seconds 1" in shown
+    assert b'syncline_stage_queue_bytes{stage="lookup"} 0' in shown

@@ -35,12 +35,12 @@ class Ledger:
         self._committed: dict[TopicPartition, Commit] = {}
         self._counted: dict[tuple[Verdict, str], Counter] = {}
         self._consumed: dict[str, Counter] = {}
-        self._resolved_at: float | None = None
+        self._resolved_at_ms = 0
         self.bytes_in_flight = 0
         self.last_progress = clock.monotonic()
-        # Asked for when somebody looks, not told with every record.
+        # Asked for when somebody looks, in another thread: by then no clock of the event loop can be read.
         metrics.in_flight.set_function(lambda: self.bytes_in_flight)
-        metrics.last_progress.set_function(self._resolved_at_seconds)
+        metrics.last_progress.set_function(lambda: self._resolved_at_ms / 1000)
         self.on_resolved: Callable[[Position, Verdict, str], object] = _unheard
         """Called with every verdict and its reason, when it is counted."""
 
@@ -102,7 +102,8 @@ class Ledger:
         if not closed:
             return
         self._counter_of(verdict, reason).inc(len(closed))
-        self.last_progress = self._resolved_at = self._clock.monotonic()
+        self.last_progress = self._clock.monotonic()
+        self._resolved_at_ms = self._clock.wall_ms()
         for position in closed:
             self.on_resolved(position, verdict, reason)
 
@@ -165,12 +166,6 @@ class Ledger:
         ages = [progress.oldest_fetched_at for progress in self._partitions.values()]
         known = [age for age in ages if age is not None]
         return self._clock.monotonic() - min(known) if known else 0.0
-
-    def _resolved_at_seconds(self) -> float:
-        """When a record was resolved last, in seconds since 1970; 0 if none was."""
-        if self._resolved_at is None:
-            return 0.0
-        return self._clock.wall_ms() / 1000 - (self._clock.monotonic() - self._resolved_at)
 
     def _consumed_of(self, topic: str) -> Counter:
         # To find a counter by its labels takes longer than to count.
