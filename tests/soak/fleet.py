@@ -20,6 +20,7 @@ from tests.e2e import kafka_log
 from tests.e2e.nursery import Nursery
 from tests.e2e.process import Scrape, WorkerProcess, until
 from tests.servers import processes
+from tests.soak.freshness import Histogram
 from tests.soak.report import Report
 from tests.threads import beside
 
@@ -40,6 +41,7 @@ class Life:
     texts: int = 0
     halts: Counter[str] = field(default_factory=Counter)
     unseen: int = 0
+    freshness: Histogram = field(default_factory=Histogram)
     partitions: frozenset[TopicPartition] = frozenset()
 
     @property
@@ -55,6 +57,7 @@ class Life:
         self.texts = int(scrape.total("syncline_embedded_texts_total"))
         halts = scrape.by("syncline_halts_total", "reason")
         self.halts = Counter({reason: int(count) for reason, count in halts.items() if count})
+        self.freshness = Histogram.of(scrape)
         self.partitions = frozenset(
             TopicPartition(labels["topic"], int(labels["partition"]))
             for name, labels, _ in scrape.samples
@@ -107,6 +110,11 @@ class Fleet:
         life.ended = how
         return Ending(self, life, self.committed())
 
+    def look(self) -> None:
+        """Read all counters."""
+        for number, life in list(self._current.items()):
+            self._look(number, life)
+
     def kill_all(self) -> None:
         """Leave nothing behind."""
         self._current.clear()
@@ -150,8 +158,7 @@ class Fleet:
         told = lambda: f"committed {self.committed()} of {ends}; {self._logs()}"  # noqa: E731
         until(lambda: self.lag(ends) == 0, told, within_s, every_s=0.5)
         until(self._nothing_open, lambda: f"records are open; {self._logs()}", 60, every_s=0.5)
-        for number, life in self._current.items():
-            self._look(number, life)
+        self.look()
 
     def _logs(self) -> str:
         return "\n".join(worker.told(f"worker {number}") for number, worker in enumerate(self.workers))
@@ -213,6 +220,14 @@ class Ending:
     _fleet: Fleet
     _life: Life
     _committed: dict[TopicPartition, int]
+
+    @property
+    def life(self) -> Life:
+        return self._life
+
+    def look(self) -> None:
+        """Read its counters once more, if it still tells them: one that was asked to end does until the very end."""
+        self._fleet._look(self._life.worker, self._life)
 
     def is_over(self) -> None:
         """Its process is gone: note what it, or at worst others with its partitions, committed since."""
