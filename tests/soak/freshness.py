@@ -97,9 +97,13 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
 
-def pauses(times: Sequence[float], least: float) -> list[tuple[float, float]]:
-    """When something began that took longer than `least` seconds in which nothing was seen, and how long it took."""
-    return [(before, after - before) for before, after in pairwise(sorted(times)) if after - before > least]
+def pauses(times: Sequence[float], begin: float, end: float, least: float = 0) -> list[tuple[float, float]]:
+    """Between which moments, no less than `least` seconds apart, nothing was seen, be it in part in this time."""
+    return [
+        (before, after)
+        for before, after in pairwise(sorted(times))
+        if after - before >= least and after > begin and before < end
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,28 +170,28 @@ def tell_freshness(phases: Sequence[Phase], sightings: Sequence[Sighting], repor
 
 def tell_steps(steps: Sequence[Step], before: Phase, sightings: Sequence[Sighting], report: Report) -> None:
     """How long each replacement took, and how long nothing became visible meanwhile, anywhere or of one partition."""
-    everywhere = [one.seen_at for one in sightings]
-    report.figure("longest time without progress before", f"{_longest(everywhere, before.begin, before.end):.2f} s")
+    anywhere = [one.seen_at for one in sightings]
+    partitions = [[one.seen_at for one in sightings if one.partition == number] for number in range(PARTITIONS)]
+    report.figure(
+        "longest time without progress before, anywhere and of one partition",
+        f"{longest(anywhere, before):.1f}, {max(longest(one, before) for one in partitions):.1f} s",
+    )
     for number, step in enumerate(steps, start=1):
         still = [
-            f"{length:.1f} s from {begin - step.begin:.1f} s on"
-            for begin, length in pauses(everywhere, _NOTICED_S)
-            if step.begin <= begin < step.end
+            f"{end - begin:.1f} s from {max(0, begin - step.begin):.1f} s on"
+            for begin, end in pauses(anywhere, step.begin, step.end, _NOTICED_S)
         ]
-        worst = max(
-            _longest([one.seen_at for one in sightings if one.partition == partition], step.begin, step.end)
-            for partition in range(PARTITIONS)
-        )
         report.figure(
             f"restart {number}",
             f"ended after {step.ended - step.begin:.1f} s with {step.open_:,} records open, successor ready after "
-            f"{step.ready - step.begin:.1f} s; no progress anywhere for {', '.join(still) or 'no noticeable time'}; "
-            f"of one partition for {worst:.1f} s at most",
+            f"{step.ready - step.begin:.1f} s; no progress anywhere for {', '.join(still) or f'{_NOTICED_S} s never'}; "
+            f"of one partition for {max(longest(one, step) for one in partitions):.1f} s at most",
         )
 
 
-def _longest(times: Sequence[float], begin: float, end: float) -> float:
-    return max((length for at, length in pauses(times, 0) if begin <= at < end), default=0.0)
+def longest(times: Sequence[float], within: Phase | Step) -> float:
+    """The longest pause between these moments, in seconds."""
+    return max((end - begin for begin, end in pauses(times, within.begin, within.end)), default=0.0)
 
 
 def check_writes(built: Direct, fleet: Fleet, history: History, report: Report) -> None:

@@ -12,7 +12,7 @@ from tests.soak.fleet import READY_WITHIN_S, Ending, Fleet
 from tests.soak.report import Report
 
 _BASE: Final = programs.ROOT / "deploy" / "kustomize" / "base"
-_LOOK_S: Final = 0.02
+_LOOK_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,15 @@ def test_ages_are_those_of_changes_committed_in_the_time() -> None:
 
 
 def test_a_pause_is_between_two_sightings_whatever_their_order() -> None:
-    assert pauses([3.0, 1.0, 1.1, 6.0], least=1) == [(1.1, 1.9), (3.0, 3.0)]
-    assert pauses([1.0, 2.0], least=1) == []
+    assert pauses([3.0, 1.0, 1.1, 6.0], 0, 10, least=1) == [(1.1, 3.0), (3.0, 6.0)]
+    assert pauses([1.0, 2.0], 0, 10, least=1.5) == []
+
+
+def test_a_pause_counts_in_each_time_of_which_it_takes_a_part() -> None:
+    times = [1.0, 4.0, 6.0]
+    assert pauses(times, 2, 3) == [(1.0, 4.0)]
+    assert pauses(times, 2, 5) == [(1.0, 4.0), (4.0, 6.0)]
+    assert pauses(times, 6, 9) == pauses(times, 0, 1) == []
 
 
 def test_a_histogram_is_read_from_what_a_worker_tells() -> None:
