@@ -146,6 +146,8 @@ def rolling(
         report.log("no more changes")
         until(lambda: not watch.waiting, lambda: f"{watch.waiting} changes are not to be seen", _SETTLE_S)
         fleet.settle(_SETTLE_S)
+    lines = [f"{one.partition},{one.committed_at:.3f},{one.seen_at:.3f}\n" for one in watch.sightings]
+    (report.folder / "sightings.csv").write_text("".join(lines))
     report.figure("changes a second: what the workers can do, what came", f"{capacity:.0f}, {load.real_rate:.0f}")
     tell_freshness(phases.all, watch.sightings, report)
     tell_steps(steps, phases.all[0], watch.sightings, report)
@@ -184,8 +186,8 @@ def tell_steps(steps: Sequence[Step], before: Phase, sightings: Sequence[Sightin
         report.figure(
             f"restart {number}",
             f"ended after {step.ended - step.begin:.1f} s with {step.open_:,} records open, successor ready after "
-            f"{step.ready - step.begin:.1f} s; no progress anywhere for {', '.join(still) or f'{_NOTICED_S} s never'}; "
-            f"of one partition for {max(longest(one, step) for one in partitions):.1f} s at most",
+            f"{step.ready - step.begin:.1f} s; without progress anywhere {', '.join(still) or f'never {_NOTICED_S} s'}, "
+            f"of one partition {max(longest(one, step) for one in partitions):.1f} s at most",
         )
 
 
