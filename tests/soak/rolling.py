@@ -179,14 +179,14 @@ def tell_steps(steps: Sequence[Step], before: Phase, sightings: Sequence[Sightin
         f"{longest(anywhere, before):.1f}, {max(longest(one, before) for one in partitions):.1f} s",
     )
     for number, step in enumerate(steps, start=1):
-        still = [
+        still = ", ".join(
             f"{end - begin:.1f} s from {max(0, begin - step.begin):.1f} s on"
             for begin, end in pauses(anywhere, step.begin, step.end, _NOTICED_S)
-        ]
+        )
         report.figure(
             f"restart {number}",
             f"ended after {step.ended - step.begin:.1f} s with {step.open_:,} records open, successor ready after "
-            f"{step.ready - step.begin:.1f} s; without progress anywhere {', '.join(still) or f'never {_NOTICED_S} s'}, "
+            f"{step.ready - step.begin:.1f} s; without progress anywhere {still or f'never {_NOTICED_S} s'}, "
             f"of one partition {max(longest(one, step) for one in partitions):.1f} s at most",
         )
 
