@@ -4,9 +4,10 @@ A killed worker takes its counters with it. So they are read every second and on
 still did between that reading and its death shows in what the group has committed since, and is added as `unseen`.
 """
 
+import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -63,6 +64,14 @@ class Life:
             for name, labels, _ in scrape.samples
             if name == "syncline_lag_records"
         )
+
+    def told(self, totals: Mapping[str, Any]) -> None:
+        """Take the counts from a worker's last line in its log, which no reading of its metrics may see any more."""
+        self.consumed = totals["consumed"]
+        self.verdicts = Counter()
+        for verdict, count in totals["verdicts"].items():
+            self.verdicts[verdict.partition(":")[0]] += count
+        self.lost = totals["verdicts"].get(f"skipped: {_LOST}", 0)
 
 
 class Fleet:
@@ -228,6 +237,12 @@ class Ending:
     def look(self) -> None:
         """Read its counters once more, if it still tells them: one that was asked to end does until the very end."""
         self._fleet._look(self._life.worker, self._life)
+
+    def in_peace(self) -> None:
+        """Its process has ended by itself, as it was asked to: take the counts that it tells at its end."""
+        log = self._fleet.workers[self._life.worker].log
+        last = [line for line in log.read_text().splitlines() if '"action": "stopped"' in line]
+        self._life.told(json.loads(last[-1]))
 
     def is_over(self) -> None:
         """Its process is gone: note what it, or at worst others with its partitions, committed since."""

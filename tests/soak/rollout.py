@@ -91,6 +91,8 @@ class Rollout:
         else:
             if code := worker.wait(1):
                 self._report.violation(worker.told(f"worker {former} ended with {code}"))
+            else:
+                ending.in_peace()
         step.ended = time.time()
         step.open_ = ending.life.consumed - ending.life.resolved
         self._report.log(

@@ -45,6 +45,9 @@ class Workers:
     def look(self) -> None:
         self.life.consumed, self.life.verdicts["indexed"] = 7, 5
 
+    def in_peace(self) -> None:
+        self.asked.append("counted")
+
     def wait_ready(self, _within_s: float) -> None:
         self.asked.append("ready")
 
@@ -78,7 +81,7 @@ def test_a_deployment_begins_the_successor_while_the_former_is_ending(
     monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
     step, asked = replace(monkeypatch, report)
-    assert asked == ["2 is replaced", "signal 15", "start 5", "ended", "ready"]
+    assert asked == ["2 is replaced", "signal 15", "start 5", "ended", "counted", "ready"]
     assert report.violations == []
     assert step.ended - step.begin == pytest.approx(3, abs=0.1)
     assert step.end - step.ready == pytest.approx(20)
@@ -89,7 +92,7 @@ def test_where_both_have_one_name_the_successor_begins_when_the_former_has_ended
     monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
     _, asked = replace(monkeypatch, report, one_name=True)
-    assert asked == ["2 is replaced", "signal 15", "ended", "start 5", "ready"]
+    assert asked == ["2 is replaced", "signal 15", "ended", "counted", "start 5", "ready"]
 
 
 def test_an_exit_code_that_tells_of_trouble_is_a_violation(monkeypatch: pytest.MonkeyPatch, report: Report) -> None:
