@@ -18,16 +18,17 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Final
 
+import numpy as np
 import orjson
 from typing_extensions import override
 
+from tests.benchmarks.baselines.model import DIMENSIONS
 from tests.benchmarks.events import FIELDS, TABLE, History, Record
-from tests.benchmarks.worker import FixedEmbedder
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.source import FakeSource, Log
 from worker.metrics import Metrics
-from worker.ports import Embedder
+from worker.ports import Embedder, Vectors
 from worker.records import ItemResponse, Place, Stored, TopicPartition
 from worker.runtime.daemon import spare_the_collector
 from worker.runtime.pipeline import Pipeline, Ports
@@ -50,6 +51,8 @@ RULES: Final = SourceRules(
 _CREATED: Final = ItemResponse(201)
 _EVERYTHING: Final = Stored(version=1 << 60, deleted=False)
 WAYS: Final = ("insert", "replay")
+_VECTORS: Final = 4096
+"""As many as `batch.embed_texts` may be."""
 
 
 class Yes(FakeElasticsearch):
@@ -72,7 +75,9 @@ class Yes(FakeElasticsearch):
         return [_CREATED] * count
 
     @override
-    async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
+    async def stored(
+        self, places: Sequence[Place], whole: Collection[Place] = (), bare: Collection[Place] = ()
+    ) -> Sequence[Stored | None]:
         await asyncio.sleep(0)
         return [self._answer] * len(places)
 
@@ -88,7 +93,7 @@ async def run(records: Sequence[Record], way: str, profile: cProfile.Profile | N
             source=RestartableSource(lambda: FakeSource(log, [TOPIC])),
             store=index,
             locator=index,
-            embedder=embedder(),
+            embedder=AtHand(),
             sink=index,
             dead_letters=FakeDeadLetters(),
         ),
@@ -122,11 +127,26 @@ async def run(records: Sequence[Record], way: str, profile: cProfile.Profile | N
     return spent
 
 
-def embedder() -> Embedder:
-    class Named:
-        model = "fixed"
+class AtHand(Embedder):
+    """Vectors that cost nothing: the same ones for every call."""
 
-    return FixedEmbedder(Named())
+    model = "fixed"
+    dimensions = DIMENSIONS
+
+    def __init__(self) -> None:
+        self._vectors = np.random.default_rng(7).standard_normal((_VECTORS, DIMENSIONS), dtype=np.float32)
+
+    @override
+    async def start(self) -> None:
+        return
+
+    @override
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        return self._vectors[: len(texts)]
+
+    @override
+    async def close(self) -> None:
+        return
 
 
 def bare(records: Sequence[Record]) -> float:

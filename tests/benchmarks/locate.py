@@ -3,11 +3,12 @@
     python -m tests.benchmarks.locate [--servers jvm] [--documents 50000]
 
 Prints milliseconds a batch, the median of several, on an index of documents with text and vectors. `lookup` is the
-multi-get of a source whose events tell every place: the baseline. `+ search` is the same with the places of the rows'
-keys in the multi-get and one search; `+ refresh` also refreshes before, as happens once a second; each batch is written
-again before it, so that there is something to refresh. `written whole` is one bulk request for the batch, to compare
-with.
-The last line is what an unpositioned change pays to be compared with what is stored: the multi-get with whole bodies.
+multi-get of a source whose events tell every place: the baseline. `bare` is the same without the vectors, and `+
+vectors` a second multi-get after it that brings those of half of the rows. `+ search` is the same with the places
+of the rows' keys in the multi-get and one search; `+ refresh` also refreshes before, as happens once a second; each
+batch is written again before it, so that there is something to refresh. `written whole` is one bulk request for the
+batch, to compare with. The last line is what an unpositioned change pays to be compared with what is stored: the
+multi-get with whole bodies.
 """
 
 import argparse
@@ -76,6 +77,8 @@ class Measured:
         """All take turns, so that they meet the machine in the same moods; other rows each time."""
         steps = {
             self.lookup: self._draw,
+            self.bare: self._draw,
+            self.in_two: self._draw,
             self.search: self._draw,
             self.refresh: self._write,
             self.rewrite: self._draw,
@@ -87,14 +90,23 @@ class Measured:
                 await before()
                 times.append(await milliseconds(step))
             await self._bench.locator.refresh()
-        lookup, search, refresh, bulk, whole = map(statistics.median, taken)
-        return f"{self._size:>6}{lookup:>10.1f}{search:>10.1f}{refresh:>11.1f}{bulk:>15.1f}{whole:>14.1f}"
+        lookup, bare, in_two, search, refresh, bulk, whole = map(statistics.median, taken)
+        first = f"{self._size:>6}{lookup:>10.1f}{bare:>8.1f}{in_two:>11.1f}"
+        return f"{first}{search:>10.1f}{refresh:>11.1f}{bulk:>15.1f}{whole:>14.1f}"
 
     async def _draw(self) -> None:
         self._numbers = sorted(set(self._chance.integers(self._documents, size=self._size).tolist()))
 
     async def lookup(self) -> None:
         await self._bench.store.stored([place(number) for number in self._numbers])
+
+    async def bare(self) -> None:
+        places = [place(number) for number in self._numbers]
+        await self._bench.store.stored(places, bare=set(places))
+
+    async def in_two(self) -> None:
+        await self.bare()
+        await self._bench.store.stored([place(number) for number in self._numbers[::2]])
 
     async def whole(self) -> None:
         places = [place(number) for number in self._numbers]
@@ -126,7 +138,7 @@ async def measure(url: str, documents: int) -> None:
             await send(bench.sink, *(document(number, 1) for number in range(begin, min(begin + 500, documents))))
         await bench.locator.refresh()
         print(f"{documents} documents in 5 shards; milliseconds a batch, median of {RUNS}")  # noqa: T201
-        print("  rows    lookup  + search  + refresh  written whole  lookup whole")  # noqa: T201
+        print("  rows    lookup    bare  + vectors  + search  + refresh  written whole  lookup whole")  # noqa: T201
         await Measured(bench, 100, documents).row()  # the server has to warm up
         for size in BATCHES:
             print(await Measured(bench, size, documents).row())  # noqa: T201

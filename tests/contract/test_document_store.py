@@ -102,6 +102,23 @@ async def test_only_for_whole_places_the_rest_comes_along(bench: Bench) -> None:
     assert not part.body.keys() & {"title", "tags", "tenant"}
 
 
+async def test_of_bare_places_comes_all_but_the_vector_and_whole_ones_are_not_bare(bench: Bench) -> None:
+    body = article("a", embedding=vector(1))
+    body["sync"] |= {"text_hash": "h", "model": "m"}
+    await send(bench.sink, *(write(place, 4, body) for place in (ONE, TWO, THREE)))
+    bare, whole, part = await bench.store.stored([ONE, TWO, THREE], [TWO], [ONE, TWO])
+    assert bare is not None
+    assert whole is not None
+    assert part is not None
+    assert (bare.version, bare.deleted, bare.text_hash, bare.model, bare.vector) == (4, False, "h", "m", None)
+    assert "embedding" not in bare.body
+    assert whole.vector == part.vector
+    assert whole.vector is not None
+    assert whole.body["title"] == "a"
+    (alone,) = await bench.store.stored([ONE], bare=[ONE])
+    assert alone == bare
+
+
 @pytest.mark.needs_jvm  # the embedded server ignores routing
 async def test_equal_ids_of_two_tenants_are_two_documents(bench: Bench) -> None:
     """As long as the tenants lie on different shards: an id is unique within a shard, which is why ids are scoped."""

@@ -1,7 +1,6 @@
 """What every locator promises, on the fake and on a real server."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -150,7 +149,7 @@ async def test_of_a_source_a_row_that_a_snapshot_has_read_later_is_not_found(ben
 def _read_at(written: DocumentWrite, watermark: int, *, positioned: bool = False) -> DocumentWrite:
     body = orjson.loads(written.body)
     body["sync"]["log"] = {**LogPlace("cdc.notes", 0, 1, watermark)._asdict(), "positioned": positioned}
-    return replace(written, body=orjson.dumps(body))
+    return written._replace(body=orjson.dumps(body))
 
 
 async def test_what_a_sweep_deletes_while_it_reads_makes_it_miss_nothing(bench: Bench) -> None:

@@ -97,6 +97,8 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
         self.requests: list[list[bytes]] = []
         """The items of every bulk request that came, each with both its lines."""
         self.lookups: list[list[Place]] = []
+        self.vectors_asked_for: list[set[Place]] = []
+        """For every lookup the places whose vectors were to come along."""
         self.searchable: dict[Place, Held] = {}
         """What a search sees: the documents as they were at the last refresh."""
         self.refreshes = 0
@@ -218,29 +220,35 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
             raise Halt(HaltReason.TARGET_MISSING, f"alias [{self._alias}] missing")
 
     @override
-    async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
+    async def stored(
+        self, places: Sequence[Place], whole: Collection[Place] = (), bare: Collection[Place] = ()
+    ) -> Sequence[Stored | None]:
         self.lookups.append(list(places))
+        self.vectors_asked_for.append({*places} - ({*bare} - {*whole}))
         await self.before_lookup(places)
         if self._lookup_faults:
             raise self._lookup_faults.popleft()
         if places and not self.alias_exists:
             raise Halt(HaltReason.TARGET_MISSING, f"no such index [{self._alias}]")
-        return [self._stored(place, whole) for place in places]
+        return [self._stored(place, whole, bare) for place in places]
 
-    def _stored(self, place: Place, whole: Collection[Place]) -> Stored | None:
+    def _stored(self, place: Place, whole: Collection[Place], bare: Collection[Place]) -> Stored | None:
         held = self.documents.get(place)
         if held is None:
             return None
         sync = held.body.get("sync", {})
-        vector = _numbers(held.body.get("embedding"))
         needed = {name: value for name, value in held.body.items() if name in {"sync", "embedding"}}
+        if place in bare:
+            needed.pop("embedding", None)
+        body = held.body if place in whole else needed
+        vector = _numbers(body.get("embedding"))
         return Stored(
             version=held.version,
             deleted=held.deleted,
             text_hash=sync.get("text_hash"),
             model=sync.get("model"),
             vector=None if vector is None else tuple(vector),
-            body=held.body if place in whole else needed,
+            body=body,
             log_place=log_place(sync),
         )
 

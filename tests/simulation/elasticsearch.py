@@ -305,9 +305,11 @@ class Connection(Sink, DocumentStore, Locator):
             raise Halt(HaltReason.WRITE_BLOCKED, BLOCKED.reason)
 
     @override
-    async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
+    async def stored(
+        self, places: Sequence[Place], whole: Collection[Place] = (), bare: Collection[Place] = ()
+    ) -> Sequence[Stored | None]:
         await self._arrive("lookup", asked=bool(places))
-        found = [_stored(self._server.get(place), whole=place in whole) for place in places]
+        found = [_stored(self._server.get(place), whole=place in whole, bare=place in bare) for place in places]
         await _pause(self._delay("reply"))
         self._refuse_the_dead()
         return found
@@ -381,12 +383,12 @@ def _refusal(document: Mapping[str, Any], dimensions: int) -> ItemResponse | Non
     return None
 
 
-def _stored(held: Document | None, *, whole: bool) -> Stored | None:
+def _stored(held: Document | None, *, whole: bool, bare: bool) -> Stored | None:
     if held is None or held.body is None:
         return None
     sync = held.body.get("sync", {})
-    vector = held.body.get("embedding")
-    needed = {name: value for name, value in held.body.items() if name in {"sync", "embedding"}}
+    vector = held.body.get("embedding") if whole or not bare else None
+    needed = {name: value for name, value in held.body.items() if name == "sync" or (name == "embedding" and not bare)}
     return Stored(
         version=held.version,
         deleted=held.tombstone,

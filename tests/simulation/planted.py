@@ -80,16 +80,16 @@ def _admit_any_epoch(self: Ledger, record: Record) -> PartitionProgress | None:
     return progress
 
 
-def _resolve_any_epoch(self: Ledger, position: Position, verdict: Verdict, reason: str = "") -> None:
-    _resolve(self, position._replace(epoch=self._epoch or 0), verdict, reason)
+def _close_any_epoch(self: Ledger, position: Position) -> bool:
+    return _close(self, position._replace(epoch=self._epoch or 0))
 
 
-_resolve: Final = Ledger.resolve
+_close: Final = Ledger._close
 
 
 @contextmanager
 def _ignore_epochs() -> Iterator[None]:
-    with mock.patch.object(Ledger, "admit", _admit_any_epoch), mock.patch.object(Ledger, "resolve", _resolve_any_epoch):
+    with mock.patch.object(Ledger, "admit", _admit_any_epoch), mock.patch.object(Ledger, "_close", _close_any_epoch):
         yield
 
 
@@ -179,7 +179,7 @@ async def _once_more_without_versions(
     if not left:
         return left, fault
     target = self._sink.target
-    return [replace(one, data=_item(one.write, target, version=None, version_type=None)) for one in items], fault
+    return [one._replace(data=_item(one.write, target, version=None, version_type=None)) for one in items], fault
 
 
 _once: Final = Sender._once
@@ -216,7 +216,7 @@ def _leave_nothing_behind(*_: object) -> frozenset[Place]:
 
 def _tombstone_at_the_new_tenant(change: Change, place: Place, now_ms: int) -> DocumentWrite:
     written = _tombstone(change, place, now_ms)
-    return replace(written, place=Place(place.document_id, change.place.tenant))
+    return written._replace(place=Place(place.document_id, change.place.tenant))
 
 
 _tombstone: Final = tombstone
@@ -237,7 +237,7 @@ class _Cache:
         known.clear()
 
         async def stored(
-            connection: Connection, places: Sequence[Place], _whole: Collection[Place] = ()
+            connection: Connection, places: Sequence[Place], *_parts: Collection[Place]
         ) -> list[Stored | None]:
             missing = [place for place in places if known.get((id(connection), place)) is None]
             for place, found in zip(missing, await original(connection, missing, set(places)), strict=True):

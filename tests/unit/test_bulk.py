@@ -1,7 +1,5 @@
 """One item's response to what happens next: the responses are those that Elasticsearch 9.5 gave."""
 
-from dataclasses import replace
-
 import orjson
 import pytest
 
@@ -44,9 +42,9 @@ def test_a_version_that_is_equal_or_older_is_superseded(write: DocumentWrite) ->
     assert judge(write, response) == Done(Verdict.SUPERSEDED)
     itself = Done(Verdict.DELETED if write.tombstone else Verdict.INDEXED)
     for version in (6, 7, 8):
-        sent_before = judge(replace(write, version=version), response, in_doubt=True)
+        sent_before = judge(write._replace(version=version), response, in_doubt=True)
         assert sent_before == (itself if version == 7 else Done(Verdict.SUPERSEDED))
-    assert judge(write, replace(response, reason="conflict"), in_doubt=True) == Done(Verdict.SUPERSEDED)
+    assert judge(write, response._replace(reason="conflict"), in_doubt=True) == Done(Verdict.SUPERSEDED)
 
 
 @BOTH
@@ -246,7 +244,7 @@ def test_a_units_verdict_is_its_documents_fate_before_its_tombstones(
     verdicts: list[Verdict], expected: Verdict
 ) -> None:
     assert worst(verdicts) is expected
-    assert worst(reversed(verdicts)) is expected
+    assert worst(verdicts[::-1]) is expected
 
 
 @pytest.mark.parametrize("verdict", Verdict)

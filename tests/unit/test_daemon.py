@@ -14,11 +14,14 @@ pytestmark = pytest.mark.virtual_time
 
 
 def test_what_is_loaded_once_the_collector_leaves_alone() -> None:
+    threshold = gc.get_threshold()
     try:
         spare_the_collector()
         assert gc.get_freeze_count() > len(gc.get_objects())
+        assert gc.get_threshold()[0] > threshold[0]
     finally:
         gc.unfreeze()
+        gc.set_threshold(*threshold)
 
 
 async def kill(number: signal.Signals) -> None:

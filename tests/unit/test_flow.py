@@ -1,4 +1,3 @@
-import asyncio
 from unittest.mock import AsyncMock
 
 import pytest
@@ -82,22 +81,10 @@ async def test_a_new_assignment_starts_with_nothing_in_flight() -> None:
     assert not parts.source.paused
 
 
-async def test_decoding_much_lets_others_run() -> None:
-    flow, ran = Parts().flow, []
-
-    async def other() -> None:
-        for number in range(100):
-            ran.append(number)
-            await asyncio.sleep(0)
-
-    task = asyncio.ensure_future(other())
-    for _ in range(10):
-        await flow.breathe(100)
-    assert ran == [], "a few bytes are no reason to switch"
-    for _ in range(10):
-        await flow.breathe(100 * 1024)
-    assert len(ran) >= 5
-    await task
+async def test_others_are_to_run_whenever_much_has_been_decoded() -> None:
+    flow = Parts().flow
+    assert not any(flow.is_out_of_breath(100) for _ in range(10)), "a few bytes are no reason to switch"
+    assert sum(flow.is_out_of_breath(100 * 1024) for _ in range(10)) == 5
 
 
 async def test_what_stands_right_behind_a_record_is_unread_until_it_was_fetched_or_there_is_nothing() -> None:

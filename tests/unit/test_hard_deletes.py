@@ -85,8 +85,8 @@ async def test_through_a_missing_alias_nothing_is_deleted_and_no_index_made() ->
     delete(world, 5)
     lookups = world.index.stored
 
-    async def missing_after_the_lookup(places, whole=()):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        found = await lookups(places, whole)
+    async def missing_after_the_lookup(places, whole=(), bare=()):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        found = await lookups(places, whole, bare)
         world.index.alias_exists = False
         return found
 

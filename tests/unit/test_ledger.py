@@ -129,6 +129,19 @@ async def test_the_oldest_open_record_has_an_age() -> None:
     assert account.oldest_age == 0
 
 
+async def test_when_a_record_was_resolved_last_is_told() -> None:
+    def told() -> float:
+        return metrics.registry.get_sample_value("syncline_last_progress_timestamp_seconds") or 0
+
+    metrics = Metrics()
+    account = ledger(metrics)
+    (first,) = admitted(account, 0)
+    assert told() == 0
+    before = Clock().wall_ms() / 1000
+    account.resolve(first.position, Verdict.INDEXED)
+    assert before <= told() <= Clock().wall_ms() / 1000
+
+
 async def test_an_assignment_without_partitions_is_one() -> None:
     account = Ledger(Metrics(), Clock())
     seen = [account.has_assignment]

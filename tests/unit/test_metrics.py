@@ -1,8 +1,10 @@
 """What the metrics say of what a worker did."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from prometheus_client.exposition import generate_latest
 
 from tests import builders
 from tests.builders import TOPIC, record
@@ -41,14 +43,16 @@ def test_what_is_yet_to_happen_has_its_series_already() -> None:
 async def test_what_took_longer_than_promised_is_counted_with_its_tenant() -> None:
     world = World()
     now = Clock().wall_ms()
-    for number, (tenant, age_ms) in enumerate([("acme", 2_000), ("acme", 11_000), ("globex", 60_000)]):
+    for number, (tenant, age_ms) in enumerate(
+        [("acme", 2_000), ("acme", 11_000), ("globex", 60_000), ("globex", 70_000)]
+    ):
         event = builders.event("u", builders.row(number, tenant, url=None), lsn=1 + number, ts_ms=now - age_ms)
         world.append(event, number)
     await world.run_to_the_end()
-    assert world.value("syncline_freshness_seconds_count") == 3
-    assert world.value("syncline_freshness_missed_total") == 2
+    assert world.value("syncline_freshness_seconds_count") == 4
+    assert world.value("syncline_freshness_missed_total") == 3
     assert world.value("syncline_tenant_freshness_missed_total", tenant="acme") == 1
-    assert world.value("syncline_tenant_freshness_missed_total", tenant="globex") == 1
+    assert world.value("syncline_tenant_freshness_missed_total", tenant="globex") == 2
 
 
 async def test_every_record_with_a_tenant_counts_under_its_tenant() -> None:
@@ -166,3 +170,15 @@ def test_the_totals_at_the_end_are_those_of_the_counters() -> None:
     metrics.records.labels("indexed", "").inc(4)
     metrics.records.labels("skipped", "lost_assignment").inc()
     assert metrics.totals() == {"consumed": 5, "verdicts": {"indexed": 4, "skipped: lost_assignment": 1}}
+
+
+async def test_metrics_can_be_read_in_another_thread_while_the_worker_runs() -> None:
+    """As they are served: what is asked for at that moment must not need the event loop."""
+    world = World()
+    world.upsert(1, "a", lsn=1)
+    async with world.running():
+        await world.settle()
+        with ThreadPoolExecutor(1) as thread:
+            shown = thread.submit(generate_latest, world.metrics.registry).result()
+    assert b"syncline_last_progress_timestamp_seconds 1" in shown
+    assert b'syncline_stage_queue_bytes{stage="lookup"} 0' in shown

@@ -47,6 +47,23 @@ async def test_every_record_consumed_gets_exactly_one_verdict() -> None:
     assert (world.committed(0), world.committed(1)) == (6, 2)
 
 
+async def test_others_run_while_what_one_fetch_brought_is_read() -> None:
+    """Heartbeats and probes among them: large records take a while."""
+    world, seen = World(), set[int]()
+    for row_id in range(40):
+        world.upsert(row_id, f"{row_id}", lsn=10 + row_id, url="x" * 20_000)
+
+    async def look() -> None:
+        while world.consumed < 40:
+            seen.add(world.consumed)
+            await asyncio.sleep(0)
+
+    async with world.running():
+        await look()
+        await world.settle()
+    assert len(seen) > 4, "and not only before and after"
+
+
 async def test_a_delete_leaves_a_tombstone() -> None:
     world = World(rules=builders.rules(trusts_before=True))
     world.upsert(1, "a", lsn=10)

@@ -122,6 +122,31 @@ def test_another_text_another_model_or_no_vector_is_embedded(there: Stored) -> N
     assert isinstance(decided(change(5), {place(): there}), NeedsVector)
 
 
+@pytest.mark.parametrize(
+    ("there", "is_stored"),
+    [
+        (stored(4, text_hash=HASH, model=MODEL, vector=None), True),
+        (stored(4, text_hash=HASH, model="model@2", vector=None), False),
+        (stored(4, text_hash=text_hash("another text"), model=MODEL, vector=None), False),
+        (gone(4), False),
+    ],
+)
+def test_a_vector_that_was_not_brought_along_is_told_of_if_it_could_be_taken(
+    there: Stored,
+    is_stored: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    needed = decided(change(5), {place(): there})
+    assert isinstance(needed, NeedsVector)
+    assert needed.is_stored is is_stored
+
+
+def test_a_vector_at_another_place_of_the_row_is_taken_where_that_at_its_own_was_not_brought_along() -> None:
+    there = {place(): stored(3, text_hash=HASH, model=MODEL, vector=None), place("globex"): embedded(4)}
+    ready = decided(change(5, left=["globex"]), there)
+    assert isinstance(ready, Ready)
+    assert ready.reused
+
+
 def test_a_vector_of_full_precision_stands_for_a_quantised_one_and_stays_what_it_is() -> None:
     ready = decided(change(5), {place(): embedded(4)}, model=f"{MODEL}#int8")
     assert isinstance(ready, Ready)

@@ -56,6 +56,18 @@ async def test_a_full_queue_makes_the_stage_before_it_wait(max_bytes: int, max_i
     assert queue.size == 30
 
 
+async def test_room_for_one_lets_one_of_two_that_wait_in() -> None:
+    queue = await filled(10, 10, max_bytes=20)
+    putting = [asyncio.ensure_future(queue.put(number, 10)) for number in (2, 3)]
+    await asyncio.sleep(0)
+    await queue.take(10, 1)
+    await asyncio.sleep(1)
+    assert sorted(one.done() for one in putting) == [False, True]
+    assert queue.size == 20
+    await queue.take(10, 1)
+    await asyncio.gather(*putting)
+
+
 async def test_taking_waits_for_an_item() -> None:
     queue: BatchQueue[int] = BatchQueue(10, 10)
     taking = asyncio.ensure_future(queue.take(10, 10))
@@ -84,10 +96,23 @@ async def test_a_cancelled_put_leaves_nothing_behind() -> None:
     assert queue.size == 0
 
 
-async def test_every_change_of_size_is_told() -> None:
-    sizes: list[int] = []
-    queue: BatchQueue[int] = BatchQueue(100, 10, on_change=sizes.append)
+async def test_its_size_is_that_of_what_is_in_it() -> None:
+    queue: BatchQueue[int] = BatchQueue(100, 10)
     await queue.put(1, 10)
-    await queue.put(2, 5)
+    assert queue.size == 10
+    await queue.put_all([(2, 5), (3, 1)])
+    assert queue.size == 16
     await queue.take(10, 10)
-    assert sizes == [10, 15, 5]
+    assert queue.size == 6
+
+
+async def test_many_items_are_put_in_their_order_as_there_is_room() -> None:
+    queue: BatchQueue[int] = BatchQueue(20, 10)
+    putting = asyncio.ensure_future(queue.put_all((number, 10) for number in range(5)))
+    taken: list[list[int]] = []
+    for _ in range(3):
+        taken.append(await queue.take(100, 10))
+        await asyncio.sleep(0)
+    assert taken == [[0, 1], [2, 3], [4]]
+    await putting
+    assert queue.size == 0

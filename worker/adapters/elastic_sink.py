@@ -86,7 +86,9 @@ class ElasticSink(Sink):
 
 def _item_response(item: Mapping[str, Any]) -> ItemResponse:
     (answer,) = item.values()
-    error = answer.get("error") or {}
+    error = answer.get("error")
+    if not error:
+        return ItemResponse(answer["status"])
     reason = error.get("reason", "")
     if cause := (error.get("caused_by") or {}).get("reason"):
         reason = f"{reason}: {cause}"

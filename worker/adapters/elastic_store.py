@@ -12,7 +12,8 @@ from worker.ports import DocumentStore
 from worker.records import Place, Stored
 from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD, log_place, unpacked_vector
 
-_NEEDED: Final = [f"{SYNC_FIELD}.*", VECTOR_FIELD]
+_BARE: Final = [f"{SYNC_FIELD}.*"]
+_NEEDED: Final = [*_BARE, VECTOR_FIELD]
 
 # What no other try mends, by the type of an item's error.
 _HALTS: Final = {
@@ -34,11 +35,13 @@ class ElasticStore(DocumentStore):
         self._asks_for_vectors = True
 
     @override
-    async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
+    async def stored(
+        self, places: Sequence[Place], whole: Collection[Place] = (), bare: Collection[Place] = ()
+    ) -> Sequence[Stored | None]:
         """Return what is stored at each place, in order."""
         if not places:
             return []
-        body = {"docs": [_question(place, whole) for place in places]}
+        body = {"docs": [_question(place, whole, bare) for place in places]}
         answers = await self._multi_get(body)
         if len(answers) != len(places):
             raise RetryLater(
@@ -68,8 +71,8 @@ class ElasticStore(DocumentStore):
         return answers
 
 
-def _question(place: Place, whole: Collection[Place]) -> dict[str, Any]:
-    source = {} if place in whole else {"_source": _NEEDED}
+def _question(place: Place, whole: Collection[Place], bare: Collection[Place]) -> dict[str, Any]:
+    source = {} if place in whole else {"_source": _BARE if place in bare else _NEEDED}
     return {"_id": place.document_id, "routing": place.tenant, **source}
 
 

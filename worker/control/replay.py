@@ -282,7 +282,7 @@ class Replay(Source, DeadLetters):
         places = [change.place for change in doubtful.values()]
         assert self._pipeline is not None
         store = self._pipeline.store
-        found = await self._pipeline.retrying.call("lookup", lambda: store.stored(places))
+        found = await self._pipeline.retrying.call("lookup", lambda: store.stored(places, bare=places))
         done = []
         for (position, change), stored in zip(doubtful.items(), found, strict=True):
             letter = self._batch.letters[position]

@@ -40,10 +40,13 @@ class Sink(Protocol):
 class DocumentStore(Protocol):
     """What is stored already, read in real time (not delayed by refresh)."""
 
-    async def stored(self, places: Sequence[Place], whole: Collection[Place] = ()) -> Sequence[Stored | None]:
+    async def stored(
+        self, places: Sequence[Place], whole: Collection[Place] = (), bare: Collection[Place] = ()
+    ) -> Sequence[Stored | None]:
         """Return what is stored at each place, tombstones included, in order; None where there is nothing.
 
-        Only for the places in `whole` is the rest of the document brought along.
+        Only for the places in `whole` is the rest of the document brought along, and for those in `bare` that are not
+        whole not even the vector: it is None there, whatever is stored.
         """
 
 

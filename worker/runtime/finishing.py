@@ -1,13 +1,16 @@
 """The end of every record: its verdict, and the dead-letter topic for those that can never be indexed."""
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from worker import __version__
 from worker.errors import Halt, HaltReason, SkipReason
 from worker.metrics import Metrics
 from worker.ports import DeadLetters, LetterTooLargeError
-from worker.records import Place, Position, Record, Rejection, Unit, Verdict
+from worker.records import Change, Place, Position, Record, Rejection, Unit, Verdict
 from worker.runtime.clock import Clock
 from worker.runtime.intake import Intake
 from worker.runtime.ledger import Ledger
@@ -16,6 +19,8 @@ from worker.runtime.tenant_counters import TenantCounters
 from worker.stages.dead_letters import PREFIX, Letter, forms, letter
 
 _log = logging.getLogger(__name__)
+_SUPERSEDED: Final = Verdict.SUPERSEDED
+_IN_THE_INDEX: Final = frozenset({Verdict.INDEXED, Verdict.DELETED})
 
 
 class Finishing:
@@ -111,20 +116,28 @@ class Finishing:
             f"the dead-letter topic takes not even the headers of a record ({refused}): raise its max.message.bytes",
         )
 
-    def finish(self, unit: Unit, verdict: Verdict) -> None:
-        """End a unit: its newest record gets the verdict, those that it hid are superseded."""
-        change = unit.change
-        self._count(unit, verdict)
-        self._resolve_hidden(unit)
-        self._ledger.resolve(change.record.position, verdict)
-        self._intake.release(change.key)
-        if verdict in {Verdict.INDEXED, Verdict.DELETED} and change.source_ts_ms is not None:
-            # Another machine's clock: a negative age is a skewed clock, not a document from the future.
-            seconds = max(0, self._clock.wall_ms() - change.source_ts_ms) / 1000
-            self._metrics.freshness.observe(seconds)
-            if seconds > self._metrics.settings.freshness_slo:
-                self._metrics.freshness_missed.inc()
-                self._tenants.missed(change.place.tenant)
+    def finish(self, ended: Sequence[tuple[Unit, Verdict]]) -> None:
+        """End units: of each its newest record gets the verdict, those that it hid are superseded."""
+        self._count(ended)
+        self._ledger.resolve_all([one for unit, _ in ended for one in unit.hidden], _SUPERSEDED)
+        for verdict in dict.fromkeys(verdict for _, verdict in ended):
+            self._ledger.resolve_all([unit.change.record.position for unit, one in ended if one is verdict], verdict)
+        self._intake.release_all([unit.change.key for unit, _ in ended])
+        self._observe_freshness([unit.change for unit, verdict in ended if verdict in _IN_THE_INDEX])
+
+    def _observe_freshness(self, changes: Sequence[Change]) -> None:
+        now_ms, promised = self._clock.wall_ms(), self._metrics.settings.freshness_slo
+        missed: Counter[str] = Counter()
+        for change in changes:
+            if change.source_ts_ms is not None:
+                # Another machine's clock: a negative age is a skewed clock, not a document from the future.
+                seconds = max(0, now_ms - change.source_ts_ms) / 1000
+                self._metrics.freshness.observe(seconds)
+                if seconds > promised:
+                    missed[change.place.tenant] += 1
+        for tenant, records in missed.items():
+            self._metrics.freshness_missed.inc(records)
+            self._tenants.missed(tenant, records)
 
     async def finish_rejected(self, unit: Unit, rejection: Rejection, stage: str) -> None:
         """End a unit whose newest record can never be indexed. Raises like `reject`."""
@@ -134,16 +147,18 @@ class Finishing:
         is_known = change.place not in change.key_places and change.doubt is None and change.rejection is None
         place = change.place if is_known else None
         await self.reject(change.record, rejection, stage, place=place, version=version)
-        self._count(unit, Verdict.DEAD_LETTERED)
-        self._resolve_hidden(unit)
+        self._count([(unit, Verdict.DEAD_LETTERED)])
+        self._ledger.resolve_all(unit.hidden, _SUPERSEDED)
         self._intake.release(unit.change.key)
 
-    def _count(self, unit: Unit, verdict: Verdict) -> None:
-        if self._ledger.holds(unit.change.record.position):
-            self._tenants.count(unit.change.place.tenant, verdict)
-            if unit.hidden:
-                self._tenants.count(unit.change.place.tenant, Verdict.SUPERSEDED, len(unit.hidden))
-
-    def _resolve_hidden(self, unit: Unit) -> None:
-        for position in unit.hidden:
-            self._ledger.resolve(position, Verdict.SUPERSEDED)
+    def _count(self, ended: Sequence[tuple[Unit, Verdict]]) -> None:
+        """Count by tenant; finding a counter takes longer than all the rest, so once for many records."""
+        records: Counter[tuple[str, Verdict]] = Counter()
+        for unit, verdict in ended:
+            change = unit.change
+            if self._ledger.holds(change.record.position):
+                records[change.place.tenant, verdict] += 1
+                if unit.hidden:
+                    records[change.place.tenant, _SUPERSEDED] += len(unit.hidden)
+        for (tenant, verdict), count in records.items():
+            self._tenants.count(tenant, verdict, count)

@@ -2,7 +2,6 @@
 halted; decoding lets others run.
 """
 
-import asyncio
 from typing import Final
 
 from typing_extensions import override
@@ -61,9 +60,10 @@ class Flow(Reading):
         self._paused = paused
         self._metrics.paused.set(paused)
 
-    async def breathe(self, size: int) -> None:
-        """Let other tasks run after every so many decoded bytes."""
+    def is_out_of_breath(self, size: int) -> bool:
+        """Whether, with so many bytes decoded more, it is time to let other tasks run."""
         self._since_breath += size
-        if self._since_breath >= _BREATH_BYTES:
-            self._since_breath = 0
-            await asyncio.sleep(0)
+        if self._since_breath < _BREATH_BYTES:
+            return False
+        self._since_breath = 0
+        return True

@@ -12,7 +12,7 @@ may be in another partition, and another worker's. What stands right behind it i
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -49,8 +49,10 @@ class _AllRead(Reading):
 @dataclass(slots=True)
 class _Waiting:
     change: Change
+    size: int
+    """Bytes of its record."""
     hidden: list[Position] = field(default_factory=list)
-    follows: set[str] = field(default_factory=set)
+    follows: frozenset[str] = frozenset()
     before_delete: Change | None = None
     """The row's last state before a delete that hides it: where its key changed, another row takes values from it."""
     then: "_Waiting | None" = None
@@ -63,20 +65,18 @@ class _Waiting:
             found = found.then
         return found
 
-    @property
-    def size(self) -> int:
-        """Bytes of all that is to come, as its records had them."""
-        return self.change.record.size + (0 if self.then is None else self.then.size)
-
-    def add(self, incoming: Change) -> None:
+    def add(self, incoming: Change) -> int:
+        """Join a change with what waits; return by how many bytes that has grown."""
         if is_undecided(self.change, incoming):
-            self.then = _Waiting(incoming)
-            return
+            self.then = _Waiting(incoming, incoming.record.size)
+            return self.then.size
         if incoming.operation is Operation.DELETE and self.change.operation is Operation.UPSERT:
             self.before_delete = self.change
         loser = incoming if is_refused(incoming, self.change.version) else self.change
         self.hidden.append(loser.record.position)
         self.change = coalesce(self.change, incoming)
+        before, self.size = self.size, self.change.record.size
+        return self.size - before
 
     def state_before(self, change: Change) -> Change | None:
         """The row's newest state before a change of another row, as far as it waits here."""
@@ -96,16 +96,14 @@ class _Waiting:
 class Intake:
     """Owned by one event loop, with one task that takes. Memory is bounded by whoever adds: see `flow`."""
 
-    def __init__(self, on_change: Callable[[int], object] | None = None, reading: Reading | None = None) -> None:
-        """`on_change` is told the bytes of the records that wait whenever they change."""
-        self._on_change = on_change
+    def __init__(self, reading: Reading | None = None) -> None:
         self._reading = reading or _AllRead()
         self._bytes = 0
         self._ready: dict[str, _Waiting] = {}
         self._held: dict[str, _Waiting] = {}
         # Rows of which others wait, or are in flight, that follow them; and whom those in flight follow.
         self._followed: Counter[str] = Counter()
-        self._following: dict[str, set[str]] = {}
+        self._following: dict[str, frozenset[str]] = {}
         # Rows whose deletion waits for their new key, each with the end of its patience.
         self._expecting: dict[str, asyncio.TimerHandle] = {}
         # Each row with the number of its turn; a dictionary keeps its order, so the first is the oldest.
@@ -126,13 +124,11 @@ class Intake:
             self._expect_new_key(change.key, change.record.position)
         waiting = self._waiting(change.key)
         if waiting is None:
-            waiting = _Waiting(change)
-            self._account(waiting.size)
+            waiting = _Waiting(change, change.record.size)
+            self._bytes += waiting.size
             self._put(change.key, waiting)
         else:
-            size = waiting.size
-            waiting.last.add(change)
-            self._account(waiting.size - size)
+            self._bytes += waiting.last.add(change)
         if former is not None:
             # Its values may be found only where the former row itself would have taken them from.
             before = self._waiting(former)
@@ -151,29 +147,39 @@ class Intake:
         taken = [self._ready.pop(key) for key in keys]
         self._following.update((key, one.follows) for key, one in zip(keys, taken, strict=True) if one.follows)
         self._held.update((key, one.then) for key, one in zip(keys, taken, strict=True) if one.then is not None)
-        self._account(-sum(one.change.record.size for one in taken))
+        self._bytes -= sum(one.size for one in taken)
         self._signal()
         return [one.unit() for one in taken]
 
     def release(self, key: str) -> None:
         """End a row's turn; what waited for it is ready now."""
-        self._busy.pop(key, None)
+        self.release_all((key,))
+
+    def release_all(self, keys: Iterable[str]) -> None:
+        """End the turns of rows; what waited for them is ready now."""
+        for key in keys:
+            self._release(key)
         self._released.set()
         self._released.clear()
-        former = self._following.pop(key, set())
-        self._followed -= Counter(former)
+        self._signal()
+
+    def _release(self, key: str) -> None:
+        self._busy.pop(key, None)
+        former = self._following.pop(key, None)
+        if former:
+            self._followed -= Counter(former)
+        free = [key, *(former or ())]
         if self._followed:
-            former |= {other for other, waiting in self._held.items() if key in waiting.follows}
-        for other in (key, *former):
+            free += [other for other, waiting in self._held.items() if key in waiting.follows]
+        for other in free:
             if (waiting := self._held.pop(other, None)) is not None:
                 self._put(other, waiting)
-        self._signal()
 
     def clear(self) -> None:
         """Forget all that waits: its assignment is lost, somebody else will read it. What is in flight goes on."""
         self._ready.clear()
         self._held.clear()
-        self._account(-self._bytes)
+        self._bytes = 0
         for patience in self._expecting.values():
             patience.cancel()
         self._expecting.clear()
@@ -205,21 +211,21 @@ class Intake:
         return key in self._busy
 
     @property
+    def size(self) -> int:
+        """Bytes of the records that wait."""
+        return self._bytes
+
+    @property
     def rows_in_flight(self) -> int:
         """How many rows have a unit in flight."""
         return len(self._busy)
 
-    def _account(self, size: int) -> None:
-        self._bytes += size
-        if self._on_change is not None:
-            self._on_change(self._bytes)
-
     def _waiting(self, key: str) -> _Waiting | None:
-        return self._ready.get(key) or self._held.get(key)
+        return self._ready.get(key) or (self._held.get(key) if self._held else None)
 
     def _put(self, key: str, waiting: _Waiting) -> None:
-        held = key in self._busy or key in self._expecting or self._followed[key]
-        free = not held and self._busy.keys().isdisjoint(waiting.follows)
+        held = key in self._busy or key in self._expecting or self._followed.get(key)
+        free = not held and (not waiting.follows or self._busy.keys().isdisjoint(waiting.follows))
         (self._ready if free else self._held)[key] = waiting
         self._signal()
 
@@ -233,7 +239,7 @@ class Intake:
         """Let a row go before what waits of its former key; not if that follows the row itself: one must be first."""
         if former in waiting.follows or self._reaches(former, key):
             return
-        waiting.follows.add(former)
+        waiting.follows |= {former}
         self._followed[former] += 1
         for one in (former, key):
             if (held := self._ready.pop(one, None)) is not None:
@@ -276,12 +282,11 @@ class Intake:
         return False
 
     def _signal(self) -> None:
-        _set(self._has_ready, on=self._open and bool(self._ready))
-        _set(self._is_idle, on=not self._busy)
-
-
-def _set(event: asyncio.Event, *, on: bool) -> None:
-    if on:
-        event.set()
-    else:
-        event.clear()
+        if self._ready and self._open:
+            self._has_ready.set()
+        else:
+            self._has_ready.clear()
+        if self._busy:
+            self._is_idle.clear()
+        else:
+            self._is_idle.set()

@@ -4,7 +4,7 @@ From it follow what may be committed, how much memory is in flight, how old the 
 there is progress.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import Counter
@@ -38,7 +38,7 @@ class Ledger:
         self._resolved_at_ms = 0
         self.bytes_in_flight = 0
         self.last_progress = clock.monotonic()
-        # Asked for when somebody looks, not told with every record.
+        # Asked for when somebody looks, in another thread: by then no clock of the event loop can be read.
         metrics.in_flight.set_function(lambda: self.bytes_in_flight)
         metrics.last_progress.set_function(lambda: self._resolved_at_ms / 1000)
         self.on_resolved: Callable[[Position, Verdict, str], object] = _unheard
@@ -73,10 +73,11 @@ class Ledger:
         progress = self._partitions.get(position.topic_partition)
         if position.epoch != self._epoch or progress is None:
             return None
+        now = self._clock.monotonic()
         if not self.bytes_in_flight:  # progress is measured from when there was something to do
-            self.last_progress = self._clock.monotonic()
+            self.last_progress = now
         cost = record.cost
-        progress.fetched(position.offset, cost, self._clock.monotonic(), record.timestamp_ms)
+        progress.fetched(position.offset, cost, now, record.timestamp_ms)
         self._consumed_of(position.topic).inc()
         self.bytes_in_flight += cost
         return progress
@@ -93,17 +94,28 @@ class Ledger:
 
     def resolve(self, position: Position, verdict: Verdict, reason: str = "") -> None:
         """Close a record's account with its verdict. Of a lost assignment: nothing happens."""
-        progress = self._partitions.get(position.topic_partition)
-        if position.epoch != self._epoch or progress is None:
+        self.resolve_all((position,), verdict, reason)
+
+    def resolve_all(self, positions: Iterable[Position], verdict: Verdict, reason: str = "") -> None:
+        """Close the accounts of records that end alike."""
+        closed = [position for position in positions if self._close(position)]
+        if not closed:
             return
-        size = progress.resolve(position.offset)
-        if size is None:
-            return
-        self.bytes_in_flight -= size
-        self._counter_of(verdict, reason).inc()
-        self.on_resolved(position, verdict, reason)
+        self._counter_of(verdict, reason).inc(len(closed))
         self.last_progress = self._clock.monotonic()
         self._resolved_at_ms = self._clock.wall_ms()
+        for position in closed:
+            self.on_resolved(position, verdict, reason)
+
+    def _close(self, position: Position) -> bool:
+        progress = self._partitions.get(position.topic_partition)
+        if position.epoch != self._epoch or progress is None:
+            return False
+        size = progress.resolve(position.offset)
+        if size is None:
+            return False
+        self.bytes_in_flight -= size
+        return True
 
     def progressed(self) -> None:
         """Note that work on a record goes on which takes long by nature, though none is resolved."""

@@ -1,12 +1,15 @@
 """What is stored already, and what follows from it for each row of a batch.
 
-    known places --> [locate the rest] --> look those up, too --> plan
+    known places --> [locate the rest] --> look those up, too --> plan --> [look again] --> plan
 
 Most batches end after the first step: one multi-get. Rows whose places no event tells take one search more, and a
-refresh now and then: what this worker has written since the last one it remembers itself.
+refresh now and then: what this worker has written since the last one it remembers itself. Rows whose stored vector is
+to be taken again, and was not brought along, are looked up and planned once more: a vector counts only with the hash
+that came with it, for meanwhile another worker may have written there.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,12 +24,16 @@ from worker.runtime.sources import SourceReaders
 from worker.stages.locate import must_be_located, with_located
 from worker.stages.planning import NeedsVector, Owing, Plan, Ready, plan
 from worker.stages.truncate import kept_out, marker
+from worker.stages.vectors import Worth
 
 REMEMBERED_ROWS: Final = 20_000
 """Rows whose places are kept in memory, some 10 MB of it."""
 REFRESH_SECONDS: Final = 1.0
 """How old the last refresh may be when a search relies on it: as Elasticsearch's own `refresh_interval`."""
 
+# Looked up once: an enumeration's members are slow to come by.
+_UPSERT: Final = Operation.UPSERT
+_DELETE: Final = Operation.DELETE
 _Stored = dict[Place, Stored | None]
 
 
@@ -58,41 +65,61 @@ class Lookup:
         self._metrics = metrics
         self._clock = clock
         self._is_in_flight = is_in_flight
+        self._vectors = Worth()
         self._recent = RecentPlaces(REMEMBERED_ROWS)
         self._refreshed_at = float("-inf")
         self._refreshed_epoch = -1
 
     async def plans(self, units: Sequence[Unit]) -> list[tuple[Unit, Plan]]:
         """Decide for every row of a batch. No row in it may be in flight with anything else."""
-        stored = await self._stored(units, frozenset())
+        bare = self._bare(units)
+        stored = await self._stored(units, frozenset(), bare)
         wanting = [unit.change.key for unit in units if must_be_located(unit, stored)]
         if wanting or self._recent.is_full:
             found = await self._located(wanting, max(unit.change.record.position.epoch for unit in units))
             units = [with_located(unit, found.get(unit.change.key, ())) for unit in units]
             stored |= await self._stored(units, stored.keys())
             self._count(units, found, stored)
-        plans = [(unit, self._plan(unit, stored)) for unit in units]
-        if lacking := [unit for unit, decision in plans if _lacks_values(decision)]:
-            # A worker that has lost its partitions and not noticed may have moved the row between one look and the
-            # next: a tombstone where its values were, and no document yet where they went. That is written first.
-            stored |= await self._stored(lacking, frozenset())
-            plans = [(unit, self._plan(unit, stored)) for unit in units]
+        plans = self._planned(units, stored)
+        if lacking := [number for number, planned in enumerate(plans) if _lacks_something(*planned, bare)]:
+            units = [plans[number][0] for number in lacking]
+            stored |= await self._stored(units, frozenset())
+            for number, planned in zip(lacking, self._planned(units, stored), strict=True):
+                plans[number] = planned
+        self._learn(plans, stored)
         self._remember(plans)
         return plans
 
-    def _plan(self, unit: Unit, stored: _Stored) -> Plan:
-        ports, now_ms = self._ports, self._clock.wall_ms()
-        embed = self._readers.rules_of(unit.change.source).embed
-        decision = plan(unit, stored, embed, ports.embedder.model, now_ms, packed=ports.sink.packs_vectors)
-        return kept_out(unit.change, decision, stored, now_ms)
+    def _bare(self, units: Sequence[Unit]) -> AbstractSet[Place]:
+        """The places whose vectors are not worth to be brought along at first."""
+        if self._vectors.is_given:
+            units = [unit for unit in units if unit.change.operation is _DELETE]
+        return {place for unit in units for place in unit.places}
 
-    async def _stored(self, units: Sequence[Unit], known: Collection[Place]) -> _Stored:
-        places = list(dict.fromkeys(place for unit in units for place in unit.places if place not in known))
+    def _learn(self, plans: Sequence[tuple[Unit, Plan]], stored: _Stored) -> None:
+        there = sum(one is not None and one.text_hash is not None for one in stored.values())
+        self._vectors.note(there, sum(isinstance(decision, Ready) and decision.reused for _, decision in plans))
+
+    def _planned(self, units: Sequence[Unit], stored: _Stored) -> list[tuple[Unit, Plan]]:
+        model, packed, now_ms = self._ports.embedder.model, self._ports.sink.packs_vectors, self._clock.wall_ms()
+        plans: list[tuple[Unit, Plan]] = []
+        for unit in units:
+            embed = self._readers.rules_of(unit.change.source).embed
+            decision = plan(unit, stored, embed, model, now_ms, packed=packed)
+            plans.append((unit, kept_out(unit.change, decision, stored, now_ms)))
+        return plans
+
+    async def _stored(self, units: Sequence[Unit], known: Collection[Place], bare: Collection[Place] = ()) -> _Stored:
+        asked: dict[Place, None] = {}
+        whole: set[Place] = set()
+        for unit in units:
+            asked.update(dict.fromkeys(unit.places))
+            whole.update(unit.whole_places)
+        places = [place for place in asked if place not in known]
         if not places:
             return {}
-        whole = {place for unit in units for place in unit.whole_places}
         started = self._clock.monotonic()
-        answers = await self._retrying.call("lookup", lambda: self._ports.store.stored(places, whole))
+        answers = await self._retrying.call("lookup", lambda: self._ports.store.stored(places, whole, bare))
         self._metrics.stage.labels("lookup").observe(self._clock.monotonic() - started)
         return dict(zip(places, answers, strict=True))
 
@@ -130,11 +157,19 @@ class Lookup:
     def _remember(self, plans: Sequence[tuple[Unit, Plan]]) -> None:
         for unit, decision in plans:
             change = unit.change
-            is_written = change.operation is Operation.UPSERT and isinstance(decision, (Ready, NeedsVector))
-            if is_written and change.key_places - {marker(change.source)}:
+            if not change.key_places or change.operation is not _UPSERT:
+                continue
+            if isinstance(decision, (Ready, NeedsVector)) and change.key_places - {marker(change.source)}:
                 self._recent.note(change.key, change.place)
 
 
-def _lacks_values(decision: Plan) -> bool:
+def _lacks_something(unit: Unit, decision: Plan, bare: AbstractSet[Place]) -> bool:
+    """Whether it may be had by another look: the vector that was not brought along, or values that were not there.
+
+    A worker that has lost its partitions and not noticed may have moved the row between one look and the next: a
+    tombstone where its values were, and no document yet where they went. That is written first.
+    """
+    if isinstance(decision, NeedsVector):
+        return decision.is_stored and not bare.isdisjoint(unit.places)
     rejection = decision.rejection if isinstance(decision, Owing) else decision
     return isinstance(rejection, Rejection) and rejection.reason is RejectReason.UNCHANGED_VALUE_LOST

@@ -16,7 +16,7 @@ from typing import Final
 from worker.errors import Halt
 from worker.metrics import Metrics
 from worker.ports import DeadLetters, DocumentStore, Embedder, Locator, Sink, Source
-from worker.records import DocumentWrite, Record, Rejection, Skip, Truncate, Unit, Verdict
+from worker.records import Change, DocumentWrite, Record, Rejection, Skip, Unit, Verdict
 from worker.runtime.assignment import Assignment
 from worker.runtime.clock import Clock
 from worker.runtime.committer import Committer
@@ -46,6 +46,9 @@ from worker.stages.planning import NeedsVector, Owing, Ready, Superseded, with_v
 
 _log = logging.getLogger(__name__)
 
+# Looked up once: an enumeration's members are slow to come by.
+_SKIPPED: Final = Verdict.SKIPPED
+_SUPERSEDED: Final = Verdict.SUPERSEDED
 _BYTES_A_TEXT: Final = 8192
 """On average over a call, so that texts of megabytes do not add up to minutes that nothing can interrupt."""
 
@@ -87,7 +90,7 @@ class Pipeline:
         self.retrying = Retrying(delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
-        self._intake = Intake(metrics.queued.labels("lookup").set, self._flow)
+        self._intake = Intake(self._flow)
         self._lookup = Lookup(
             LookupPorts(ports.store, ports.locator, ports.embedder, ports.sink),
             readers,
@@ -110,13 +113,15 @@ class Pipeline:
         self._to_embed: BatchQueue[tuple[Unit, NeedsVector]] = BatchQueue(
             max_bytes=int(batch.bulk_bytes),
             max_items=4 * batch.embed_texts,
-            on_change=metrics.queued.labels("embed").set,
         )
         self._to_send: BatchQueue[Work] = BatchQueue(
             max_bytes=2 * int(batch.bulk_bytes),
             max_items=2 * batch.bulk_documents,
-            on_change=metrics.queued.labels("bulk").set,
         )
+        # Asked for when somebody looks, not told with every change.
+        metrics.queued.labels("lookup").set_function(lambda: self._intake.size)
+        metrics.queued.labels("embed").set_function(lambda: self._to_embed.size)
+        metrics.queued.labels("bulk").set_function(lambda: self._to_send.size)
         self._stopping = asyncio.Event()
 
     @property
@@ -176,16 +181,20 @@ class Pipeline:
             except Halt as fault:
                 await rejoining.after(fault)
                 continue
-            seconds = 0.0
-            for record in records:
-                started = self._clock.monotonic()
-                self._take_in(record)
-                seconds += self._clock.monotonic() - started
-                await self._flow.breathe(record.size)
             if records:
-                self._metrics.stage.labels("decode").observe(seconds)
+                await self._read(records)
             self.ledger.passed(self._ports.source.positions())
             self._flow.adjust()
+
+    async def _read(self, records: Sequence[Record]) -> None:
+        seconds, started = 0.0, self._clock.monotonic()
+        for record in records:
+            self._take_in(record)
+            if self._flow.is_out_of_breath(record.size):
+                seconds += self._clock.monotonic() - started
+                await asyncio.sleep(0)
+                started = self._clock.monotonic()
+        self._metrics.stage.labels("decode").observe(seconds + self._clock.monotonic() - started)
 
     def _take_in(self, record: Record) -> None:
         progress = self.ledger.admit(record)
@@ -195,60 +204,69 @@ class Pipeline:
         outcome, version = reader.read(record, progress.watermark)
         if version is not None:
             progress.saw_version(version)
-        if isinstance(outcome, Skip):
+        if isinstance(outcome, Change):
+            if outcome.nulled:
+                self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
+            self._rejecting.accepted(outcome.source, "decode")
+            self._intake.add(outcome)
+        elif isinstance(outcome, Skip):
             self._finishing.skip(record.position, outcome.reason)
         elif isinstance(outcome, Rejection) and outcome.departure is not None:
             self._intake.add(outcome.departure)
         elif isinstance(outcome, Rejection):
             self._rejecting.record(record, outcome, "decode", reader.rules.name, version)
-        elif isinstance(outcome, Truncate):
-            self._truncating.add(record, outcome, reader.rules.name)
         else:
-            if outcome.nulled:
-                self._metrics.nulled.labels(outcome.source).inc(len(outcome.nulled))
-            self._rejecting.accepted(outcome.source, "decode")
-            self._intake.add(outcome)
+            self._truncating.add(record, outcome, reader.rules.name)
 
     async def _prepare(self) -> None:
         while True:
             units = await self._intake.take(self._batch.lookup_documents)
             plans = await self._lookup.plans(units)
-            # What needs no vector goes first: it must not wait behind a full embedding queue.
+            ended: list[tuple[Unit, Verdict]] = []
+            works: list[Work] = []
+            needing: list[tuple[tuple[Unit, NeedsVector], int]] = []
             for unit, decision in plans:
                 if not isinstance(decision, (Rejection, Owing)):
                     self._rejecting.accepted(unit.change.source, "plan")
-                if not isinstance(decision, NeedsVector):
-                    await self._act(unit, decision)
-            for unit, decision in plans:
                 if isinstance(decision, NeedsVector):
-                    await self._to_embed.put((unit, decision), unit.change.record.size)
+                    needing.append(((unit, decision), unit.change.record.size))
+                elif isinstance(decision, Superseded):
+                    self._rejecting.accepted(unit.change.source, "bulk")
+                    ended.append((unit, _SUPERSEDED))
+                else:
+                    works += self._work(unit, decision)
+            self._finishing.finish(ended)
+            # What needs no vector goes first: it must not wait behind a full embedding queue.
+            await self._pass_on(works)
+            await self._to_embed.put_all(needing)
 
-    async def _act(self, unit: Unit, decision: Superseded | Ready | Owing | Rejection) -> None:
+    def _work(self, unit: Unit, decision: Ready | Owing | Rejection) -> Sequence[Work]:
+        """What is to be sent for a unit that needs no vector."""
         stage = "plan" if unit.change.rejection is None else "decode"
         match decision:
-            case Superseded():
-                self._rejecting.accepted(unit.change.source, "bulk")
-                self._finishing.finish(unit, Verdict.SUPERSEDED)
             case Rejection():
-                await self._reject(unit, decision, stage, owed=())
+                return self._rejected(unit, decision, stage, owed=())
             case Owing(writes, rejection):
-                await self._reject(unit, rejection, stage, owed=writes)
+                return self._rejected(unit, rejection, stage, owed=writes)
             case Ready(writes):
                 if decision.reused:
                     self._metrics.reused.labels("stored").inc()
-                await self._pass_on(Work(unit, writes))
+                return (Work(unit, writes),)
 
-    async def _reject(self, unit: Unit, rejection: Rejection, stage: str, *, owed: Sequence[DocumentWrite]) -> None:
-        """Put a unit aside, once the tombstones that it owes are written: see `planning.Owing`."""
+    def _rejected(
+        self, unit: Unit, rejection: Rejection, stage: str, *, owed: Sequence[DocumentWrite]
+    ) -> Sequence[Work]:
+        """Put a unit aside, or first what writes the tombstones that it owes: see `planning.Owing`."""
         if owed:
-            await self._pass_on(Work(unit, owed, rejection=rejection, stage=stage))
-        else:
-            self._rejecting.unit(unit, rejection, stage)
+            return (Work(unit, owed, rejection=rejection, stage=stage),)
+        self._rejecting.unit(unit, rejection, stage)
+        return ()
 
-    async def _pass_on(self, work: Work) -> None:
+    async def _pass_on(self, works: Sequence[Work]) -> None:
         if self._delivery.deletes is not Deletes.TOMBSTONE:
-            work.writes = tuple(map(hard, work.writes))
-        await self._to_send.put(work, sum(len(write.body) for write in work.writes))
+            for work in works:
+                work.writes = tuple(map(hard, work.writes))
+        await self._to_send.put_all((work, sum([len(write.body) for write in work.writes])) for work in works)
 
     async def _embed(self) -> None:
         while True:
@@ -256,25 +274,28 @@ class Pipeline:
             batch = await self._to_embed.take(most * _BYTES_A_TEXT, most)
             texts = [needed.text for _, needed in batch]
             vectors = await self.retrying.call("embed", self._embedding.request(texts))
+            model, packed = self._ports.embedder.model, self._ports.sink.packs_vectors
+            works: list[Work] = []
             for (unit, needed), vector in zip(batch, vectors, strict=True):
                 if isinstance(vector, Rejection):
-                    await self._reject(unit, vector, "embed", owed=needed.tombstones)
-                    continue
-                self._rejecting.accepted(unit.change.source, "embed")
-                ready = with_vector(needed, vector, self._ports.embedder.model, packed=self._ports.sink.packs_vectors)
-                await self._pass_on(Work(unit, ready.writes))
+                    works += self._rejected(unit, vector, "embed", owed=needed.tombstones)
+                else:
+                    self._rejecting.accepted(unit.change.source, "embed")
+                    works.append(Work(unit, with_vector(needed, vector, model, packed=packed).writes))
+            await self._pass_on(works)
 
     async def _send(self) -> None:
         while True:
             works = await self._to_send.take(int(self._batch.bulk_bytes), self._batch.bulk_documents)
             await self._deliver(works)
-            for work in works:
-                self._end(work)
+            self._end(works)
             self._flow.adjust()
 
     async def _deliver(self, works: Sequence[Work]) -> None:
         for late in (False, True):
-            items = [item for work in works for item in items_of(work, self._ports.sink.target, late=late)]
+            # Only one of several writes can be late.
+            some = [work for work in works if len(work.writes) > 1] if late else works
+            items = [item for work in some for item in items_of(work, self._ports.sink.target, late=late)]
             for part in self._parts(items):
                 await self._sender.send(part)
 
@@ -284,13 +305,17 @@ class Pipeline:
         for part in split(sizes, int(self._batch.bulk_bytes), self._batch.bulk_documents):
             yield items[part.start : part.stop]
 
-    def _end(self, work: Work) -> None:
-        if work.rejection is not None:
-            self._rejecting.unit(work.unit, work.rejection, work.stage)
-            return
-        if work.verdict is not Verdict.SKIPPED:
-            self._rejecting.accepted(work.unit.change.source, "bulk")
-        self._finishing.finish(work.unit, work.verdict)
+    def _end(self, works: Sequence[Work]) -> None:
+        ended: list[tuple[Unit, Verdict]] = []
+        for work in works:
+            if work.rejection is not None:
+                self._rejecting.unit(work.unit, work.rejection, work.stage)
+                continue
+            verdict = work.verdict
+            if verdict is not _SKIPPED:
+                self._rejecting.accepted(work.unit.change.source, "bulk")
+            ended.append((work.unit, verdict))
+        self._finishing.finish(ended)
 
 
 def _breaker_rule(delivery: DeliverySettings) -> BreakerRule:

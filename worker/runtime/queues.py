@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -14,11 +14,9 @@ class BatchQueue(Generic[T]):
     One item larger than the bound still passes, alone, so that nothing can block the queue for ever.
     """
 
-    def __init__(self, max_bytes: int, max_items: int, on_change: Callable[[int], object] | None = None) -> None:
-        """`on_change` is told the bytes in the queue whenever they change."""
+    def __init__(self, max_bytes: int, max_items: int) -> None:
         self._max_bytes = max_bytes
         self._max_items = max_items
-        self._on_change = on_change
         self._items: deque[tuple[T, int]] = deque()
         self._bytes = 0
         self._has_items = asyncio.Event()
@@ -31,12 +29,17 @@ class BatchQueue(Generic[T]):
 
     async def put(self, item: T, size: int) -> None:
         """Wait for room, then add an item of `size` bytes."""
-        while not self._has_room(size):
-            self._was_emptied.clear()
-            await self._was_emptied.wait()
-        self._items.append((item, size))
-        self._account(size)
-        self._has_items.set()
+        await self.put_all([(item, size)])
+
+    async def put_all(self, items: Iterable[tuple[T, int]]) -> None:
+        """Add items with their sizes in bytes, one after the other, and wait for room whenever there is none."""
+        for item, size in items:
+            while not self._has_room(size):
+                self._was_emptied.clear()
+                await self._was_emptied.wait()
+            self._items.append((item, size))
+            self._bytes += size
+            self._has_items.set()
 
     async def take(self, max_bytes: int, max_items: int) -> list[T]:
         """Wait for an item, then return it with all that follow it within both budgets."""
@@ -49,14 +52,9 @@ class BatchQueue(Generic[T]):
             item, size = self._items.popleft()
             taken.append(item)
             total += size
-        self._account(-total)
+        self._bytes -= total
         self._was_emptied.set()
         return taken
 
     def _has_room(self, size: int) -> bool:
         return not self._items or (self._bytes + size <= self._max_bytes and len(self._items) < self._max_items)
-
-    def _account(self, size: int) -> None:
-        self._bytes += size
-        if self._on_change is not None:
-            self._on_change(self._bytes)

@@ -57,8 +57,10 @@ class Rejecting:
 
     def accepted(self, source: str, stage: str) -> None:
         """Note that a stage has not rejected a record of this source."""
+        if not self._breakers:  # the usual case, asked four times a record
+            return
         breaker = self._breakers.get((source, stage))
-        if breaker is None or breaker.untroubled:  # the usual case, asked four times a record
+        if breaker is None or breaker.untroubled:
             return
         was_open = breaker.open
         breaker.accepted()

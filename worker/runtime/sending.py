@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from worker.errors import Halt, RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
@@ -43,8 +43,7 @@ class Work:
         return worst(self.verdicts)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One write, serialised, and the work that it belongs to.
 
     It is `in_doubt` once it was sent and nobody knows what became of it: sent again, it may conflict with itself.
@@ -211,7 +210,7 @@ class Sender:
 
 
 def _to_send_again(items: Sequence[Item], reason: RetryReason) -> list[Item]:
-    return list(items) if reason in _NOT_APPLIED else [replace(item, in_doubt=True) for item in items]
+    return list(items) if reason in _NOT_APPLIED else [item._replace(in_doubt=True) for item in items]
 
 
 def _refuse(item: Item, rejection: Rejection) -> None:

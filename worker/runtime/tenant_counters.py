@@ -32,9 +32,9 @@ class TenantCounters:
             rise = self._rise[label, verdict] = self._metrics.tenant_records.labels(label, verdict.value).inc
         rise(records)
 
-    def missed(self, tenant: str) -> None:
-        """Count a record of a tenant that took longer than promised."""
-        self._metrics.tenant_freshness_missed.labels(self._labels.label(tenant)).inc()
+    def missed(self, tenant: str, records: int = 1) -> None:
+        """Count records of a tenant that took longer than promised."""
+        self._metrics.tenant_freshness_missed.labels(self._labels.label(tenant)).inc(records)
 
     def _forget(self, tenant: str) -> None:
         self._metrics.tenant_records.remove_by_labels({"tenant": tenant})

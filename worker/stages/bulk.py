@@ -4,7 +4,7 @@ The table in `judge` was checked against real responses of Elasticsearch 9.5; th
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +47,11 @@ class Stop:
 
 Judgement = Done | Again | Refused | Stop
 
+# Made once: nearly every item ends with one of these.
+_INDEXED: Final = Done(Verdict.INDEXED)
+_DELETED: Final = Done(Verdict.DELETED)
+_SUPERSEDED: Final = Done(Verdict.SUPERSEDED)
+
 _STORED_VERSION: Final = re.compile(r"current version \[(\d+)\]")
 _TARGET_FAULTS: Final = frozenset({"routing_missing_exception", "index_closed_exception"})
 _TARGET_PHRASES: Final = ("no write index is defined", "has index routing associated", "not an alias")
@@ -69,6 +74,10 @@ def item_bytes(write: DocumentWrite, target: str) -> bytes:
 
 def split(sizes: Sequence[int], max_bytes: int, max_count: int) -> Iterator[range]:
     """Yield consecutive index ranges, each within both bounds; one item that is larger alone goes alone."""
+    if len(sizes) <= max_count and sum(sizes) <= max_bytes:  # as nearly always
+        if sizes:
+            yield range(len(sizes))
+        return
     start, total = 0, 0
     for index, size in enumerate(sizes):
         if index > start and (total + size > max_bytes or index - start >= max_count):
@@ -90,16 +99,16 @@ def judge(  # noqa: C901 - a table reads best as one
     message = f"{kind}: {reason}"
     match status:
         case 409 if not (in_doubt and _stored_version(reason) == write.version):
-            return Done(Verdict.SUPERSEDED)
+            return _SUPERSEDED
         case 200 | 201 | 409:
-            return Done(Verdict.DELETED if write.tombstone else Verdict.INDEXED)
+            return _DELETED if write.tombstone else _INDEXED
         case 401:
             return Stop(HaltReason.UNAUTHENTICATED, message)
         case 403:
             blocked = kind == "cluster_block_exception"
             return Stop(HaltReason.WRITE_BLOCKED if blocked else HaltReason.FORBIDDEN, message)
         case 404 if write.hard and not kind:  # there was nothing to delete; its version is remembered all the same
-            return Done(Verdict.DELETED)
+            return _DELETED
         case 404:
             return Stop(HaltReason.TARGET_MISSING, message)
         case 429 if kind == "cluster_block_exception":
@@ -127,8 +136,10 @@ def _blames_the_target(kind: str, reason: str) -> bool:
     return kind == "illegal_argument_exception" and any(phrase in reason for phrase in _TARGET_PHRASES)
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
     """Return the verdict of a unit from those of its writes: its document's fate comes before its tombstones'."""
+    if len(verdicts) == 1:
+        return verdicts[0]
     return min(verdicts, key=_ORDER.index)
 
 

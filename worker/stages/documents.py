@@ -2,7 +2,6 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -26,6 +25,9 @@ SYNC_FIELDS: Final = (
     LOG_FIELD,
 )
 """All that is ever written below `sync`; a strict mapping has to have them."""
+# Looked up once: an enumeration's members are slow to come by.
+_EXTERNAL: Final = VersionType.EXTERNAL
+_EXTERNAL_GTE: Final = VersionType.EXTERNAL_GTE
 _BIG_ENDIAN: Final = np.dtype(">f4")
 
 
@@ -46,9 +48,10 @@ def document(
     sync = _sync(change)
     if change.source_ts_ms is not None:
         sync["source_ts"] = change.source_ts_ms
-    body = _content(change, fields) | {SYNC_FIELD: sync}
+    body = _content(change, fields)
+    body[SYNC_FIELD] = sync
     if vector is not None:
-        sync |= {"text_hash": text_hash, "model": model}
+        sync["text_hash"], sync["model"] = text_hash, model
         body[VECTOR_FIELD] = packed_vector(vector) if packed else vector
     return _write(change, change.place, body, tombstone=False)
 
@@ -70,7 +73,9 @@ def _canonical(content: Mapping[str, object]) -> bytes:
 
 
 def _content(change: Change, fields: Mapping[str, object]) -> dict[str, object]:
-    return nested(fields) | {"tenant": change.place.tenant}
+    content = nested(fields)
+    content["tenant"] = change.place.tenant
+    return content
 
 
 def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
@@ -83,7 +88,7 @@ def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
     write = _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
     if place != change.place and place.document_id == change.place.document_id:
         # Of one id and perhaps on one shard: it must not replace the document that has the same version.
-        return replace(write, version_type=VersionType.EXTERNAL)
+        return write._replace(version_type=_EXTERNAL)
     return write
 
 
@@ -96,17 +101,16 @@ def older(write: DocumentWrite) -> DocumentWrite:
     body = orjson.loads(write.body) if write.body else {}
     if body:
         body[SYNC_FIELD]["version"] = version
-    return replace(
-        write,
+    return write._replace(
         version=version,
-        version_type=VersionType.EXTERNAL_GTE,
+        version_type=_EXTERNAL_GTE,
         body=orjson.dumps(body) if body else b"",
     )
 
 
 def hard(write: DocumentWrite) -> DocumentWrite:
     """Return a write as it is where deletes are real: a tombstone becomes a delete of the same version."""
-    return replace(write, body=b"", hard=True) if write.tombstone else write
+    return write._replace(body=b"", hard=True) if write.tombstone else write
 
 
 def _sync(change: Change) -> dict[str, object]:
@@ -141,7 +145,7 @@ def _write(change: Change, place: Place, body: Mapping[str, object], *, tombston
     return DocumentWrite(
         place=place,
         version=change.version,
-        version_type=VersionType.EXTERNAL if change.positioned else VersionType.EXTERNAL_GTE,
+        version_type=_EXTERNAL if change.positioned else _EXTERNAL_GTE,
         body=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         tombstone=tombstone,
     )
@@ -162,6 +166,9 @@ def nested(fields: Mapping[str, object]) -> dict[str, object]:
     body: dict[str, object] = {}
     for path, value in fields.items():
         if value is None:
+            continue
+        if "." not in path:
+            body[path] = value
             continue
         *parents, name = path.split(".")
         target = body

@@ -9,7 +9,7 @@ import hashlib
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from worker.stages.html_text import html_text
@@ -41,7 +41,7 @@ def embedding_text(fields: Mapping[str, object], embed: Iterable[str] | EmbedTem
     are: such a document gets no vector, whatever else the template says.
     """
     if not isinstance(embed, EmbedTemplate):
-        return normalised(" ".join(word for name in embed for word in _words(fields.get(name))))
+        return normalised(" ".join([word for name in embed for word in _words(fields.get(name))]))
     pieces, empty = [], True
     for literal, name in embed.parts:
         pieces.append(literal)
@@ -76,23 +76,21 @@ def embedded_fields(embed: Iterable[str] | EmbedTemplate) -> list[str]:
     return list(embed)
 
 
-def _words(value: object) -> Iterator[str]:
+def _words(value: object) -> list[str]:
     match value:
         case None:
-            return
+            return []
         case str():
-            yield value
+            return [value]
         case bool():
-            yield "true" if value else "false"
+            return ["true" if value else "false"]
         case list():
-            for item in value:
-                yield from _words(item)
+            return [word for item in value for word in _words(item)]
         case Mapping():
             # In the order of names: the one that Elasticsearch gives back may be another.
-            for name in sorted(value):
-                yield from _words(value[name])
+            return [word for name in sorted(value) for word in _words(value[name])]
         case _:
-            yield str(value)
+            return [str(value)]
 
 
 def normalised(text: str) -> str:
@@ -102,7 +100,9 @@ def normalised(text: str) -> str:
         if not unicodedata.is_normalized("NFC", text):
             # Once more, because a few marks are two afterwards.
             text = _without_floods(unicodedata.normalize("NFC", text))
-    return " ".join(_CONTROLS.sub(" ", text).split())
+    text = " ".join(text.split())
+    # One quick look tells that there is none, as a rule; what it takes for one besides, the expression leaves alone.
+    return text if text.isprintable() else " ".join(_CONTROLS.sub(" ", text).split())
 
 
 def _without_floods(text: str) -> str:

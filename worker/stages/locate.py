@@ -27,4 +27,4 @@ def with_located(unit: Unit, places: Iterable[Place]) -> Unit:
     """Return the unit with the places that were found as places that the row has left, but for its own."""
     change = unit.change
     left = change.left.union(places) - change.key_places - {change.place}
-    return unit if left <= change.left else replace(unit, change=replace(change, left=change.left | left))
+    return unit if left <= change.left else unit._replace(change=replace(change, left=change.left | left))

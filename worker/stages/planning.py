@@ -6,6 +6,7 @@ is indexed already costs reads only.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from worker.stages.ordering import comes_too_late, version_of_unpositioned
 from worker.stages.rules import EmbedTemplate
 from worker.stages.vectors import may_stand_for
 
+# Looked up once: an enumeration's members are slow to come by.
+_DELETE: Final = Operation.DELETE
 StoredDocuments = Mapping[Place, Stored | None]
 
 
@@ -25,8 +28,7 @@ class Superseded:
     """Everywhere this change would write, newer versions are stored already, or what it would write."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """Writes that need no embedding. `reused` tells that a stored vector was taken."""
 
     writes: tuple[DocumentWrite, ...]
@@ -45,15 +47,18 @@ class Owing:
     rejection: Rejection
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsVector:
-    """A document that lacks its vector, the text to embed and its hash, and the tombstones that go with it."""
+class NeedsVector(NamedTuple):
+    """A document that lacks its vector, the text to embed and its hash, and the tombstones that go with it.
+
+    `is_stored` tells that a vector of this very text is stored, but was not brought along.
+    """
 
     change: Change
     fields: Mapping[str, object]
     text: str
     digest: str
     tombstones: tuple[DocumentWrite, ...]
+    is_stored: bool = False
 
 
 Plan = Superseded | Ready | NeedsVector | Owing | Rejection
@@ -77,18 +82,10 @@ def plan(
         return change.doubt
     overtaken = _is_overtaken(change, stored)
     written = _at_its_version(unit, stored)
-    tombstones = tuple(
-        tombstone(written, place, now_ms)
-        for place in unit.places
-        if _is_left_at(change, place)
-        # Where a later document of the row is found, whatever came before the delete is kept out by that.
-        and not (overtaken and place in change.key_places)
-        and not _hides(stored[place], change)
-        and not _is_gone(stored[place], change, place)
-    )
+    tombstones = _tombstones(unit, written, stored, now_ms, overtaken=overtaken)
     if change.rejection is not None:
         return Owing(tombstones, change.rejection) if tombstones else change.rejection
-    if change.operation is Operation.DELETE or overtaken:
+    if change.operation is _DELETE or overtaken:
         return Ready(tombstones) if tombstones else Superseded()
     fields = _completed(unit, stored)
     if isinstance(fields, Rejection):
@@ -100,16 +97,18 @@ def plan(
         return Ready(others) if others else Superseded()
     if digest is None:
         return Ready((document(written, fields, None, model, None), *tombstones))
+    is_stored = False
     for place in unit.places:
         known = stored[place]
-        if known is not None and known.vector is not None and known.text_hash == digest:
+        if known is None or known.text_hash != digest or known.model is None or not may_stand_for(known.model, model):
+            continue
+        if known.vector is not None:
+            vector = np.asarray(known.vector, dtype=np.float32)
             # It stays what it was: one of full precision must not be taken for a quantised one later.
-            origin = known.model
-            if origin is not None and may_stand_for(origin, model):
-                vector = np.asarray(known.vector, dtype=np.float32)
-                write = document(written, fields, digest, origin, vector, packed=packed)
-                return Ready((write, *tombstones), reused=True)
-    return NeedsVector(written, fields, text, digest, tombstones)
+            write = document(written, fields, digest, known.model, vector, packed=packed)
+            return Ready((write, *tombstones), reused=True)
+        is_stored = True
+    return NeedsVector(written, fields, text, digest, tombstones, is_stored)
 
 
 def with_vector(
@@ -140,9 +139,27 @@ def _at_its_version(unit: Unit, stored: StoredDocuments) -> Change:
     return replace(change, version=version, watermark=change.log_place.watermark)
 
 
+def _tombstones(
+    unit: Unit, written: Change, stored: StoredDocuments, now_ms: int, *, overtaken: bool
+) -> tuple[DocumentWrite, ...]:
+    """What marks the row as gone from where it is gone by this change, unless that is known there already."""
+    change = unit.change
+    if not change.left and change.operation is not _DELETE:
+        return ()
+    return tuple(
+        tombstone(written, place, now_ms)
+        for place in unit.places
+        if _is_left_at(change, place)
+        # Where a later document of the row is found, whatever came before the delete is kept out by that.
+        and not (overtaken and place in change.key_places)
+        and not _hides(stored[place], change)
+        and not _is_gone(stored[place], change, place)
+    )
+
+
 def _is_left_at(change: Change, place: Place) -> bool:
     """Whether the row is gone from there by this change; from a former key's place another change takes it away."""
-    return place in change.left or (change.operation is Operation.DELETE and place == change.place)
+    return place in change.left or (change.operation is _DELETE and place == change.place)
 
 
 def _hides(stored: Stored | None, change: Change) -> bool:
@@ -156,9 +173,11 @@ def _is_overtaken(change: Change, stored: StoredDocuments) -> bool:
     A document elsewhere tells that only where the row's places are located: a move that an event tells leaves a
     tombstone at the place itself.
     """
-    if any(_hides(stored[place], change) for place in (change.place, *change.key_places)):
+    if _hides(stored[change.place], change) or any(_hides(stored[place], change) for place in change.key_places):
         return True
-    elsewhere = (stored[place] for place in change.left) if change.locates else ()
+    if not change.locates:
+        return False
+    elsewhere = (stored[place] for place in change.left)
     return any(known is not None and not known.deleted and _hides(known, change) for known in elsewhere)
 
 

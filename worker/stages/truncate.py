@@ -34,8 +34,10 @@ def kept_out(change: Change, decision: Plan, stored: StoredDocuments, now_ms: in
     Another worker may have looked there before the truncate, and freeze before it writes: only what is stored at the
     place itself stops that write. So the index ends the same whether a row came before its truncate or after it.
     """
+    if not change.key_places or change.operation is Operation.DELETE:
+        return decision
     where = marker(change.source)
-    if where not in change.key_places or change.operation is Operation.DELETE:
+    if where not in change.key_places:
         return decision
     truncated, there = stored[where], stored[change.place]
     if truncated is None or not comes_too_late(change, truncated):

@@ -8,6 +8,32 @@ from numpy.typing import NDArray
 from worker.errors import Halt, HaltReason
 
 _QUANTISED: Final = "#int8"
+_REMEMBERED: Final = 1000
+"""Vectors: two lookups of a backlog."""
+
+
+class Worth:
+    """Whether stored vectors are worth bringing along when rows are looked up, before it is known which are needed.
+
+    To bring one takes about as long as to look up all the rest of its document. So it pays if half of them are taken
+    again: for updates outside the text, and not for a replay, where nothing is written.
+    """
+
+    def __init__(self) -> None:
+        self._there = self._taken = 0.0
+
+    @property
+    def is_given(self) -> bool:
+        """Whether half or more of the last vectors that there were have been taken again. At first, yes."""
+        return 2 * self._taken >= self._there
+
+    def note(self, there: int, taken: int) -> None:
+        """Note how many vectors there were, and how many of them were taken again."""
+        self._there += there
+        self._taken += taken
+        if self._there > _REMEMBERED:
+            self._there /= 2
+            self._taken /= 2
 
 
 def check_shape(vectors: NDArray[np.float32], count: int, dimensions: int) -> None:

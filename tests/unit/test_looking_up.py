@@ -1,0 +1,144 @@
+"""Which vectors are brought along with what is stored, and what becomes of rows whose vectors are not."""
+
+from collections.abc import Collection, Sequence
+
+import pytest
+
+from tests import builders
+from tests.builders import place
+from tests.fakes.world import World
+from worker.records import Place, Stored
+from worker.stages.vectors import Worth
+
+pytestmark = pytest.mark.virtual_time
+ROWS = (1, 2, 3)
+
+
+async def replayed(world: World) -> None:
+    """Index some rows and read them once more: no stored vector is of any use for that."""
+    for _ in range(2):
+        for row_id in ROWS:
+            world.upsert(row_id, f"title {row_id}", lsn=10 + row_id)
+        await world.settle()
+    world.index.lookups.clear()
+    world.index.vectors_asked_for.clear()
+
+
+def taken_again(world: World) -> float:
+    return world.value("syncline_reused_vectors_total", origin="stored")
+
+
+async def test_vectors_are_brought_along_as_long_as_they_are_taken_again() -> None:
+    world = World()
+    async with world.running():
+        world.upsert(1, "title", lsn=10)
+        await world.settle()
+        for lsn in (11, 12, 13):
+            world.upsert(1, "title", lsn=lsn, url=f"/{lsn}")
+            await world.settle()
+    assert [place() in asked for asked in world.index.vectors_asked_for] == [True] * 4
+    assert (taken_again(world), world.embedder.calls) == (3, [["title"]])
+
+
+async def test_a_replay_brings_no_vectors_and_a_row_that_needs_its_own_gets_it_with_a_second_look() -> None:
+    world = World()
+    async with world.running():
+        await replayed(world)
+        world.upsert(1, "title 1", lsn=20, url="/new")
+        world.upsert(2, "another title", lsn=21)
+        await world.settle()
+    wanted = [{*asked} & {place(row_id=row_id) for row_id in ROWS} for asked in world.index.vectors_asked_for]
+    assert [*filter(None, wanted)] == [{place()}], "the vector of a row whose text is another is not asked for"
+    assert (taken_again(world), world.embedder.calls[1:]) == (1, [["another title"]])
+    held = world.index.documents[place()].body
+    assert (held["url"], held["sync"]["version"]) == ("/new", 20)
+
+
+async def test_updates_outside_the_text_bring_vectors_along_again() -> None:
+    world = World()
+    async with world.running():
+        await replayed(world)
+        for lsn in range(20, 30):
+            world.upsert(1, "title 1", lsn=lsn, url=f"/{lsn}")
+            await world.settle()
+    lookups = [place() in asked for asked in world.index.vectors_asked_for]
+    assert lookups[:2] == [False, True], "not brought along, and looked up again"
+    assert all(lookups[-3:]), "brought along"
+    assert len(world.embedder.calls) == 1
+
+
+@pytest.mark.parametrize("theirs", ["another text", "title 1"])
+async def test_a_vector_counts_only_with_the_hash_that_it_came_with(theirs: str) -> None:
+    """Another worker, which has lost its partitions and not noticed, writes between one look and the next."""
+    world = World()
+    async with world.running():
+        await replayed(world)
+        other = World()
+        other.upsert(1, theirs, lsn=15)
+        await other.run_to_the_end()
+
+        async def write_between(places: Sequence[Place]) -> None:
+            if len(world.index.lookups) == 2 and place() in places:
+                world.index.documents[place()] = other.index.documents[place()]
+
+        world.index.before_lookup = write_between
+        world.upsert(1, "title 1", lsn=20, url="/new")
+        await world.settle()
+    held = world.index.documents[place()].body
+    assert (held["title"], held["url"], held["sync"]["version"]) == ("title 1", "/new", 20)
+    (embedded,) = await world.embedder.embed(["title 1"])
+    assert held["embedding"] == pytest.approx(embedded.tolist())
+    assert taken_again(world) == (theirs == "title 1")
+
+
+async def test_a_delete_brings_no_vector_along() -> None:
+    world = World()
+    async with world.running():
+        world.upsert(1, "title", lsn=10)
+        await world.settle()
+        world.append(builders.event("d", lsn=11, before={"id": 1, "tenant": "acme", "title": ""}), 1)
+        await world.settle()
+    first, *rest = world.index.vectors_asked_for
+    assert place() in first
+    assert [asked & {place()} for asked in rest[:1]] == [set()]
+
+
+async def test_where_no_vector_can_be_read_a_row_is_looked_up_once() -> None:
+    """An index may leave vectors out of what it gives back."""
+    world = World()
+    lookup = world.index.stored
+
+    async def without_vectors(
+        places: Sequence[Place], whole: Collection[Place] = (), bare: Collection[Place] = ()
+    ) -> Sequence[Stored | None]:
+        del bare
+        return await lookup(places, whole, places)
+
+    world.index.stored = without_vectors  # type: ignore[method-assign]
+    async with world.running():
+        world.upsert(1, "title", lsn=10)
+        await world.settle()
+        before = len(world.index.lookups)
+        world.upsert(1, "title", lsn=11, url="/new")
+        await world.settle()
+    looked = [places for places in world.index.lookups[before:] if place() in places]
+    assert len(looked) == 1
+    assert world.embedder.calls == [["title"], ["title"]]
+    assert world.index.documents[place()].body["url"] == "/new"
+
+
+def test_vectors_are_worth_their_way_if_half_of_them_are_taken() -> None:
+    worth = Worth()
+    given = [worth.is_given]
+    for there, taken in ((10, 4), (2, 2)):
+        worth.note(there, taken)
+        given.append(worth.is_given)
+    assert given == [True, False, True]
+
+
+def test_what_was_long_ago_does_not_count_for_ever() -> None:
+    worth = Worth()
+    worth.note(1_000_000, 0)
+    for _ in range(30):
+        worth.note(100, 100)
+    assert worth.is_given
