@@ -36,6 +36,7 @@ WORKERS: Final = 3
 ROWS: Final = 20_000
 _SETTLE_S: Final = 300
 _NOTICED_S: Final = 0.5
+_SHOWN: Final = 3
 _VERDICTS: Final = {"indexed", "deleted", "superseded"}
 
 
@@ -179,14 +180,14 @@ def tell_steps(steps: Sequence[Step], before: Phase, sightings: Sequence[Sightin
         f"{longest(anywhere, before):.1f}, {max(longest(one, before) for one in partitions):.1f} s",
     )
     for number, step in enumerate(steps, start=1):
-        still = ", ".join(
-            f"{end - begin:.1f} s from {max(0, begin - step.begin):.1f} s on"
-            for begin, end in pauses(anywhere, step.begin, step.end, _NOTICED_S)
+        still = sorted(pauses(anywhere, step.begin, step.end, _NOTICED_S), key=lambda one: one[0] - one[1])
+        shown = ", ".join(
+            f"{end - begin:.1f} s from {max(0, begin - step.begin):.1f} s on" for begin, end in still[:_SHOWN]
         )
         report.figure(
             f"restart {number}",
             f"ended after {step.ended - step.begin:.1f} s with {step.open_:,} records open, successor ready after "
-            f"{step.ready - step.begin:.1f} s; without progress anywhere {still or f'never {_NOTICED_S} s'}, "
+            f"{step.ready - step.begin:.1f} s; without progress anywhere {shown or f'never {_NOTICED_S} s'}, "
             f"of one partition {max(longest(one, step) for one in partitions):.1f} s at most",
         )
 
