@@ -27,9 +27,9 @@ from tests.soak.comparison import compare_newest, operations
 from tests.soak.direct import Direct, direct
 from tests.soak.fleet import Fleet
 from tests.soak.freshness import Histogram, Sighting, Watch, ages, pauses, quantile
+from tests.soak.half_load import Load
+from tests.soak.replacement import Manifest, Rollout, Step
 from tests.soak.report import Report
-from tests.soak.rollout import Manifest, Rollout, Step
-from tests.soak.steady import Load
 from tests.soak.surroundings import a_seed, real_servers, report_folder, tiny_model
 
 WORKERS: Final = 3

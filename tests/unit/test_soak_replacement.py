@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from tests.soak.fleet import Fleet, Life
+from tests.soak.replacement import Manifest, Rollout, Step
 from tests.soak.report import Report
-from tests.soak.rollout import Manifest, Rollout, Step
 from worker.settings.worker import DeliverySettings
 
 
