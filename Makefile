@@ -18,7 +18,7 @@ UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help manifests image-test demo test test-jvm test-openvino test-slow simulate soak backlog replay watched incident runbook bench bench-quick mutation lint format docs requirements wheel clean
+.PHONY: help manifests image-test demo test test-jvm test-openvino test-slow simulate soak backlog replay rolling watched incident runbook bench bench-quick mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ backlog: $(VENV)/.dev ## real servers, a backlog before a slow Elasticsearch: EV
 replay: EVENTS = 100000
 replay: $(VENV)/.dev ## real servers, the whole log read twice more: EVENTS=100000 SEED=...
 	$(VENV)/bin/python -m tests.soak.replay --events $(EVENTS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+rolling: $(VENV)/.dev ## real servers, three workers replaced one by one under load: how fresh search is meanwhile (8 min)
+	$(VENV)/bin/python -m tests.soak.rolling $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # What is measured, and how: docs/performance.md, which `bench` writes from tests/benchmarks/results/full.json. A full run
 # takes about three hours, one of them to watch memory; it needs a machine that does nothing else.

@@ -6,9 +6,11 @@ are known has all its series from the start on: an increase from nothing to one 
 `docs/metrics.md` is generated from this module.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.samples import Sample
 
 from worker.errors import HaltReason, RejectReason
 from worker.settings import MetricsSettings
@@ -287,6 +289,15 @@ class Metrics:
             registry=r,
         )
 
+    def totals(self) -> dict[str, object]:
+        """Return how many records were consumed, and how many had each verdict, with its reason where it has one."""
+        consumed = sum(int(one.value) for one in _samples(self.consumed))
+        verdicts = {
+            ": ".join(filter(None, (one.labels["verdict"], one.labels["reason"]))): int(one.value)
+            for one in _samples(self.records)
+        }
+        return {"consumed": consumed, "verdicts": verdicts}
+
     def _begin(self) -> None:
         self.freshness_slo.set(self.settings.freshness_slo)
         self.query_slo.set(self.settings.query_slo)
@@ -296,3 +307,8 @@ class Metrics:
             self.halts.labels(halt.value)
         for outcome in ("ok", "refused", "failed"):
             self.commits.labels(outcome)
+
+
+def _samples(counter: Counter) -> Iterator[Sample]:
+    """Yield what a counter counts, by its labels."""
+    return (sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total"))

@@ -26,9 +26,9 @@ from aiokafka import AIOKafkaProducer
 
 from tests.e2e.process import WorkerProcess
 from tests.servers.processes import Server
-from tests.soak.direct import SOURCE, Direct, Event, direct, producer
+from tests.soak.comparison import compare_newest
+from tests.soak.direct import Direct, Event, direct, producer
 from tests.soak.fleet import Fleet
-from tests.soak.pages import every_document
 from tests.soak.report import Report
 from tests.soak.surroundings import a_seed, real_servers, report_folder, tiny_model
 from tests.threads import beside
@@ -60,7 +60,7 @@ def main() -> int:
         closing.callback(fleet.kill_all)
         history = History(random.Random(seed), max(1, given.events // 5), given.events, given.large)
         backlog(built, fleet, servers.process("elasticsearch"), history, report, 60 * given.limit)
-        compare(built, history, report)
+        compare_newest(built, history.newest, report)
         fleet.account(history.written)
     return report.exit_code
 
@@ -219,11 +219,11 @@ async def write(bootstrap: str, topic: str, events: Iterator[Event]) -> None:
     """Write them all; the partition follows from the row."""
     async with producer(bootstrap) as sender:
         while part := list(islice(events, 200)):
-            pending = [await _send(sender, topic, event) for event in part]
+            pending = [await send(sender, topic, event) for event in part]
             await asyncio.gather(*pending)
 
 
-async def _send(sender: AIOKafkaProducer, topic: str, event: Event) -> asyncio.Future[object]:
+async def send(sender: AIOKafkaProducer, topic: str, event: Event) -> asyncio.Future[object]:
     key, value = event.record()
     future: asyncio.Future[object] = await sender.send(topic, key=key, value=value, partition=event.id % PARTITIONS)
     return future
@@ -269,25 +269,6 @@ def tell(watch: Watch, slowed: Slowed, rates: Sequence[float], history: History,
         report.violation(f"{highest - baseline:.0f} MB above the loaded model, {MOST_ABOVE_MB} are allowed")
     if watch.longest_pause_s > LONGEST_PAUSE_S:
         report.violation(f"no progress for {watch.longest_pause_s:.0f} s")
-
-
-def compare(built: Direct, history: History, report: Report) -> None:
-    """Every row's newest change is there, and nothing else."""
-    seen: set[int] = set()
-    live = 0
-    for found in every_document(built.index.url, f"{built.name}-v000001", ["title", "sync.version", "sync.deleted"]):
-        id_ = int(found.id.rpartition("/")[2])
-        newest = history.newest.get(id_)
-        title = None if found.body["sync"].get("deleted") else found.body["title"]
-        if newest is None or (found.id, found.version, title) != (newest.document_id, newest.revision, newest.title):
-            report.violation(f"{found.id} has version {found.version} and title {title!r}; its newest event: {newest}")
-        if id_ in seen:
-            report.violation(f"{found.id} is there twice")
-        seen.add(id_)
-        live += title is not None
-    for id_ in sorted(history.newest.keys() - seen)[:20]:
-        report.violation(f"{SOURCE}/{id_} is missing")
-    report.figure("rows that the index holds, each once at its newest version", f"{len(seen):,}, {live:,} of them live")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""At the end: is the index exactly what the tables are?"""
+"""At the end: is the index exactly what the tables are, or what the newest events say?"""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from tests.e2e import kafka_log
 from tests.e2e.checks import check_document, check_tombstone
-from tests.e2e.index import Document
+from tests.e2e.index import Document, Index, call
 from tests.e2e.kafka_log import Event
 from tests.e2e.scene import Scene, Table
+from tests.soak import direct
 from tests.soak.pages import every_document
 from tests.soak.report import Report
 from tests.soak.tables import keyed_by_tenant
@@ -48,6 +50,41 @@ def compare(scene: Scene, report: Report) -> int:
     report.figure("rows in the tables", len(wanted))
     report.figure("documents in the index, tombstones beside them", f"{rows:,}, {tombstones:,}")
     return records
+
+
+def compare_newest(built: direct.Direct, newest: Mapping[int, direct.Event], report: Report) -> None:
+    """Check that every row's newest event is there, and nothing else."""
+    seen: set[int] = set()
+    live = 0
+    for found in every_document(built.index.url, f"{built.name}-v000001", ["title", "sync.version", "sync.deleted"]):
+        id_ = int(found.id.rpartition("/")[2])
+        wanted = newest.get(id_)
+        title = None if found.body["sync"].get("deleted") else found.body["title"]
+        if wanted is None or (found.id, found.version, title) != (wanted.document_id, wanted.revision, wanted.title):
+            report.violation(f"{found.id} has version {found.version} and title {title!r}; its newest event: {wanted}")
+        if id_ in seen:
+            report.violation(f"{found.id} is there twice")
+        seen.add(id_)
+        live += title is not None
+    for id_ in sorted(newest.keys() - seen)[:20]:
+        report.violation(f"{direct.SOURCE}/{id_} is missing")
+    report.figure("rows that the index holds, each once at its newest version", f"{len(seen):,}, {live:,} of them live")
+
+
+def operations(index: Index) -> dict[str, int]:
+    """What Elasticsearch counts itself, over all shards: operations done, refused ones included.
+
+    Every write that is done takes a sequence number, from 0 on in each shard; one that is refused takes none.
+    """
+    name = f"{index.alias}-v000001"
+    stats = call("GET", f"{index.url}/{name}/_stats?level=shards")
+    counted: dict[str, int] = defaultdict(int)
+    for shard in (shard for group in stats["indices"][name]["shards"].values() for shard in group):
+        counted["max_seq_no"] += shard["seq_no"]["max_seq_no"]
+        counted["shards"] += 1
+        for one in ("index_total", "index_failed", "delete_total"):
+            counted[one] += shard["indexing"][one]
+    return dict(counted)
 
 
 def newest_versions(scene: Scene, table: Table) -> tuple[dict[tuple[object, ...], int], int]:

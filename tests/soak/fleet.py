@@ -4,9 +4,10 @@ A killed worker takes its counters with it. So they are read every second and on
 still did between that reading and its death shows in what the group has committed since, and is added as `unseen`.
 """
 
+import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -20,6 +21,7 @@ from tests.e2e import kafka_log
 from tests.e2e.nursery import Nursery
 from tests.e2e.process import Scrape, WorkerProcess, until
 from tests.servers import processes
+from tests.soak.freshness import Histogram
 from tests.soak.report import Report
 from tests.threads import beside
 
@@ -40,6 +42,7 @@ class Life:
     texts: int = 0
     halts: Counter[str] = field(default_factory=Counter)
     unseen: int = 0
+    freshness: Histogram = field(default_factory=Histogram)
     partitions: frozenset[TopicPartition] = frozenset()
 
     @property
@@ -55,11 +58,20 @@ class Life:
         self.texts = int(scrape.total("syncline_embedded_texts_total"))
         halts = scrape.by("syncline_halts_total", "reason")
         self.halts = Counter({reason: int(count) for reason, count in halts.items() if count})
+        self.freshness = Histogram.of(scrape)
         self.partitions = frozenset(
             TopicPartition(labels["topic"], int(labels["partition"]))
             for name, labels, _ in scrape.samples
             if name == "syncline_lag_records"
         )
+
+    def told(self, totals: Mapping[str, Any]) -> None:
+        """Take the counts from a worker's last line in its log, which no reading of its metrics may see any more."""
+        self.consumed = totals["consumed"]
+        self.verdicts = Counter()
+        for verdict, count in totals["verdicts"].items():
+            self.verdicts[verdict.partition(":")[0]] += count
+        self.lost = totals["verdicts"].get(f"skipped: {_LOST}", 0)
 
 
 class Fleet:
@@ -107,6 +119,11 @@ class Fleet:
         life.ended = how
         return Ending(self, life, self.committed())
 
+    def look(self) -> None:
+        """Read all counters."""
+        for number, life in list(self._current.items()):
+            self._look(number, life)
+
     def kill_all(self) -> None:
         """Leave nothing behind."""
         self._current.clear()
@@ -150,8 +167,7 @@ class Fleet:
         told = lambda: f"committed {self.committed()} of {ends}; {self._logs()}"  # noqa: E731
         until(lambda: self.lag(ends) == 0, told, within_s, every_s=0.5)
         until(self._nothing_open, lambda: f"records are open; {self._logs()}", 60, every_s=0.5)
-        for number, life in self._current.items():
-            self._look(number, life)
+        self.look()
 
     def _logs(self) -> str:
         return "\n".join(worker.told(f"worker {number}") for number, worker in enumerate(self.workers))
@@ -213,6 +229,20 @@ class Ending:
     _fleet: Fleet
     _life: Life
     _committed: dict[TopicPartition, int]
+
+    @property
+    def life(self) -> Life:
+        return self._life
+
+    def look(self) -> None:
+        """Read its counters once more, if it still tells them: one that was asked to end does until the very end."""
+        self._fleet._look(self._life.worker, self._life)
+
+    def in_peace(self) -> None:
+        """Its process has ended by itself, as it was asked to: take the counts that it tells at its end."""
+        log = self._fleet.workers[self._life.worker].log
+        last = [line for line in log.read_text().splitlines() if '"action": "stopped"' in line]
+        self._life.told(json.loads(last[-1]))
 
     def is_over(self) -> None:
         """Its process is gone: note what it, or at worst others with its partitions, committed since."""

@@ -10,17 +10,15 @@ Whether there was a write, Elasticsearch itself is asked: its sequence numbers a
 import argparse
 import sys
 import time
-from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from tests.e2e.index import call
 from tests.e2e.process import until
 from tests.e2e.scene import Scene, scene
-from tests.soak.comparison import compare
+from tests.soak.comparison import compare, operations
 from tests.soak.fleet import Fleet
 from tests.soak.pages import every_document
 from tests.soak.reader import Reader, add_tenant_aliases
@@ -79,7 +77,7 @@ def replay(built: Scene, report: Report, seed: int, limit_s: float) -> None:
     records = compare(built, report)
     if first.records != records:
         report.violation(f"the first pass counts {first.records} records, the log has {records}")
-    before, versions = writes(built), stored(built)
+    before, versions = operations(built.index), stored(built)
     report.log(f"Elasticsearch's counters: {before}")
     reader = Reader(built.index.url, built.index.alias, TENANTS, report, seed, only=picture(built))
     with reader.running(0.2):
@@ -93,7 +91,7 @@ def replay(built: Scene, report: Report, seed: int, limit_s: float) -> None:
             )
         if each.records != records:
             report.violation(f"replay {number} counts {each.records} records, the log has {records}")
-    if (after := writes(built)) != before:
+    if (after := operations(built.index)) != before:
         report.violation(f"Elasticsearch's counters moved from {before} to {after}")
     for written in sorted(stored(built).items() ^ versions.items())[:20]:
         report.violation(f"before or after, but not both: {written}")
@@ -142,18 +140,6 @@ def one_pass(built: Scene, report: Report, name: str, limit_s: float) -> Pass:
             f"({done.verdicts}), {done.texts:,} texts embedded, {done.bulk_items:,} writes sent",
         )
     return done
-
-
-def writes(built: Scene) -> dict[str, int]:
-    """What Elasticsearch counts itself, over all shards: operations done, refused ones included."""
-    stats = call("GET", f"{built.index.url}/{built.name}-v000001/_stats?level=shards")
-    shards = [shard for group in stats["indices"][f"{built.name}-v000001"]["shards"].values() for shard in group]
-    counted: dict[str, int] = defaultdict(int)
-    for shard in shards:
-        counted["max_seq_no"] += shard["seq_no"]["max_seq_no"]
-        for name in ("index_total", "index_failed", "delete_total"):
-            counted[name] += shard["indexing"][name]
-    return dict(counted)
 
 
 def stored(built: Scene) -> dict[str, tuple[int, bool]]:

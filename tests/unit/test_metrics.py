@@ -163,6 +163,15 @@ async def test_bulk_requests_are_counted_by_what_became_of_them() -> None:
     assert world.value("syncline_bulk_requests_total", outcome="answered") == 1
 
 
+def test_the_totals_at_the_end_are_those_of_the_counters() -> None:
+    metrics = Metrics(MetricsSettings())
+    for topic, count in (("a", 3), ("b", 2)):
+        metrics.consumed.labels(topic).inc(count)
+    metrics.records.labels("indexed", "").inc(4)
+    metrics.records.labels("skipped", "lost_assignment").inc()
+    assert metrics.totals() == {"consumed": 5, "verdicts": {"indexed": 4, "skipped: lost_assignment": 1}}
+
+
 async def test_metrics_can_be_read_in_another_thread_while_the_worker_runs() -> None:
     """As they are served: what is asked for at that moment must not need the event loop."""
     world = World()

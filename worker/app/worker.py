@@ -48,10 +48,12 @@ async def run_worker(settings: Settings) -> None:
             "write_alias": settings.index.writer_alias,
         },
     )
-    async with served_pipeline(settings, Metrics(settings.metrics)) as (pipeline, _):
+    metrics = Metrics(settings.metrics)
+    async with served_pipeline(settings, metrics) as (pipeline, _):
         spare_the_collector()
         await supervise(pipeline.run, pipeline.stop)
-        _log.info("stopped", extra={"action": "stopped"})
+        # What it did since the last scrape is told nowhere else.
+        _log.info("stopped", extra={"action": "stopped", **metrics.totals()})
 
 
 @contextlib.asynccontextmanager
