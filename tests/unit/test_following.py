@@ -154,6 +154,31 @@ async def test_reading_that_stands_still_is_waited_for_while_anything_else_can_m
     assert [one.change.key for one in await taken(intake)] == ["articles/1"], "only this makes room"
 
 
+async def test_a_deletion_waits_for_its_own_new_key_and_not_for_that_of_the_row_before() -> None:
+    intake = Intake()
+    intake.add(half_deleted(1, 2))
+    intake.add(rekeyed(1, 4, 2))
+    assert [one.change.key for one in await taken(intake, 1)] == ["articles/4"]
+    intake.add(of_key(1, 3))
+    intake.add(half_deleted(1, 5))
+    intake.release("articles/4")
+    assert not await taken(intake, 1), "the new key of 5 is still to come"
+    intake.add(rekeyed(1, 2, 5))
+    assert [one.change.key for one in await taken(intake, 1)] == ["articles/2"]
+
+
+async def test_a_new_key_that_came_first_is_not_expected() -> None:
+    intake = Intake()
+    intake.add(of_key(1, 1))
+    assert await taken(intake)
+    intake.add(rekeyed(1, 4, 2))
+    intake.add(half_deleted(1, 2))
+    intake.release("articles/1")
+    assert [one.change.key for one in await taken(intake)] == ["articles/4"]
+    intake.release("articles/4")
+    assert [one.change.key for one in await taken(intake)] == ["articles/1"]
+
+
 async def test_a_deletion_that_comes_again_has_patience_of_its_own() -> None:
     """The key was taken over, and left again, while its first deletion still waited."""
     intake = Intake()

@@ -120,7 +120,7 @@ class Intake:
         former = change.follows if change.absent else None
         if former is not None:
             change = self._completed(change, former)
-        if change.leads and not self._followed[change.key]:
+        if change.leads and not self._has_new_key(change):
             self._expect_new_key(change.key, change.record.position)
         waiting = self._waiting(change.key)
         if waiting is None:
@@ -244,6 +244,13 @@ class Intake:
         for one in (former, key):
             if (held := self._ready.pop(one, None)) is not None:
                 self._put(one, held)
+
+    def _has_new_key(self, deletion: Change) -> bool:
+        """Whether the row's new key waits already; that of a row that had the key before may follow it, too."""
+        return bool(self._followed.get(deletion.key)) and any(
+            one.change.follows == deletion.key and one.change.version >= deletion.version
+            for one in (*self._ready.values(), *self._held.values())
+        )
 
     def _expect_new_key(self, key: str, position: Position) -> None:
         if (patience := self._expecting.pop(key, None)) is not None:
