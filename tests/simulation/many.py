@@ -8,6 +8,8 @@ from tests.simulation.drawing import NOTHING_MORE, Allowed, draw
 from tests.simulation.perform import perform
 
 _CHUNK: Final = 25
+# Tasks that a story killed are never all let go: after some hundred stories a process is large and slow.
+_CHUNKS_A_PROCESS: Final = 20
 
 
 class Failure(NamedTuple):
@@ -31,7 +33,7 @@ def in_parallel(
     chunks = [
         (range(start, min(start + _CHUNK, first + count)), allowed) for start in range(first, first + count, _CHUNK)
     ]
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=_CHUNKS_A_PROCESS) as pool:
         yield from pool.imap_unordered(_chunk, chunks)
 
 
