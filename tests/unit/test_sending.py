@@ -8,6 +8,7 @@ from tests.builders import change, place, record, unit
 from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE, FakeElasticsearch
 from worker.errors import RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
+from worker.ports import RequestTooLargeError
 from worker.records import ItemResponse, Place, Position, Rejection, Verdict, VersionType
 from worker.runtime.clock import Clock
 from worker.runtime.retrying import Retrying
@@ -62,6 +63,20 @@ async def test_what_another_worker_reads_again_by_now_is_not_sent_again() -> Non
     await Sender(index, holds, Retrying(DeliverySettings(), metrics), metrics, Clock()).send(items(index, [lost, kept]))
     assert (lost.verdict, lost.ended, kept.verdict) == (Verdict.SKIPPED, True, Verdict.INDEXED)
     assert index.live.keys() == {kept.unit.change.place}
+
+
+async def test_what_was_given_up_is_not_given_up_again_when_the_rest_is_sent_in_parts() -> None:
+    index, metrics = FakeElasticsearch(), Metrics()
+    lost, kept = work(1, left=True), work(2)
+    kept.unit.change.record = record(topic="kept")
+    index.fail_request(RequestTooLargeError("too large"))
+
+    def holds(position: Position) -> bool:
+        return position.topic == "kept"
+
+    await Sender(index, holds, Retrying(DeliverySettings(), metrics), metrics, Clock()).send(items(index, [lost, kept]))
+    assert lost.verdicts == [Verdict.SKIPPED, Verdict.SKIPPED]
+    assert lost.ended
 
 
 async def test_a_row_of_tombstones_alone_is_deleted() -> None:

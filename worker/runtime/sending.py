@@ -119,7 +119,8 @@ class Sender:
 
         async def send_what_is_left() -> None:
             nonlocal left
-            left, fault = await self._once(self._held(left))
+            left = self._held(left)
+            left, fault = await self._once(left)
             if fault is not None:
                 raise fault
 
