@@ -30,7 +30,7 @@ from tests.soak.comparison import compare_newest
 from tests.soak.direct import Direct, Event, direct, producer
 from tests.soak.fleet import Fleet
 from tests.soak.report import Report
-from tests.soak.surroundings import a_seed, real_servers, report_folder, tiny_model
+from tests.soak.surroundings import WORDS, a_seed, real_servers, report_folder, tiny_model
 from tests.threads import beside
 
 PARTITIONS: Final = 6
@@ -41,7 +41,6 @@ LARGE_ROWS: Final = 200
 LARGE_BYTES: Final = 5_000_000
 PERIOD_S: Final = 0.5
 SHARE: Final = 0.1
-_WORDS: Final = ("boat", "chair", "coffee", "garden", "hose", "marathon", "mountain", "shelter", "shoe", "tent")
 
 
 def main() -> int:
@@ -84,14 +83,14 @@ class History:
         for number in range(1, self.total + 1):
             id_ = self._chance.randrange(self._rows)
             title = None if self._chance.random() < 0.02 else f"change {number} of row {id_}"
-            yield self._noted(id_, title, " ".join(self._chance.choices(_WORDS, k=12)))
+            yield self._noted(id_, title, " ".join(self._chance.choices(WORDS, k=12)))
             if number % self._every == 0 and self._large_left:
                 self._large_left -= 1
                 self.large += 1
                 yield self._noted(self._rows + self.large, f"large {number}", self._large_text())
 
     def _large_text(self) -> str:
-        words = " ".join(self._chance.choices(_WORDS, k=1000))
+        words = " ".join(self._chance.choices(WORDS, k=1000))
         return (f"{words} " * (LARGE_BYTES // len(words) + 1))[:LARGE_BYTES]
 
     def _noted(self, id_: int, title: str | None, content: str) -> Event:

@@ -13,9 +13,9 @@ from tests.e2e.process import Scrape, scraped
 from tests.e2e.programs import environment
 from tests.servers import processes
 from tests.servers.processes import LOOPBACK, Server
+from tests.soak.replacement import Manifest
 from tests.soak.rollout import MOST_WORKERS, Desired, Files
 
-GRACE_S: Final = 70
 _LONGEST_WAIT_S: Final = 30.0
 
 
@@ -48,7 +48,7 @@ class Pod:
         self.generation, self.since = generation, time.time()
         environ = {**environment(), "SYNCLINE_SERVER__PORT": str(self._port)}
         self._server = Server(self.name, [*command, "run", "--config", str(config)], self.log, lambda _: True, environ)
-        self._server.stop_within_s = GRACE_S
+        self._server.stop_within_s = Manifest.read().grace_s
         self._server.start()
 
     def stop(self) -> None:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaProducer
 
 from tests import builders
+from tests.soak.direct import producer
+from tests.soak.surroundings import WORDS
 
 SOURCE: Final = "articles"
 TENANTS: Final = ("acme", "globex", "initech")
@@ -21,7 +22,6 @@ COLUMNS: Final = ("title", "content", "published", "url", "byline")
 _BUSY_ROWS: Final = 60
 _SHARE_NEW: Final = 0.3
 _SHARE_DELETED: Final = 0.02
-_WORDS: Final = ("boat", "chair", "coffee", "garden", "hose", "marathon", "mountain", "shelter", "shoe", "tent")
 _FIRST_DAY: Final = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -42,10 +42,10 @@ class SteadyLoad:
         asyncio.run(self._write(stopping))
 
     async def _write(self, stopping: threading.Event) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True) as producer:
+        async with producer(self._bootstrap) as sender:
             while not stopping.is_set():
                 key, value = self._change()
-                await producer.send_and_wait(self._topic, value, key=key)
+                await sender.send_and_wait(self._topic, value, key=key)
                 await asyncio.sleep(self._pause)
 
     def _change(self) -> tuple[bytes, bytes]:
@@ -57,7 +57,7 @@ class SteadyLoad:
         tenant = TENANTS[id_ % len(TENANTS)]
         gone = not is_new and chance.random() < _SHARE_DELETED
         version = int(time.time() * 1000) * 1000 + self.written % 1000
-        title = None if gone else f"{' '.join(chance.choices(_WORDS, k=3))} {self.written}"
+        title = None if gone else f"{' '.join(chance.choices(WORDS, k=3))} {self.written}"
         self.newest[f"{tenant}/{SOURCE}/{id_}"] = version, title
         row = None if title is None else self._row(id_, tenant, title)
         event = builders.event("d" if gone else "u", row, builders.row(id_, tenant) if gone else None, lsn=version)
@@ -70,7 +70,7 @@ class SteadyLoad:
             id_,
             tenant,
             title=title,
-            content=" ".join(self._chance.choices(_WORDS, k=20)),
+            content=" ".join(self._chance.choices(WORDS, k=20)),
             published=day.isoformat(),
             url=f"https://{tenant}.example/{id_}",
             byline=f"Mara Lind, {day:%A} {day.day} {day:%B}",

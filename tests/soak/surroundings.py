@@ -20,6 +20,7 @@ from tests.servers.addresses import Kind
 from tests.servers.start import Servers, start
 
 TINY: Final = "tiny"
+WORDS: Final = ("boat", "chair", "coffee", "garden", "hose", "marathon", "mountain", "shelter", "shoe", "tent")
 
 
 @contextmanager

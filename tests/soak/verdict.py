@@ -1,9 +1,9 @@
 """Is the incident over? What an operator would look at, and what only we can know: that nothing was lost."""
 
 import json
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ import yaml
 
 from tests.e2e import kafka_log
 from tests.e2e.index import call
+from tests.e2e.process import until
 from tests.repo.promql import DEPLOY
 from tests.soak.pages import every_document
 from tests.soak.rig import ALIAS, DEAD_LETTERS, GROUP, TOPIC, Rig
@@ -32,7 +33,7 @@ class Finding:
 
 def while_loaded(rig: Rig) -> list[Finding]:
     """Look while changes still come: workers, halts, alerts."""
-    _until(lambda: not _alerts(rig), ALERTS_WITHIN_S)
+    _wait_for(lambda: not _alerts(rig), ALERTS_WITHIN_S)
     halts = {
         reason: count
         for scrape in rig.deployment.scrapes()
@@ -49,7 +50,7 @@ def while_loaded(rig: Rig) -> list[Finding]:
 
 def at_rest(rig: Rig) -> list[Finding]:
     """Look when no more changes come: lag, and every row."""
-    _until(lambda: _lag(rig) == 0, _LAG_WITHIN_S)
+    _wait_for(lambda: _lag(rig) == 0, _LAG_WITHIN_S)
     lag = _lag(rig)
     wrong = list(_wrong_rows(rig))
     letters = records_in(rig.kafka, DEAD_LETTERS)
@@ -128,7 +129,7 @@ def _wrong_rows(rig: Rig) -> Iterator[str]:
     yield from (f"{missing} is missing" for missing, (_, title) in wanted.items() if title is not None)
 
 
-def _until(condition: Callable[[], bool], within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(1)
+def _wait_for(condition: Callable[[], bool], within_s: float) -> None:
+    """What comes of it is told by the findings."""
+    with suppress(AssertionError):
+        until(condition, "it is not over", within_s, every_s=1)

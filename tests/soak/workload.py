@@ -14,6 +14,7 @@ from typing import Final, Literal
 import psycopg
 
 from tests.e2e.scene import Table
+from tests.soak.surroundings import WORDS
 from tests.soak.tables import TENANTS, keyed_by_tenant
 from tests.threads import beside
 
@@ -38,7 +39,6 @@ _IDS: Final = _IDS_A_TENANT * len(TENANTS)
 _HOT: Final = 6
 _LARGE: Final = 10_000
 _PROBES: Final = range(1_000_000, 1_000_008)
-_WORDS: Final = ("boat", "chair", "coffee", "garden", "hose", "marathon", "mountain", "shelter", "shoe", "tent")
 _LENGTHS: Final = (1, 1, 1, 2, 3, 6)
 
 
@@ -211,4 +211,4 @@ class Workload:
         return self._words(self._chance.randint(1, 30))
 
     def _words(self, count: int) -> str:
-        return " ".join(self._chance.choices(_WORDS, k=count))
+        return " ".join(self._chance.choices(WORDS, k=count))
