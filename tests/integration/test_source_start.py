@@ -1,21 +1,25 @@
-"""Between the assignment of a partition and the seek to its commit the client fetches by itself, from where it thinks
+"""What may happen between a question to the brokers and its answer, on a real client.
+
+Between the assignment of a partition and the seek to its commit the client fetches by itself, from where it thinks
 right. What it brings then comes a second time after the seek, so no part of it may pass for a record of the new epoch.
+And when an answer comes, the partition may be another worker's: the client raises an error if it is asked about it.
 """
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata
 from aiokafka import TopicPartition as ClientPartition
+from aiokafka.errors import RequestTimedOutError
 from typing_extensions import override
 
 from tests.servers.start import Servers
 from worker.adapters.kafka_feed import create_topic, kafka_feed
 from worker.adapters.kafka_source import KafkaSource
 from worker.ports import AssignmentListener
-from worker.records import TopicPartition
+from worker.records import Record, TopicPartition
 from worker.settings import KafkaSettings
 
 RECORDS = 300
@@ -75,3 +79,80 @@ async def test_what_the_client_fetched_before_the_seek_belongs_to_nobody(topic: 
                     admitted.append(record.position.offset)
     await source.close()
     assert admitted == list(range(COMMITTED, RECORDS))
+
+
+@pytest.fixture
+async def reading(topic: tuple[KafkaSettings, str]) -> AsyncIterator[KafkaSource]:
+    """A source that has the partition and has fetched from it."""
+    settings, name = topic
+    source = KafkaSource(settings, [name])
+    await source.start(Listening())
+    async with asyncio.timeout(60):
+        while not await source.fetch():
+            pass
+    yield source
+    await source.close()
+
+
+def lose_partitions(source: KafkaSource, question: str) -> None:
+    """Let the partitions be taken away while the client's `question` is answered."""
+    ask = getattr(source._consumer, question)
+
+    async def asked(partitions: list[ClientPartition]) -> object:
+        answer = await ask(partitions)
+        source._consumer.unsubscribe()
+        return answer
+
+    setattr(source._consumer, question, asked)
+
+
+async def test_the_end_of_a_partition_that_is_gone_meanwhile_is_left_out(reading: KafkaSource) -> None:
+    assert list((await reading.ends()).values()) == [RECORDS]
+    lose_partitions(reading, "beginning_offsets")
+    assert await reading.ends() == {}
+
+
+async def test_an_offset_lost_in_a_partition_that_is_gone_meanwhile_is_no_matter(reading: KafkaSource) -> None:
+    (partition,) = reading._consumer.assignment()
+    lose_partitions(reading, "end_offsets")
+    await reading._positions.recover_lost({TopicPartition(*partition): 3})
+
+
+async def test_a_broker_that_does_not_answer_in_a_rebalance_is_asked_again(topic: tuple[KafkaSettings, str]) -> None:
+    settings, name = topic
+    source = KafkaSource(settings, [name])
+    look_up, asked = source._positions._admin.list_consumer_group_offsets, 0
+
+    async def unanswered_once(*args: object, **options: object) -> object:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RequestTimedOutError
+        return await look_up(*args, **options)
+
+    source._positions._admin.list_consumer_group_offsets = unanswered_once
+    listener = Listening()
+    await source.start(listener)
+    records: list[Record] = []
+    async with asyncio.timeout(60):
+        while not records:
+            records = [one for one in await source.fetch() if one.position.epoch == listener.epoch]
+    await source.close()
+    assert (asked, records[0].position.offset) == (2, COMMITTED)
+
+
+async def test_whoever_is_asked_to_stop_meanwhile_asks_no_more(topic: tuple[KafkaSettings, str]) -> None:
+    settings, name = topic
+    source = KafkaSource(settings, [name])
+    asked = asyncio.Event()
+
+    async def unanswered(*_: object, **__: object) -> object:
+        asked.set()
+        raise RequestTimedOutError
+
+    source._positions._admin.list_consumer_group_offsets = unanswered
+    await source.start(Listening())
+    await asyncio.wait_for(asked.wait(), 60)
+    await source.close()
+    assert source._consumer._closed
+    assert source._consumer._coordinator._coordination_task.done()

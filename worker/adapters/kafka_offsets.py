@@ -95,7 +95,11 @@ class StartPositions:
         Raises:
             Halt: `kafka.on_lost_offsets` is `fail`.
         """
-        for partition, log in (await self._logs(list(lost))).items():
+        logs = await self._logs(list(lost))
+        still = self._consumer.assignment()
+        for partition, log in logs.items():
+            if ClientPartition(*partition) not in still:  # another worker's meanwhile: it finds out by itself
+                continue
             start = after_loss(partition, log, lost[partition], self._settings.on_lost_offsets)
             self._consumer.seek(ClientPartition(*partition), start)
             _tell(partition, Start(start, Found.LOST))

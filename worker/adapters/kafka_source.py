@@ -31,6 +31,7 @@ from worker.errors import OperatorError, RetryLater, RetryReason
 from worker.ports import AssignmentListener, Commit, CommitRefusedError, Source
 from worker.records import Record, TopicPartition
 from worker.settings import KafkaSettings
+from worker.stages.start_offsets import Start
 
 _log = logging.getLogger(__name__)
 # How long one call of getmany may wait: bounds how late the caller sees that it may resume, or a listener's fault.
@@ -41,6 +42,7 @@ _CLOSE_SECONDS: Final = 5.0
 # has left, or knows already, stand still. The client's own 3 s would also be too few in the shortest session (6 s).
 _HEARTBEAT_MS: Final = 1000
 _FRESH_MS: Final = 30_000
+_TAKE_UP_SECONDS: Final = 1.0
 
 
 class KafkaSource(Source):
@@ -76,6 +78,7 @@ class KafkaSource(Source):
         self._ends: dict[TopicPartition, int] = {}
         self._starts: dict[TopicPartition, int] = {}
         self._fault: Exception | None = None
+        self._closing = False
 
     @override
     async def start(self, listener: AssignmentListener) -> None:
@@ -102,13 +105,9 @@ class KafkaSource(Source):
         if self._fault is not None:
             raise self._fault
         if (freed := await self._positions.release()) and not self._paused:
-            self._consumer.resume(*(ClientPartition(*partition) for partition in freed))
+            self._consumer.resume(*(one for one in self._consumer.assignment() if _ours(one) in freed))
         try:
-            batches = await self._consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.fetch_max_records)
-        except OffsetOutOfRangeError as error:
-            lost = {_ours(partition): offset for partition, offset in error.args[0].items()}
-            await self._positions.recover_lost(lost)
-            return []
+            return await self._fetched()
         except NoOffsetForPartitionError:
             # Seen between an assignment and the seek that follows it.
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -117,6 +116,14 @@ class KafkaSource(Source):
             # The client reports a coordinator's or broker's trouble once here and goes on by itself.
             _log.warning("fetch failed, trying again", extra={"action": "fetch_failed", "error": repr(error)})
             await asyncio.sleep(_PAUSE_SECONDS)
+            return []
+
+    async def _fetched(self) -> Sequence[Record]:
+        try:
+            batches = await self._consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.fetch_max_records)
+        except OffsetOutOfRangeError as error:
+            lost = {_ours(partition): offset for partition, offset in error.args[0].items()}
+            await self._positions.recover_lost(lost)
             return []
         return [record_of(message, self._epoch) for messages in batches.values() for message in messages]
 
@@ -175,7 +182,9 @@ class KafkaSource(Source):
             raise RetryLater(RetryReason.CONNECTION, f"the brokers do not answer: {error!r}") from error
         self._ends = {_ours(partition): end for partition, end in ends.items()}
         self._starts = {_ours(partition): start for partition, start in starts.items()}
-        return {_ours(partition): min(end, self._decided(partition, end)) for partition, end in ends.items()}
+        # While the brokers answered partitions may have gone to another worker; the client asserts that they are ours.
+        still = self._consumer.assignment()
+        return {_ours(one): min(end, self._decided(one, end)) for one, end in ends.items() if one in still}
 
     def _decided(self, partition: ClientPartition, end: int) -> int:
         # What lies behind an open transaction may not be read yet. A client that is stuck knows no news of it.
@@ -199,6 +208,7 @@ class KafkaSource(Source):
     @override
     async def close(self) -> None:
         """Leave the group and close all connections."""
+        self._closing = True
         # The client was seen to hang in stop() when its brokers are gone; the group notices our absence by itself.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -221,11 +231,26 @@ class KafkaSource(Source):
         # Until the seek the client fetches by itself, and after the seek the same records again: what it brings before
         # belongs to an epoch that nobody owns, or the later part of it would be taken in ahead of the earlier.
         self._epoch += 1
-        starts = await self._positions.take_up(partitions)
+        starts = await self._take_up(partitions)
         self._epoch += 1
         if self._paused:
             self._consumer.pause(*self._consumer.assignment())
         return {partition: start.metadata for partition, start in starts.items()}
+
+    async def _take_up(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Start]:
+        # A broker that goes away in the middle of a rebalance comes back. Longer than the group waits nobody need try.
+        deadline = time.monotonic() + self._settings.rebalance_timeout
+        while True:
+            try:
+                return await self._positions.take_up(partitions)
+            except KafkaError as error:
+                if self._closing or time.monotonic() > deadline:
+                    raise
+                _log.warning(
+                    "cannot look up where to begin, trying again",
+                    extra={"action": "take_up_failed", "error": repr(error)},
+                )
+                await asyncio.sleep(_TAKE_UP_SECONDS)
 
     def fail(self, fault: Exception) -> None:
         """Let the next `fetch` raise this: the client swallows what a rebalance listener raises."""
