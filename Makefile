@@ -59,8 +59,9 @@ rolling: $(VENV)/.dev ## real servers, three workers replaced one by one under l
 # What is measured, and how: docs/performance.md, which `bench` writes from tests/benchmarks/results/full.json. A full run
 # takes about three hours, one of them to watch memory; it needs a machine that does nothing else.
 bench: MINUTES = 60
-bench: $(VENV)/.dev $(VENV)-quix/.done ## measure beside what people use today (hours): SCENARIOS=mix,replay MINUTES=60
-	BENCH_QUIX_PYTHON=$(abspath $(VENV)-quix)/bin/python $(VENV)/bin/python -m tests.benchmarks \
+bench: $(VENV)/.dev $(VENV)-quix/.done $(VENV)-openvino/.openvino ## measure beside what people use today (hours): SCENARIOS=mix,replay MINUTES=60
+	BENCH_QUIX_PYTHON=$(abspath $(VENV)-quix)/bin/python BENCH_OPENVINO_PYTHON=$(abspath $(VENV)-openvino)/bin/python \
+		$(VENV)/bin/python -m tests.benchmarks \
 		--minutes $(MINUTES) $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(ARGS)
 	$(VENV)/bin/python -m tools.performance_docs
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.benchmarks import target
 from tests.benchmarks.baselines.model import FIXED
-from tests.benchmarks.contenders import OURS
+from tests.benchmarks.contenders import OURS, OURS_INT8, Int8
 from tests.benchmarks.events import TABLE, History, Record
 from tests.benchmarks.truth import Row, RowKey
 from tests.benchmarks.turn import Load, Measured, Place, Turn, turn
@@ -56,6 +56,11 @@ class Bench:
         """Those that can run here; in quick runs one stands for all."""
         wanted = names[:1] if self.quick else names
         return [name for name in wanted if name != "quix" or self.quix]
+
+    @property
+    def ours(self) -> list[str]:
+        """The worker as it comes; in full runs also with the quantised model, where the extra for that is there."""
+        return [OURS, OURS_INT8] if Int8.python and not self.quick else [OURS]
 
     def _warm_up(self, place: Place) -> None:
         """A server that has just started is slow: whoever came first would be measured with it."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -25,6 +26,8 @@ from worker.demo.model import DEFAULT_MODEL
 
 QUIX_ENVIRONMENT: Final = "BENCH_QUIX_PYTHON"
 """Names the Python of the environment that holds Quix Streams."""
+OPENVINO_ENVIRONMENT: Final = "BENCH_OPENVINO_PYTHON"
+"""Names the Python of an environment with the worker and its extra `openvino`."""
 FIELDS: Final = ("title", "content", "tags", "url", "published")
 
 
@@ -111,6 +114,8 @@ class Worker(Contender):
     """Ours, with its defaults."""
 
     name = "syncline"
+    python = sys.executable
+    embedding: Mapping[str, Any] = {}
 
     @cached_property
     def _port(self) -> int:
@@ -124,7 +129,7 @@ class Worker(Contender):
     @override
     def command(self) -> Sequence[str]:
         module = "tests.benchmarks.worker" if self.setting.model == FIXED else "worker"
-        return [sys.executable, "-m", module, "run", "--config", str(self._config)]
+        return [self.python, "-m", module, "run", "--config", str(self._config)]
 
     @override
     def prepare(self) -> None:
@@ -136,7 +141,7 @@ class Worker(Contender):
             "sources": [_source(topic) for topic in setting.topics],
             "embedding": {"model": DEFAULT_MODEL}
             if setting.model == FIXED
-            else {"model": DEFAULT_MODEL, "path": setting.model},
+            else {"model": DEFAULT_MODEL, "path": setting.model, **self.embedding},
             "server": {"port": self._port},
         }
         self._config.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +171,18 @@ class Worker(Contender):
     @override
     def scrape(self) -> Scrape:
         return scraped(f"http://{LOOPBACK}:{self._port}")
+
+
+class Int8(Worker):
+    """Ours, with the quantised model."""
+
+    name = "syncline-int8"
+    python = os.environ.get(OPENVINO_ENVIRONMENT, "")
+    embedding = MappingProxyType({
+        "backend": "openvino",
+        "precision": "int8",
+        "openvino": {"cache_dir": str(programs.ROOT / "build" / "openvino")},
+    })  # fmt: skip
 
 
 def _source(topic: Topic) -> dict[str, Any]:
@@ -256,4 +273,5 @@ class Quix(Baseline):
 
 
 OURS: Final = Worker.name
-CONTENDERS: Final[Mapping[str, type[Contender]]] = {one.name: one for one in (Worker, Stream, Loop, Quix)}
+OURS_INT8: Final = Int8.name
+CONTENDERS: Final[Mapping[str, type[Contender]]] = {one.name: one for one in (Worker, Int8, Stream, Loop, Quix)}

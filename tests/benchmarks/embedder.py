@@ -2,88 +2,41 @@
 
     python -m tests.benchmarks.embedder [--texts 800] [--rounds 3] [--threads 2] [--way fp32 --way bf16]
 
-The texts are documentation strings of Python's standard library: real, most of them short, with a long tail. All ways
-take turns, so that a round meets the machine in one mood; figures are medians over the rounds, ratios are of the same
-round. The clock stands beside processor time, which tells more on a machine that others use too. `32 a call` is what
-the worker does at its default `batch.embed_texts`; the others get all texts in one call, as `encode` does.
+The texts are documentation strings of Python's standard library: real, most of them short, with a long tail; then some
+at the edges (`embedder_texts.cases`). All ways take turns, so that a round meets the machine in one mood; figures are
+medians over the rounds, ratios are of the same round. The clock stands beside processor time, which tells more on a
+machine that others use too. `32 a call` is what the worker does at its default `batch.embed_texts`; the others get all
+texts in one call, as `encode` does. `products` are the model's matrix products for these texts' tokens alone, without
+padding, in torch's fp32: no way that computes in torch and fp32 can be faster.
 
 Cosines and recall@10 (each text searched for among all others, its ten nearest) are taken against the baseline.
-`WAYS` is where another backend goes.
 """
 
 import argparse
 import asyncio
-import importlib.util
+import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from sentence_transformers import SentenceTransformer
 
+from tests.benchmarks.embedder_texts import Case, cases
+from tests.benchmarks.results import Reach
+from tests.benchmarks.ways import FULL, Products, baseline, can_run, loaded, ours
 from worker.adapters.processor import available_processors, avoid_illegal_instructions
-from worker.app.model import build_embedder
-from worker.demo.corpus import pick, read_corpus
-from worker.demo.model import embedding_settings
-from worker.ports import Embedder, Vectors
-from worker.settings import EmbeddingSettings
+from worker.ports import Vectors
 
-GOAL: Final = "2.0 times the baseline at a mean cosine of 0.9999 or more, 3.0 times at 0.995"
-CONVERTED: Final = "build/openvino"
 NEAREST: Final = 10
-
-Encode = Callable[[list[str]], Vectors]
-
-
-def ours(runner: asyncio.Runner, settings: Mapping[str, object], a_call: int | None, threads: int) -> Encode:
-    """Return the worker's embedder, loaded."""
-    whole = EmbeddingSettings.model_validate({**embedding_settings(), "threads": threads, **settings})
-    embedder = build_embedder(whole)
-    runner.run(embedder.start())
-    return partial(in_calls, runner, embedder, a_call)
-
-
-def in_calls(runner: asyncio.Runner, embedder: Embedder, a_call: int | None, texts: list[str]) -> Vectors:
-    size = a_call or len(texts)
-    return np.concatenate([runner.run(embedder.embed(texts[at : at + size])) for at in range(0, len(texts), size)])
-
-
-WAYS: Final[Mapping[str, Callable[[asyncio.Runner, int], Encode]]] = {
-    "fp32": lambda runner, threads: ours(runner, {}, None, threads),
-    "fp32, 32 a call": lambda runner, threads: ours(runner, {}, 32, threads),
-    "bf16": lambda runner, threads: ours(runner, {"precision": "bf16"}, None, threads),
-    "openvino fp32": lambda runner, threads: ours(runner, openvino("fp32"), None, threads),
-    "openvino bf16": lambda runner, threads: ours(runner, openvino("bf16"), None, threads),
-    "openvino int8": lambda runner, threads: ours(runner, openvino("int8"), None, threads),
-}
-"""Name -> what makes the embedding function, given an event loop and a number of threads."""
-
-
-def openvino(precision: str) -> dict[str, object]:
-    """Return settings that keep what is converted from run to run."""
-    return {"backend": "openvino", "precision": precision, "openvino": {"cache_dir": CONVERTED}}
-
-
-def can_run(name: str) -> bool:
-    return not name.startswith("openvino") or importlib.util.find_spec("openvino") is not None
-
-
-def baseline(threads: int) -> Encode:
-    """Return the call that everybody writes."""
-    path = embedding_settings()
-    torch.set_num_threads(threads)
-    model = SentenceTransformer(path.get("path", path["model"]), device="cpu")
-
-    def encode(texts: list[str]) -> Vectors:
-        vectors: Any = model.encode(texts, batch_size=32, show_progress_bar=False, normalize_embeddings=True)
-        return np.asarray(vectors, dtype=np.float32)
-
-    encode(["warm up"])
-    return encode
+BASELINE: Final = "encode, fp32, 32"
+PRODUCTS: Final = "products"
+GOALS: Final = ((2.0, 0.9999), (3.0, 0.995))
+"""Times the baseline, at which mean cosine."""
+COLUMNS: Final = ("", "is", "texts/s", "tokens/s", "CPU ms/text", "CPU is", "mean cosine", "least", "recall@10")
 
 
 @dataclass
@@ -94,11 +47,64 @@ class Timing:
     processor: list[float] = field(default_factory=list)
     vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
 
-    def take(self, encode: Encode, texts: list[str]) -> None:
+    def take(self, act: Callable[[], Vectors | None]) -> None:
         wall, processor = time.perf_counter(), time.process_time()
-        self.vectors = encode(texts)
+        vectors = act()
         self.wall.append(time.perf_counter() - wall)
         self.processor.append(time.process_time() - processor)
+        self.vectors = self.vectors if vectors is None else vectors
+
+
+@dataclass
+class Measured:
+    """A case, and what each way took."""
+
+    case: Case
+    tokens: list[int]
+    longest: int
+    timings: dict[str, Timing]
+
+    @property
+    def computed(self) -> int:
+        """Tokens that the model computes, special ones included: what is longer than it takes is cut."""
+        return sum(min(length, self.longest) for length in self.tokens)
+
+    def times_baseline(self, way: str) -> float:
+        return ratio(self.timings[way].wall, self.timings[BASELINE].wall)
+
+    def cosines(self, way: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        found: np.ndarray[Any, np.dtype[np.float32]] = np.vecdot(
+            self.timings[way].vectors, self.timings[BASELINE].vectors
+        )
+        return found
+
+    def rows(self) -> list[list[str]]:
+        return [self._row(way, timing) for way, timing in self.timings.items()]
+
+    def _row(self, way: str, timing: Timing) -> list[str]:
+        base, count = self.timings[BASELINE], len(self.case.texts)
+        wall, processor = statistics.median(timing.wall), statistics.median(timing.processor)
+        row = [
+            way,
+            f"{ratio(timing.wall, base.wall):.2f}x",
+            f"{count / wall:,.1f}",
+            f"{self.computed / wall:,.0f}",
+            f"{1000 * processor / count:.2f}",
+            f"{ratio(timing.processor, base.processor):.2f}x",
+        ]
+        if not len(timing.vectors):
+            return [*row, "", "", ""]
+        cosines, found = self.cosines(way), recall(timing.vectors, base.vectors)
+        return [*row, f"{cosines.mean():.6f}", f"{cosines.min():.6f}", "" if found is None else f"{found:.4f}"]
+
+    def told(self) -> str:
+        """The case in a sentence."""
+        lengths = self.tokens
+        return (
+            f"{self.case.name}: {len(lengths)} texts; tokens of a text: mean {statistics.mean(lengths):,.0f}, median "
+            f"{statistics.median(lengths):,.0f}, 95 % up to {np.percentile(lengths, 95):,.0f}, longest "
+            f"{max(lengths):,} (the model takes {self.longest})"
+        )
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> float:
@@ -112,20 +118,39 @@ def nearest(vectors: Vectors) -> np.ndarray[Any, np.dtype[np.intp]]:
     return found
 
 
-def recall(vectors: Vectors, reference: Vectors) -> float:
+def recall(vectors: Vectors, reference: Vectors) -> float | None:
+    """The share of the ten nearest that are the same; none where there are hardly more than ten."""
+    if len(vectors) < 2 * NEAREST:
+        return None
     pairs = zip(nearest(vectors), nearest(reference), strict=True)
     return statistics.mean(len(set(one) & set(other)) / NEAREST for one, other in pairs)
 
 
-def line(name: str, timing: Timing, base: Timing, tokens: int) -> str:
-    count = len(timing.vectors)
-    wall, processor = statistics.median(timing.wall), statistics.median(timing.processor)
-    cosines = (timing.vectors * base.vectors).sum(axis=1)
-    return (
-        f"{name:<22}{count / wall:>9.1f}{tokens / wall:>10.0f}{ratio(timing.wall, base.wall):>8.2f}"
-        f"{1000 * processor / count:>12.2f}{ratio(timing.processor, base.processor):>8.2f}"
-        f"{cosines.mean():>11.6f}{cosines.min():>10.6f}{recall(timing.vectors, base.vectors):>9.4f}"
-    )
+def measured(runner: asyncio.Runner, case: Case, rounds: int, threads: int) -> Measured:
+    """Let all ways take turns at the texts of a case."""
+    model = loaded(case.model, threads)
+    encode, products = baseline(model), Products(model)
+    ways = {name: ours(runner, name, case.model, threads) for name in case.ways}
+    tokens = [len(ids) for ids in model.tokenizer(case.texts, truncation=False, verbose=False)["input_ids"]]
+    longest = int(model.max_seq_length or 512)
+    found = Measured(case, tokens, longest, {name: Timing() for name in (BASELINE, *case.ways, PRODUCTS)})
+    for _ in range(rounds):
+        found.timings[BASELINE].take(lambda: encode(case.texts))
+        for name, way in ways.items():
+            found.timings[name].take(lambda way=way: way(case.texts))  # type: ignore[misc]
+        found.timings[PRODUCTS].take(lambda: products.take(found.computed))
+    return found
+
+
+def reached(first: Measured) -> list[Reach]:
+    """The best way at each quality asked for, and how fast any could be that computes in torch and fp32."""
+    found = []
+    for goal, quality in GOALS:
+        good = [way for way in first.case.ways if first.cosines(way).mean() >= quality]
+        best = max(good, key=first.times_baseline, default=None)
+        what = f"best at a mean cosine >= {quality}" + (f" ({best})" if best else "")
+        found.append(Reach(what, None if best is None else first.times_baseline(best), goal))
+    return found
 
 
 def arguments() -> argparse.Namespace:
@@ -133,48 +158,36 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--texts", type=int, default=800)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=available_processors())
-    parser.add_argument("--way", action="append", choices=list(WAYS), help="only these; all unless given")
+    parser.add_argument("--way", action="append", choices=list(FULL), help="only these; all unless given")
+    parser.add_argument("--json", type=Path, help="write what was found into this file, too")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table for each case."""
     given = arguments()
-    texts = [f"{document.title}. {document.content}" for document in pick(read_corpus(), given.texts)]
     avoid_illegal_instructions()
-    chosen = given.way or list(WAYS)
+    chosen = given.way or list(FULL)
     if missing := [name for name in chosen if not can_run(name)]:
         print(f"not run, for want of the extra 'openvino': {', '.join(missing)}")  # noqa: T201
-    base, timings = Timing(), {name: Timing() for name in chosen if can_run(name)}
+    print(f"{given.threads} threads, torch {torch.__version__}")  # noqa: T201
+    found = []
     with asyncio.Runner() as runner:
-        encode = baseline(given.threads)
-        ways = {name: WAYS[name](runner, given.threads) for name in timings}
-        for _ in range(given.rounds):
-            base.take(encode, texts)
-            for name, timing in timings.items():
-                timing.take(ways[name], texts)
-    lengths = token_lengths(texts)
-    heads = f"{'texts/s':>9}{'tokens/s':>10}{'ratio':>8}{'cpu ms/text':>12}{'ratio':>8}"
-    print(  # noqa: T201
-        f"{len(texts)} texts, {given.threads} threads, torch {torch.__version__}; tokens of a text: "
-        f"mean {statistics.mean(lengths):.0f}, median {statistics.median(lengths):.0f}, "
-        f"95 % up to {np.percentile(lengths, 95):.0f}, longest {max(lengths)} (the model takes {LONGEST})",
-        f"{'':<22}{heads}{'mean cos':>11}{'min cos':>10}{'recall':>9}",
-        line("encode, fp32, 32", base, base, tokens := sum(min(length, LONGEST) for length in lengths)),
-        *(line(name, timing, base, tokens) for name, timing in timings.items()),
-        f"the goal is {GOAL}",
-        sep="\n",
-    )
+        for case in cases(given.texts, tuple(name for name in chosen if can_run(name))):
+            one = measured(runner, case, given.rounds, given.threads)
+            found.append(one)
+            lines = [COLUMNS, *one.rows()]
+            print("", one.told(), *("".join(f"{cell:>13}" for cell in line) for line in lines), sep="\n", flush=True)  # noqa: T201
+    for goal in reached(found[0]):
+        print(f"to reach: {goal.what}: >= {goal.goal}, reached {goal.value or 0:.2f}")  # noqa: T201
+    if given.json:
+        given.json.write_text(json.dumps(_as_json(found, missing, given.threads)))
 
 
-LONGEST: Final = 256
-
-
-def token_lengths(texts: list[str]) -> list[int]:
-    """Return how many tokens each text has, special ones included, before anything is cut."""
-    path = embedding_settings()
-    tokenizer = SentenceTransformer(path.get("path", path["model"]), device="cpu").tokenizer
-    return [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
+def _as_json(found: Sequence[Measured], missing: Sequence[str], threads: int) -> dict[str, Any]:
+    goals = [{"what": one.what, "value": one.value, "goal": one.goal} for one in reached(found[0])]
+    told = [{"told": one.told(), "name": one.case.name, "rows": one.rows()} for one in found]
+    return {"threads": threads, "columns": COLUMNS, "cases": told, "missing": list(missing), "reach": goals}
 
 
 if __name__ == "__main__":

@@ -111,19 +111,20 @@ def by_contender(turns: Sequence[Measured]) -> dict[str, list[Measured]]:
     return found
 
 
-def ratios(turns: Sequence[Measured], baseline: str) -> list[float]:
+def ratios(turns: Sequence[Measured], baseline: str, ours: str = OURS) -> list[float]:
     """Ours over a baseline, round by round, where both came to their end."""
     groups = by_contender(turns)
-    pairs = zip(groups.get(OURS, []), groups.get(baseline, []), strict=False)
-    return [ours.a_second / other.a_second for ours, other in pairs if ours.a_second and other.a_second]
+    pairs = zip(groups.get(ours, []), groups.get(baseline, []), strict=False)
+    return [one.a_second / other.a_second for one, other in pairs if one.a_second and other.a_second]
 
 
-def reach(turns: Sequence[Measured], baseline: str, goal: float) -> Reach:
+def reach(turns: Sequence[Measured], baseline: str, goal: float, ours: str = OURS) -> Reach:
     """The median ratio, with the lowest and the highest."""
-    found = ratios(turns, baseline)
+    found = ratios(turns, baseline, ours)
+    what = f"against `{baseline}`" if ours == OURS else f"`{ours}` against `{baseline}`"
     if not found:
-        return Reach(f"against `{baseline}`", None, goal)
-    return Reach(f"against `{baseline}`", statistics.median(found), goal, low=min(found), high=max(found))
+        return Reach(what, None, goal)
+    return Reach(what, statistics.median(found), goal, low=min(found), high=max(found))
 
 
 THROUGHPUT_COLUMNS: Final = (

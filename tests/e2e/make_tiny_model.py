@@ -12,13 +12,13 @@ from transformers import BertConfig, BertModel, BertTokenizer
 DIMENSIONS = 384
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, dimensions: int = DIMENSIONS) -> None:
     letters = [*string.ascii_lowercase, *string.digits]
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
     torch.manual_seed(1)
     config = BertConfig(
         vocab_size=len(words),
-        hidden_size=DIMENSIONS,
+        hidden_size=dimensions,
         num_hidden_layers=1,
         num_attention_heads=4,
         intermediate_size=64,
@@ -27,7 +27,7 @@ def make(folder: Path) -> None:
     raw = folder / "transformer"
     BertModel(config).save_pretrained(raw)
     BertTokenizer(vocab={word: number for number, word in enumerate(words)}).save_pretrained(raw)
-    SentenceTransformer(modules=[Transformer(str(raw), max_seq_length=64), Pooling(DIMENSIONS)]).save(str(folder))
+    SentenceTransformer(modules=[Transformer(str(raw), max_seq_length=64), Pooling(dimensions)]).save(str(folder))
 
 
 if __name__ == "__main__":

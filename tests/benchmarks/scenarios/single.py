@@ -1,20 +1,17 @@
-"""Scenarios without servers: the pipeline alone, and the embedder alone where its own benchmark is there."""
+"""Scenarios without servers: the pipeline alone, and the embedder alone."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
+from typing import Any
 
 from tests.benchmarks import alone
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.contenders import OPENVINO_ENVIRONMENT
 from tests.benchmarks.results import Reach, Result
 from tests.e2e import programs
-
-_EMBEDDER: Final = "tests.benchmarks.embedder"
 
 
 def pipeline(bench: Bench) -> Result:
@@ -48,21 +45,31 @@ def _largest(profile: str) -> str:
 
 
 def embedder(bench: Bench) -> Result:
-    """What the embedder's own benchmark says, as it prints it."""
-    found = importlib.util.find_spec(_EMBEDDER)
-    if found is None or found.origin is None:
-        return Result("Embedder alone", "Its benchmark is not in this checkout.", ())
+    """The worker's embedder in all its forms beside `encode`, in a process of its own (`tests.benchmarks.embedder`)."""
     output = bench.folder / "embedder.json"
-    takes_json = "--json" in Path(found.origin).read_text()
-    size = ["--texts", "64", "--rounds", "1"] if bench.quick else []
-    command = [sys.executable, "-m", _EMBEDDER, *size, *(["--json", str(output)] if takes_json else [])]
+    size = ["--texts", "64", "--rounds", "1", "--way", "fp32"] if bench.quick else []
+    python = os.environ.get(OPENVINO_ENVIRONMENT) or sys.executable
+    command = [python, "-m", "tests.benchmarks.embedder", *size, "--json", str(output)]
     environment = {**os.environ, **programs.environment()}
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=programs.ROOT, env=environment)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} ended with {done.returncode}: {done.stderr[-1500:]}")
-    result = Result("Embedder alone", f"As `python -m {_EMBEDDER}` prints it:\n\n```\n{done.stdout.strip()}\n```", ())
-    if output.exists():
-        content = json.loads(output.read_text())
-        result.reach = [Reach(**one) for one in content.get("reach", [])]
-        result.raw = [content]
+    return _embedders(json.loads(output.read_text()))
+
+
+def _embedders(content: Mapping[str, Any]) -> Result:
+    rows = [[case["name"], *row] for case in content["cases"] for row in case["rows"]]
+    result = Result(
+        "Embedder alone",
+        f"`encode` is one `SentenceTransformer.encode(all, batch_size=32)` in fp32, on {content['threads']} threads as "
+        "all others; quality is measured against its vectors. `products` are the model's matrix products for the "
+        "texts' tokens alone, without padding and in torch's fp32: nothing that computes so can be faster.",
+        ("texts", "way", *content["columns"][1:]),
+        rows,
+        [Reach(**one) for one in content["reach"]],
+        [f"{case['told'][0].upper()}{case['told'][1:]}." for case in content["cases"]],
+        [content],
+    )
+    if content["missing"]:
+        result.notes.append(f"Not run, for want of the extra 'openvino': {', '.join(content['missing'])}.")
     return result

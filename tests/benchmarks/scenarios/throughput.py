@@ -40,14 +40,18 @@ def mix(bench: Bench) -> Result:
         history = History(seed)
         filled = bench.filled(history, rows, bench.model)
         loads.append(Load(history.mixed(changes), history.rows(), filled))
-    turns = bench.in_turns([OURS, *bench.baselines("stream", "loop", "quix")], bench.model, loads)
+    turns = bench.in_turns([*bench.ours, *bench.baselines("stream", "loop", "quix")], bench.model, loads)
     shares = ", ".join(f"{share} % {kind}" for kind, share in MIX.items())
     how = (
         f"{changes:,} changes of {rows:,} indexed rows: {shares} (outside and inside: updates outside and inside the "
         f"text). Tenant in the primary key, default replica identity; texts of 2,000 characters and more are left out "
         "of updates of other columns, as PostgreSQL leaves them out."
     )
-    goals = [reach(turns, "stream", 8), reach(turns, "loop", 10), reach(turns, "quix", 8)]
+    goals = [
+        reach(turns, baseline, goal, ours)
+        for ours in bench.ours
+        for baseline, goal in {"stream": 8, "loop": 10, "quix": 8}.items()
+    ]
     return _result("Change mix", how, turns, goals)
 
 
@@ -61,7 +65,7 @@ def snapshot(bench: Bench) -> Result:
     for load in loads:
         alone.append(count / _embedding_alone(bench, texts))
         bench.say(f"  the embedder alone: {alone[-1]:,.1f} texts/s")
-        turns += bench.in_turns([OURS, *bench.baselines("stream", "loop", "quix")], bench.model, [load])
+        turns += bench.in_turns([*bench.ours, *bench.baselines("stream", "loop", "quix")], bench.model, [load])
     ours_alone = [one.a_second for one in turns if one.contender == OURS]
     shares = [one / rate for one, rate in zip(ours_alone, alone, strict=True)]
     spread = ", ".join(f"{name} {value:,.0f}" for name, value in lengths(count).items())

@@ -1,0 +1,85 @@
+"""The ways to embed that the embedder's benchmark lets take turns: the worker's embedder in all forms, and `encode`."""
+
+import asyncio
+import importlib.util
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+
+from worker.app.model import build_embedder
+from worker.ports import Embedder, Vectors
+from worker.settings import EmbeddingSettings
+
+Encode = Callable[[list[str]], Vectors]
+Model = Mapping[str, str]
+"""Settings that name a model: `model`, and `path` where it lies in a folder."""
+
+CONVERTED: Final = "build/openvino"
+A_CALL: Final = 32
+FULL: Final[Mapping[str, Mapping[str, Any]]] = {
+    "fp32": {},
+    "fp32, 32 a call": {},
+    "bf16": {"precision": "bf16"},
+    "openvino fp32": {"backend": "openvino", "precision": "fp32", "openvino": {"cache_dir": CONVERTED}},
+    "openvino bf16": {"backend": "openvino", "precision": "bf16", "openvino": {"cache_dir": CONVERTED}},
+    "openvino int8": {"backend": "openvino", "precision": "int8", "openvino": {"cache_dir": CONVERTED}},
+}
+"""Name -> settings of the embedder. This is where another backend goes."""
+
+
+def can_run(name: str) -> bool:
+    return not name.startswith("openvino") or importlib.util.find_spec("openvino") is not None
+
+
+def ours(runner: asyncio.Runner, name: str, model: Model, threads: int) -> Encode:
+    """Return the worker's embedder, loaded. With `32 a call` it gets as many texts at once as from the worker."""
+    embedder = build_embedder(EmbeddingSettings.model_validate({**model, "threads": threads, **FULL[name]}))
+    runner.run(embedder.start())
+    return partial(_in_calls, runner, embedder, A_CALL if "a call" in name else None)
+
+
+def _in_calls(runner: asyncio.Runner, embedder: Embedder, a_call: int | None, texts: list[str]) -> Vectors:
+    size = a_call or len(texts)
+    return np.concatenate([runner.run(embedder.embed(texts[at : at + size])) for at in range(0, len(texts), size)])
+
+
+def loaded(model: Model, threads: int) -> SentenceTransformer:
+    torch.set_num_threads(threads)
+    return SentenceTransformer(model.get("path", model["model"]), device="cpu")
+
+
+def baseline(model: SentenceTransformer) -> Encode:
+    """Return the call that everybody writes."""
+
+    def encode(texts: list[str]) -> Vectors:
+        vectors: Any = model.encode(texts, batch_size=32, show_progress_bar=False, normalize_embeddings=True)
+        return np.asarray(vectors, dtype=np.float32)
+
+    encode(["warm up"])
+    return encode
+
+
+class Products:
+    """The matrix products of a model, alone, in torch's fp32: whatever embeds by them takes at least as long."""
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        transformer: Any = model[0]
+        config = transformer.auto_model.config
+        width, inner = config.hidden_size, config.intermediate_size
+        shapes = [*[(width, width)] * 4, (width, inner), (inner, width)]
+        self._layers: int = config.num_hidden_layers
+        self._tokens = 1024
+        self._inputs = {size: torch.randn(self._tokens, size) for size in (width, inner)}
+        self._weights = [torch.randn(out, into) for into, out in shapes]
+        self.flops_a_token = 2 * self._layers * sum(into * out for into, out in shapes)
+
+    def take(self, tokens: int) -> None:
+        """Compute those for so many tokens, and nothing else."""
+        with torch.inference_mode():
+            for _ in range(round(tokens / self._tokens) * self._layers):
+                for weight in self._weights:
+                    torch.nn.functional.linear(self._inputs[weight.shape[1]], weight)
