@@ -56,7 +56,7 @@ replay: $(VENV)/.dev ## real servers, the whole log read twice more: EVENTS=1000
 rolling: $(VENV)/.dev ## real servers, three workers replaced one by one under load: how fresh search is meanwhile (8 min)
 	$(VENV)/bin/python -m tests.soak.rolling $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-# What is measured, and how: docs/performance.md, which `bench` writes from tests/benchmarks/results/full.json. A full run
+# What is measured, and how: docs/performance.md, which `bench` writes from docs/performance.json. A full run
 # takes about three hours, one of them to watch memory; it needs a machine that does nothing else.
 bench: MINUTES = 60
 bench: $(VENV)/.dev $(VENV)-quix/.done $(VENV)-openvino/.openvino ## measure beside what people use today (hours): SCENARIOS=mix,replay MINUTES=60

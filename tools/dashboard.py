@@ -1,6 +1,7 @@
 """`deploy/dashboards/syncline.json`, a Grafana dashboard: `python -m tools.dashboard` writes it.
 
-One screen, read from the top: is search fresh, what is the bottleneck, which tenant, what now, is Elasticsearch well.
+One screen, read from the top: is search fresh, what is the bottleneck, what does embedding cost, which tenant, what
+now, is Elasticsearch well.
 """
 
 import json

@@ -154,6 +154,7 @@ ROWS: Final = (
                 "Memory and pressure",
                 "In flight between fetch and verdict; fetching pauses when it is too much.",
                 {
+                    "resident, the largest worker": highest("process_resident_memory_bytes"),
                     "in flight": f"sum(syncline_in_flight_bytes{{{JOB}}})",
                     "workers paused": f"sum(syncline_fetch_paused{{{JOB}}})",
                 },
@@ -169,6 +170,58 @@ ROWS: Final = (
                 "How late the loop wakes a timer: more than 0.1 s is something that blocks it.",
                 {"delay": quantile(0.99, "syncline_event_loop_delay_seconds")},
                 unit="s",
+            ),
+        ),
+    ),
+    Row(
+        "What does embedding cost?",
+        6,
+        (
+            Panel(
+                "Spared, last hour",
+                "Documents that needed no call of the model, because their text has a vector.",
+                {
+                    "spared": f"sum(increase(syncline_reused_vectors_total{{{JOB}}}[1h])) "
+                    f"/ (sum(increase(syncline_reused_vectors_total{{{JOB}}}[1h])) "
+                    f"+ sum(increase(syncline_embedded_texts_total{{{JOB}}}[1h])))"
+                },
+                unit="percentunit",
+                kind="stat",
+                width=3,
+            ),
+            Panel(
+                "Vectors",
+                "Embedded by the model, or taken from the document, the cache or another text of the same call.",
+                {
+                    "embedded": f"sum(rate(syncline_embedded_texts_total{{{JOB}}}[$__rate_interval]))",
+                    "{{origin}}": rate("syncline_reused_vectors_total", "origin"),
+                },
+                unit="cps",
+                width=6,
+                stacked=True,
+            ),
+            Panel(
+                "Model at work",
+                "Seconds of work a second: at 1 a worker's model has no time left, and more workers help.",
+                {"{{instance}}": rate("syncline_embedding_seconds_total", "instance")},
+                width=5,
+            ),
+            Panel(
+                "Tokens",
+                "Embedded, and computed with the padding of batches.",
+                {
+                    "embedded": f"sum(rate(syncline_embedded_tokens_total{{{JOB}}}[$__rate_interval]))",
+                    "with padding": f"sum(rate(syncline_embedding_token_places_total{{{JOB}}}[$__rate_interval]))",
+                },
+                unit="cps",
+                width=5,
+            ),
+            Panel(
+                "Cut texts",
+                "Longer than the model takes: no search by meaning finds their ends (embedding.long_texts).",
+                {"texts": f"sum(rate(syncline_truncated_texts_total{{{JOB}}}[$__rate_interval]))"},
+                unit="cps",
+                width=5,
             ),
         ),
     ),

@@ -9,7 +9,8 @@ from worker.metrics import Metrics
 PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
 _INTRODUCTION = """# Metrics
 
-Generated from `worker/metrics.py` by `make docs`. Served at `/metrics` in Prometheus' text format.
+Generated from `worker/metrics.py` by `make docs`. Served at `/metrics` in Prometheus' text format. Beside them stand
+the usual ones of a process, such as `process_resident_memory_bytes` and `process_cpu_seconds_total`.
 
 | metric | type | labels | what it tells |
 |---|---|---|---|

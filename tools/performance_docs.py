@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from tests.benchmarks import table
 
-RESULTS: Final = Path("tests/benchmarks/results/full.json")
+RESULTS: Final = Path("docs/performance.json")
 DOCS: Final = Path("docs/performance.md")
 _HEAD: Final = """# Performance
 
-Written by `make bench` from `tests/benchmarks/results/full.json`: change the benchmarks, never this file.
+Written by `make bench` from `docs/performance.json`: change the benchmarks, never this file.
 
 Each scenario lets everybody do the same in turns, in one run on one machine; so read the ratios, and the absolute
 figures only beside the machine. `loop` calls the model and `index` for every event; `stream` encodes batches of 500 and

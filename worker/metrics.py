@@ -9,7 +9,14 @@ are known has all its series from the start on: an increase from nothing to one 
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.samples import Sample
 
 from worker.errors import HaltReason, RejectReason
@@ -30,6 +37,7 @@ class Metrics:
     def __init__(self, settings: MetricsSettings | None = None) -> None:
         self.settings = settings or MetricsSettings()
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._of_records()
         self._of_work()
         self._of_the_process()

@@ -34,7 +34,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Bench], Result]]] = {
     "correctness": correctness.correctness,
     "memory": memory.memory,
 }
-FULL: Final = programs.ROOT / "tests" / "benchmarks" / "results" / "full.json"
+FULL: Final = programs.ROOT / "docs" / "performance.json"
 BUILD: Final = programs.ROOT / "build" / "bench"
 
 

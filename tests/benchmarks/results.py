@@ -172,6 +172,21 @@ def _middle(values: Iterable[float]) -> float:
     return statistics.median(list(values))
 
 
+def bound_by_elasticsearch(turns: Sequence[Measured], cores: int) -> list[str]:
+    """What any pipeline could reach at best: all processors for what Elasticsearch does of ours, and nothing else."""
+    groups = by_contender(turns)
+    ours = [one for one in groups.get(OURS, []) if not one.failed and one.elasticsearch_cpu_s]
+    if not ours:
+        return []
+    bound = cores / _middle(one.elasticsearch_cpu_s / one.changes for one in ours)
+    rates = {name: _middle(one.a_second for one in rounds) for name, rounds in groups.items() if name != OURS}
+    beside = ", ".join(f"{bound / rate:.1f}x `{name}`" for name, rate in rates.items() if rate)
+    return [
+        f"Elasticsearch's processor time alone bounds everybody here: with all {cores} processors for it and none for "
+        f"the client, {bound:,.0f} events/s" + (f", which is {beside}." if beside else ".")
+    ]
+
+
 def profile_notes(turns: Sequence[Measured]) -> list[str]:
     """Where the worker's time goes, from its last turn: threads by processor time, stages by how long they took."""
     last = next((one for one in reversed(turns) if one.contender == OURS and not one.failed), None)

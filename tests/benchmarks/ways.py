@@ -20,6 +20,8 @@ Model = Mapping[str, str]
 
 CONVERTED: Final = "build/openvino"
 A_CALL: Final = 32
+_TOKENS: Final = 1024
+"""In a batch, as `embedding.batch_tokens` has it."""
 FULL: Final[Mapping[str, Mapping[str, Any]]] = {
     "fp32": {},
     "fp32, 32 a call": {},
@@ -72,14 +74,13 @@ class Products:
         width, inner = config.hidden_size, config.intermediate_size
         shapes = [*[(width, width)] * 4, (width, inner), (inner, width)]
         self._layers: int = config.num_hidden_layers
-        self._tokens = 1024
-        self._inputs = {size: torch.randn(self._tokens, size) for size in (width, inner)}
+        self._inputs = {size: torch.randn(_TOKENS, size) for size in (width, inner)}
         self._weights = [torch.randn(out, into) for into, out in shapes]
-        self.flops_a_token = 2 * self._layers * sum(into * out for into, out in shapes)
 
     def take(self, tokens: int) -> None:
         """Compute those for so many tokens, and nothing else."""
         with torch.inference_mode():
-            for _ in range(round(tokens / self._tokens) * self._layers):
-                for weight in self._weights:
-                    torch.nn.functional.linear(self._inputs[weight.shape[1]], weight)
+            for begin in range(0, tokens, _TOKENS):
+                batch = {size: rows[: tokens - begin] for size, rows in self._inputs.items()}
+                for weight in self._weights * self._layers:
+                    torch.nn.functional.linear(batch[weight.shape[1]], weight)

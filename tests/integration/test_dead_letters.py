@@ -33,14 +33,22 @@ TOPIC = "app.public.articles"
 ESCAPE = "\x1b[31m"
 
 
-def letter(row_id: int, lsn: int, reason: str = "field_invalid", value: bytes | None = None) -> Letter:
+LONG = "column 'a' is wrong: it holds " + "much, " * 30 + "which field 'title' does not take"
+
+
+WRONG = "column 'a' is wrong"
+
+
+def letter(
+    row_id: int, lsn: int, reason: str = "field_invalid", value: bytes | None = None, message: str = WRONG
+) -> Letter:
     key = {"tenant": "acme", "id": row_id}
     event = builders.event("u", builders.row(row_id), lsn=lsn)
     record = builders.record(event, key, offset=lsn, topic=TOPIC, timestamp_ms=NOW_MS - 1000, headers=[("trace", b"1")])
     if value is not None:
         record = replace(record, value=value)
     place = Place(f"acme/{row_id}", "acme")
-    return Letter(record, reason, "decode", "column 'a' is wrong", "articles", place, lsn, 0, lsn - 1, 1, "0.1.0")
+    return Letter(record, reason, "decode", message, "articles", place, lsn, 0, lsn - 1, 1, "0.1.0")
 
 
 @pytest.fixture
@@ -89,11 +97,18 @@ async def put(settings: Settings, letters: Sequence[Letter]) -> None:
         while topic not in await admin.list_topics():  # noqa: ASYNC110 - a broker has no event to wait for
             await asyncio.sleep(0.05)
     await admin.close()
+    await send(settings, letters)
     dead_letters = KafkaDeadLetters(settings.kafka, topic)
+    await dead_letters.start()
+    await dead_letters.send(builders.record(b"somebody else's"), {})
+    await dead_letters.close()
+
+
+async def send(settings: Settings, letters: Sequence[Letter]) -> None:
+    dead_letters = KafkaDeadLetters(settings.kafka, app.topic_of(settings))
     await dead_letters.start()
     for one in letters:
         await dead_letters.send(*next(forms(one)))
-    await dead_letters.send(builders.record(b"somebody else's"), {})
     await dead_letters.close()
 
 
@@ -119,10 +134,22 @@ def test_list_counts_first_and_fits_80_columns(
     assert "No dead letters" in run(capsys, config, "dead-letters", "list", "--tenant", "nobody")
 
 
+def test_a_long_message_is_shown_to_its_end(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    asyncio.run(send(load_settings(config, {}), [letter(5, 50, message=LONG)]))
+    lines = run(capsys, config, "dead-letters", "list", "--limit", "1").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert LONG in " ".join(word for line in lines for word in line.split())
+
+
 def test_list_as_json_takes_the_filters(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listing = json.loads(run(capsys, config, "dead-letters", "list", "--json", "--reason", "field_invalid"))
     assert (listing["total"], listing["by_reason"], listing["not_letters"]) == (3, {"field_invalid": 3}, 1)
     assert [one["position"] for one in listing["letters"]] == ["0:0", "0:1", "0:3"]
+    few = json.loads(run(capsys, config, "dead-letters", "list", "--json", "--limit", "2"))
+    assert (few["total"], few["shown"], len(few["letters"])) == (4, 2, 2)
     assert json.loads(run(capsys, config, "dead-letters", "list", "--json", "--since", "1h"))["total"] == 4
     assert json.loads(run(capsys, config, "dead-letters", "list", "--json", "--since", "2100-01-01"))["total"] == 0
 

@@ -15,7 +15,7 @@ from worker.metrics import Metrics
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 RULE_FILES: Final = sorted((DEPLOY / "alerts").glob("*.yaml"))
 TEST_FILES: Final = sorted((DEPLOY / "alerts" / "tests").glob("*.yaml"))
-_SERIES: Final = re.compile(r"\bsyncline_[a-z_]+\b(?:\{([^}]*)\})?")
+_SERIES: Final = re.compile(r"\b(?:syncline|process)_[a-z_]+\b(?:\{([^}]*)\})?")
 _MATCHER: Final = re.compile(r"([a-z_]+)\s*(?:=~|!~|!=|=)")
 
 
@@ -44,8 +44,11 @@ def alerts() -> Iterator[Alert]:
 @cache
 def series() -> dict[str, frozenset[str]]:
     """Return every series that a worker tells, with its labels."""
-    found: dict[str, frozenset[str]] = {}
-    for metric in vars(Metrics()).values():
+    metrics = Metrics()
+    # What is no attribute comes from the client library: the process's own, without labels.
+    samples = (sample for family in metrics.registry.collect() for sample in family.samples)
+    found = {sample.name: frozenset[str]() for sample in samples if sample.name.startswith("process_")}
+    for metric in vars(metrics).values():
         if isinstance(metric, Histogram):
             labels = frozenset(metric._labelnames)
             found |= {f"{metric._name}_bucket": labels | {"le"}, f"{metric._name}_sum": labels}

@@ -4,7 +4,7 @@ import orjson
 
 from tests.benchmarks import table
 from tests.benchmarks.events import MIX, TABLE, History, marks
-from tests.benchmarks.results import Reach, ratios, reach, wrong_documents
+from tests.benchmarks.results import Reach, bound_by_elasticsearch, ratios, reach, wrong_documents
 from tests.benchmarks.target import key_of
 from tests.benchmarks.truth import UNAVAILABLE, Found, Row, compare
 from tests.benchmarks.turn import Measured
@@ -114,6 +114,19 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert ratios(turns, "stream") == [8, 4]
     goal = reach(turns, "stream", 5)
     assert (goal.value, goal.low, goal.high, goal.reached) == (6, 4, 8, True)
+
+
+def test_the_quantised_model_is_compared_by_its_own_name() -> None:
+    turns = [measured("syncline", 1), measured("syncline-int8", 0.5), measured("stream", 8)]
+    goal = reach(turns, "stream", 8, "syncline-int8")
+    assert (goal.what, goal.value) == ("`syncline-int8` against `stream`", 16)
+
+
+def test_what_elasticsearch_needs_of_the_processors_is_a_bound_for_everybody() -> None:
+    ours = Measured("syncline", 100, 1, elasticsearch_cpu_s=0.04)
+    (told,) = bound_by_elasticsearch([ours, measured("stream", 0.05)], cores=2)
+    assert told.endswith("5,000 events/s, which is 2.5x `stream`.")
+    assert bound_by_elasticsearch([measured("stream", 1)], cores=2) == []
 
 
 def test_a_baseline_that_failed_has_no_ratio() -> None:

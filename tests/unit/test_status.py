@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from worker.runtime.clock import Clock
 from worker.settings import IndexSettings, ServerSettings, Settings
 from worker.stages.findings import Finding, Level
 from worker.stages.index_state import Held, IndexState
-from worker.stages.progress import GroupState, Look, Member, Progress, age, group_findings, progress_findings
+from worker.stages.progress import GroupState, Look, Member, Progress, Times, age, group_findings, progress_findings
 from worker.stages.worker_answer import WorkerAnswer, worker_findings
 
 pytestmark = pytest.mark.virtual_time
@@ -181,6 +182,13 @@ def test_a_lag_that_grows_is_told() -> None:
     assert only(found, "rate").sentence == "2 a second done, 20 added: the lag does not shrink"
 
 
+def test_what_has_waited_for_seconds_only_is_no_lag_that_grows() -> None:
+    one = Progress(FIRST, Look(0, 100, 98), Look(0, 110, 107), 5, Times(NOW - 5000, NOW - 2000))
+    assert [finding.subject for finding in progress_findings([one], STABLE, NOW)] == ["lag"]
+    old = Progress(FIRST, Look(0, 100, 98), Look(0, 110, 107), 5, Times(NOW - 95_000, NOW - 90_000))
+    assert [finding.subject for finding in progress_findings([old], STABLE, NOW)] == ["lag", "rate"]
+
+
 @pytest.mark.parametrize(
     ("milliseconds", "told"),
     [
@@ -222,6 +230,15 @@ def test_a_halted_worker_is_wrong_and_says_why() -> None:
     # Between two questions the halt may have been lifted in one of the answers.
     assert of_worker(answer(halted=[({"reason": "forbidden"}, 1)])).level is Level.FAILURE
     assert of_worker(answer(halted=[({"reason": "forbidden"}, 0)])).level is Level.OK
+
+
+def test_a_halt_leads_to_its_entry_of_the_runbook() -> None:
+    halted = of_worker(answer(ready=False, reason="halted: forbidden", halted=[({"reason": "forbidden"}, 1)]))
+    assert "'Halt forbidden' in deploy/README.md" in halted.fix
+    entries = (Path(__file__).parents[2] / "deploy" / "README.md").read_text()
+    assert "\n### Halt forbidden\n" in entries
+    assert "\n## Halts\n" in entries
+    assert "'Halts' in deploy/README.md" in of_worker(answer(ready=False, reason="halted: forbidden")).fix
 
 
 def test_another_server_is_no_worker() -> None:

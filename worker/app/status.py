@@ -21,13 +21,13 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - where to a
 
 
 async def status_of(settings: Settings, workers: Sequence[str], seconds: float) -> Status:
-    """Return how everything is, by two looks `seconds` apart; `workers` are URLs besides the one of the settings.
+    """Return how everything is, by two looks `seconds` apart; `workers` are URLs in place of the one of the settings.
 
     Raises:
         OperatorError: a secret or a certificate cannot be read.
     """
     given = [url.rstrip("/") for url in workers]
-    urls = list(dict.fromkeys([*own_url(settings.server), *given]))
+    urls = list(dict.fromkeys(given or own_url(settings.server)))
     missing: list[str] = []
     kafka, index, (answers, findings) = await asyncio.gather(
         _kafka(settings, seconds, missing),

@@ -15,9 +15,9 @@ def add_status(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
     """Declare `syncline status`."""
     more = (
         "Looks twice, some seconds apart, at what waits in Kafka and what the group does of it; asks the worker at "
-        "server.host and server.port how it is, and Elasticsearch what it holds. Only reads: joins no consumer group, "
-        "commits and writes nothing. Exits with 1 if something is wrong (no member, a halt, nothing done of what "
-        "waits, changes lost), with 2 if a server or a given worker is not there."
+        "server.host and server.port, or those given, how it is, and Elasticsearch what it holds. Only reads: joins "
+        "no consumer group, commits and writes nothing. Exits with 1 if something is wrong (no member, a halt, "
+        "nothing done of what waits, changes lost), with 2 if a server or a given worker is not there."
     )
     declared = command(commands, "status", "say how it is now: lag, workers, index", _status, *parents, more=more)
     declared.add_argument(
@@ -26,7 +26,7 @@ def add_status(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="ask this worker, too, such as http://10.0.0.7:9109; may be given again",
+        help="ask this worker instead, such as http://10.0.0.7:9109; may be given again",
     )
     declared.add_argument(
         "--interval",

@@ -140,7 +140,7 @@ async def one_letter(log: DeadLetterLog, partition: int, offset: int) -> Letter:
 
 
 def show_listing(console: Console, listing: Listing, topic: str) -> None:
-    """Print the counts, most frequent first, then the last letters, two lines each."""
+    """Print the counts, most frequent first, then the last letters, a line and a message each."""
     _strangers(console, listing.strangers)
     if not listing.total:
         console.print(f"No dead letters in {topic} that match.", markup=False)
@@ -157,10 +157,11 @@ def show_listing(console: Console, listing: Listing, topic: str) -> None:
         console.print(f"The last {len(listing.last):,}, oldest first:")
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    grid.add_column(ratio=1)
     for letter in listing.last:
-        grid.add_row(place_of(letter), Text(_headline(letter)))
-        grid.add_row("", Text(f"{_origin(letter)}: {printable(letter.message)}", style="dim"))
+        grid.add_row(place_of(letter), Text(_headline(letter), no_wrap=True, overflow="ellipsis"))
+        # Whole: the field and the reason come at the end of a message.
+        grid.add_row("", Text(f"{_origin(letter)}: {printable(letter.message)}", style="dim", overflow="fold"))
     console.print(grid)
 
 
@@ -249,10 +250,11 @@ def _value_lines(value: bytes | None) -> Iterator[str]:
 
 
 def listing_json(listing: Listing) -> str:
-    """Return the listing as a JSON object."""
+    """Return the listing as a JSON object. `letters` are the last ones, `shown` says how many."""
     return _json(
         {
             "total": listing.total,
+            "shown": len(listing.last),
             "by_reason": dict(listing.counts.most_common()),
             "not_letters": listing.strangers,
             "letters": [as_object(letter) for letter in listing.last],

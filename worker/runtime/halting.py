@@ -22,6 +22,8 @@ SOURCE: Final = "source"
 """The operation of reading from Kafka. While it alone is halted, what has been read can still be finished."""
 
 _REMINDER_SECONDS: Final = 600.0
+_DETAIL_CHARACTERS: Final = 2000
+"""Of a fault's message in the log. What Elasticsearch says names the condition last, behind all that it lists."""
 _log = logging.getLogger(__name__)
 
 
@@ -147,7 +149,7 @@ class Halting:
                 "action": "halt_lifted" if level == logging.INFO else "halted",
                 "operation": operation,
                 "reason": fault.reason.value,
-                "detail": str(fault)[:500],
+                "detail": str(fault)[:_DETAIL_CHARACTERS],
                 **lasting,
             },
         )

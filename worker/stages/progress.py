@@ -69,6 +69,8 @@ class Times(NamedTuple):
 
 
 _UNKNOWN: Final = Times()
+_IN_HAND_MS: Final = 60_000
+"""What waits for less may well be in a worker's hands: as much waits at any moment, and grows by nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def group_findings(group: GroupState, partitions: Collection[TopicPartition]) ->
         yield failure(
             "group",
             "no member: nobody reads the topics",
-            "start a worker with syncline run, or correct kafka.group_id",
+            "start a worker with syncline run, or correct kafka.group_id; in a rollout, look again in a minute",
         )
         return
     members = counted(len(group.members), "member")
@@ -141,7 +143,7 @@ def progress_findings(found: Sequence[Progress], group: GroupState, now_ms: int)
     seconds = max((one.seconds for one in found), default=0)
     if not stuck:
         yield ok("lag", told)
-        yield from _outlook(found, lag)
+        yield from _outlook(found, lag, None if not waiting else now_ms - min(waiting))
     elif not any(one.after.done > one.before.done for one in found):
         level = Level.WARNING if group.joining else Level.FAILURE
         yield Finding("lag", level, f"{told}, and none was done within {seconds:.0f} s", _ask(group))
@@ -150,12 +152,17 @@ def progress_findings(found: Sequence[Progress], group: GroupState, now_ms: int)
         yield warning(
             "lag",
             f"nothing was done within {seconds:.0f} s in {listed((one.name for one in stuck), 5)}, but in others",
-            "look again with a longer --interval: a worker takes its partitions in turn",
+            "mend a halt if a worker tells of one; else look again with a longer --interval: a worker takes its "
+            "partitions in turn",
         )
 
 
 def _ask(group: GroupState) -> str:
-    return "see the workers' readiness and log, and docs/halts.md" if group.members else "see the line 'group'"
+    return (
+        "see the workers' readiness and log, and 'SynclineNoProgress' in deploy/README.md"
+        if group.members
+        else "see the line 'group'"
+    )
 
 
 def _lost(found: Sequence[Progress]) -> Iterator[Finding]:
@@ -169,14 +176,14 @@ def _lost(found: Sequence[Progress]) -> Iterator[Finding]:
         )
 
 
-def _outlook(found: Sequence[Progress], lag: int) -> Iterator[Finding]:
+def _outlook(found: Sequence[Progress], lag: int, oldest_ms: int | None) -> Iterator[Finding]:
     done = sum(one.rate for one in found)
     added = sum((one.after.end - one.before.end) / one.seconds for one in found)
     if done > added:
         yield note(
             "rate", f"{done:,.0f} a second done, {added:,.0f} added: caught up in {age(1000 * lag / (done - added))}"
         )
-    elif lag and added > 0:
+    elif added > 0 and (oldest_ms is None or oldest_ms > _IN_HAND_MS):
         yield note("rate", f"{done:,.0f} a second done, {added:,.0f} added: the lag does not shrink")
 
 

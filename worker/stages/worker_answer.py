@@ -14,7 +14,7 @@ _HALTED: Final = "syncline_halted"
 _PROGRESS: Final = "syncline_last_progress_timestamp_seconds"
 _BUILD: Final = "syncline_build_info"
 _HALT: Final = "halted"
-_FIX: Final = "mend the cause; docs/halts.md says whether the worker then goes on by itself"
+_RUNBOOK: Final = "deploy/README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,18 @@ def worker_findings(url: str, answer: WorkerAnswer, now_ms: int) -> Iterator[Fin
         return
     name = f"{url} ({answer.version})" if answer.version else url
     if answer.halts or answer.reason.startswith(_HALT):
-        yield failure("worker", f"{name} is halted: {_why(answer)}", _FIX)
+        yield failure("worker", f"{name} is halted: {_why(answer)}", _fix(answer))
     elif not answer.ready:
         yield warning("worker", f"{name} is not ready: {answer.reason}", "look again; if it stays so, see its log")
     else:
         last = answer.last_progress_ms
         told = "no record since its start" if last is None else f"last record resolved {age(now_ms - last)} ago"
         yield ok("worker", f"{name} is ready; {told}")
+
+
+def _fix(answer: WorkerAnswer) -> str:
+    entries = " and ".join(f"'Halt {reason}'" for reason in answer.halts) or "'Halts'"
+    return f"see {entries} in {_RUNBOOK}: what to do, and whether the worker then goes on by itself"
 
 
 def _why(answer: WorkerAnswer) -> str:

@@ -11,7 +11,15 @@ from tests.benchmarks.baselines.model import FIXED
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.contenders import OURS
 from tests.benchmarks.events import MIX, History
-from tests.benchmarks.results import THROUGHPUT_COLUMNS, Reach, Result, profile_notes, reach, throughput_rows
+from tests.benchmarks.results import (
+    THROUGHPUT_COLUMNS,
+    Reach,
+    Result,
+    bound_by_elasticsearch,
+    profile_notes,
+    reach,
+    throughput_rows,
+)
 from tests.benchmarks.texts import lengths
 from tests.benchmarks.turn import Load, Measured
 from tests.e2e import programs
@@ -96,7 +104,9 @@ def vectors(bench: Bench) -> Result:
     loads = [Load(history.inserts(count), history.rows()) for history in (History() for _ in range(bench.rounds))]
     turns = bench.in_turns([OURS, *bench.baselines("stream", "loop", "quix")], FIXED, loads)
     how = f"{count:,} new rows; the embedder is faked, the same fixed vectors for everybody: what is left is transport."
-    return _result("Vectors at hand", how, turns, [reach(turns, "stream", 1.5), reach(turns, "quix", 4)])
+    result = _result("Vectors at hand", how, turns, [reach(turns, "stream", 1.5), reach(turns, "quix", 4)])
+    result.notes += bound_by_elasticsearch(turns, len(os.sched_getaffinity(0)))
+    return result
 
 
 def replay(bench: Bench) -> Result:
