@@ -3,9 +3,9 @@
     python -m tests.benchmarks.embedder [--texts 800] [--rounds 3] [--threads 2] [--way fp32 --way bf16]
 
 The texts are documentation strings of Python's standard library: real, most of them short, with a long tail; then some
-at the edges (`embedder_texts.cases`). All ways take turns, so that a round meets the machine in one mood; figures are
-medians over the rounds, ratios are of the same round. The clock stands beside processor time, which tells more on a
-machine that others use too. `32 a call` is what the worker does at its default `batch.embed_texts`; the others get all
+at the edges (`embedder_texts.cases`). All ways take turns, each in a process of its own, so that a round meets the
+machine in one mood; figures are medians over the rounds, ratios are of the same round. The clock stands beside
+processor time, which tells more on a machine that others use too. `32 a call` is what the worker does at its default `batch.embed_texts`; the others get all
 texts in one call, as `encode` does. `products` are the model's matrix products for these texts' tokens alone, without
 padding, in torch's fp32: no way that computes in torch and fp32 can be faster.
 
@@ -13,11 +13,11 @@ Cosines and recall@10 (each text searched for among all others, its ten nearest)
 """
 
 import argparse
-import asyncio
+import contextlib
 import json
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,13 +27,11 @@ import torch
 
 from tests.benchmarks.embedder_texts import Case, cases
 from tests.benchmarks.results import Reach
-from tests.benchmarks.ways import FULL, Products, baseline, can_run, loaded, ours
-from worker.adapters.processor import available_processors, avoid_illegal_instructions
+from tests.benchmarks.ways import BASELINE, FULL, PRODUCTS, Alone, Taken, can_run, loaded
+from worker.adapters.processor import available_processors
 from worker.ports import Vectors
 
 NEAREST: Final = 10
-BASELINE: Final = "encode, fp32, 32"
-PRODUCTS: Final = "products"
 GOALS: Final = ((2.0, 0.9999), (3.0, 0.995))
 """Times the baseline, at which mean cosine."""
 COLUMNS: Final = ("", "is", "texts/s", "tokens/s", "CPU ms/text", "CPU is", "mean cosine", "least", "recall@10")
@@ -47,12 +45,10 @@ class Timing:
     processor: list[float] = field(default_factory=list)
     vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
 
-    def take(self, act: Callable[[], Vectors | None]) -> None:
-        wall, processor = time.perf_counter(), time.process_time()
-        vectors = act()
-        self.wall.append(time.perf_counter() - wall)
-        self.processor.append(time.process_time() - processor)
-        self.vectors = self.vectors if vectors is None else vectors
+    def add(self, taken: Taken) -> None:
+        self.wall.append(taken.wall)
+        self.processor.append(taken.processor)
+        self.vectors = self.vectors if taken.vectors is None else taken.vectors
 
 
 @dataclass
@@ -126,19 +122,19 @@ def recall(vectors: Vectors, reference: Vectors) -> float | None:
     return statistics.mean(len(set(one) & set(other)) / NEAREST for one, other in pairs)
 
 
-def measured(runner: asyncio.Runner, case: Case, rounds: int, threads: int) -> Measured:
-    """Let all ways take turns at the texts of a case."""
-    model = loaded(case.model, threads)
-    encode, products = baseline(model), Products(model)
-    ways = {name: ours(runner, name, case.model, threads) for name in case.ways}
+def measured(case: Case, rounds: int, threads: int) -> Measured:
+    """Let all ways take turns at the texts of a case, each in a process of its own."""
+    model = loaded(case.model)
     tokens = [len(ids) for ids in model.tokenizer(case.texts, truncation=False, verbose=False)["input_ids"]]
-    longest = int(model.max_seq_length or 512)
-    found = Measured(case, tokens, longest, {name: Timing() for name in (BASELINE, *case.ways, PRODUCTS)})
-    for _ in range(rounds):
-        found.timings[BASELINE].take(lambda: encode(case.texts))
-        for name, way in ways.items():
-            found.timings[name].take(lambda way=way: way(case.texts))  # type: ignore[misc]
-        found.timings[PRODUCTS].take(lambda: products.take(found.computed))
+    names = (BASELINE, *case.ways, PRODUCTS)
+    found = Measured(case, tokens, int(model.max_seq_length or 512), {name: Timing() for name in names})
+    with ExitStack() as closing:
+        ways = {name: closing.enter_context(contextlib.closing(Alone(name, case.model, threads))) for name in names}
+        for way in ways.values():
+            way.take(case.texts[:8], 1)
+        for _ in range(rounds):
+            for name, way in ways.items():
+                found.timings[name].add(way.take(case.texts, found.computed))
     return found
 
 
@@ -166,18 +162,16 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Print a table for each case."""
     given = arguments()
-    avoid_illegal_instructions()
     chosen = given.way or list(FULL)
     if missing := [name for name in chosen if not can_run(name)]:
         print(f"not run, for want of the extra 'openvino': {', '.join(missing)}")  # noqa: T201
     print(f"{given.threads} threads, torch {torch.__version__}")  # noqa: T201
     found = []
-    with asyncio.Runner() as runner:
-        for case in cases(given.texts, tuple(name for name in chosen if can_run(name))):
-            one = measured(runner, case, given.rounds, given.threads)
-            found.append(one)
-            lines = [COLUMNS, *one.rows()]
-            print("", one.told(), *("".join(f"{cell:>13}" for cell in line) for line in lines), sep="\n", flush=True)  # noqa: T201
+    for case in cases(given.texts, tuple(name for name in chosen if can_run(name))):
+        one = measured(case, given.rounds, given.threads)
+        found.append(one)
+        lines = [COLUMNS, *one.rows()]
+        print("", one.told(), *("".join(f"{cell:>13}" for cell in line) for line in lines), sep="\n", flush=True)  # noqa: T201
     for goal in reached(found[0]):
         print(f"to reach: {goal.what}: >= {goal.goal}, reached {goal.value or 0:.2f}")  # noqa: T201
     if given.json:

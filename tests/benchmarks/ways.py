@@ -2,14 +2,18 @@
 
 import asyncio
 import importlib.util
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import Any, Final
+from multiprocessing import get_context
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
+from worker.adapters.processor import avoid_illegal_instructions
 from worker.app.model import build_embedder
 from worker.ports import Embedder, Vectors
 from worker.settings import EmbeddingSettings
@@ -18,6 +22,8 @@ Encode = Callable[[list[str]], Vectors]
 Model = Mapping[str, str]
 """Settings that name a model: `model`, and `path` where it lies in a folder."""
 
+BASELINE: Final = "encode, fp32, 32"
+PRODUCTS: Final = "products"
 CONVERTED: Final = "build/openvino"
 A_CALL: Final = 32
 _TOKENS: Final = 1024
@@ -37,6 +43,50 @@ def can_run(name: str) -> bool:
     return not name.startswith("openvino") or importlib.util.find_spec("openvino") is not None
 
 
+class Alone:
+    """A way in a process of its own: torch's threads for two callers in one process take turns at the processors."""
+
+    def __init__(self, name: str, model: Model, threads: int) -> None:
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _prepare, (name, model, threads))
+
+    def take(self, texts: list[str], tokens: int) -> "Taken":
+        """Embed the texts, of so many tokens in all."""
+        return self._pool.submit(_take, texts, tokens).result()
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+class Taken(NamedTuple):
+    """Seconds by the clock and of the processors, and the vectors, if there are any."""
+
+    wall: float
+    processor: float
+    vectors: Vectors | None
+
+
+_act: Callable[[list[str], int], Vectors | None]
+"""What this process does when its turn comes."""
+
+
+def _prepare(name: str, model: Model, threads: int) -> None:
+    global _act  # noqa: PLW0603 - the only state that a pool's process has
+    avoid_illegal_instructions()
+    torch.set_num_threads(threads)
+    if name == PRODUCTS:
+        products = Products(loaded(model))
+        _act = lambda _, tokens: products.take(tokens)  # noqa: E731
+    else:
+        encode = baseline(loaded(model)) if name == BASELINE else ours(asyncio.Runner(), name, model, threads)
+        _act = lambda texts, _: encode(texts)  # noqa: E731
+
+
+def _take(texts: list[str], tokens: int) -> Taken:
+    wall, processor = time.perf_counter(), time.process_time()
+    vectors = _act(texts, tokens)
+    return Taken(time.perf_counter() - wall, time.process_time() - processor, vectors)
+
+
 def ours(runner: asyncio.Runner, name: str, model: Model, threads: int) -> Encode:
     """Return the worker's embedder, loaded. With `32 a call` it gets as many texts at once as from the worker."""
     embedder = build_embedder(EmbeddingSettings.model_validate({**model, "threads": threads, **FULL[name]}))
@@ -49,8 +99,7 @@ def _in_calls(runner: asyncio.Runner, embedder: Embedder, a_call: int | None, te
     return np.concatenate([runner.run(embedder.embed(texts[at : at + size])) for at in range(0, len(texts), size)])
 
 
-def loaded(model: Model, threads: int) -> SentenceTransformer:
-    torch.set_num_threads(threads)
+def loaded(model: Model) -> SentenceTransformer:
     return SentenceTransformer(model.get("path", model["model"]), device="cpu")
 
 
