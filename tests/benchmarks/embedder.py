@@ -5,9 +5,9 @@
 The texts are documentation strings of Python's standard library: real, most of them short, with a long tail; then some
 at the edges (`embedder_texts.cases`). All ways take turns, each in a process of its own, so that a round meets the
 machine in one mood; figures are medians over the rounds, ratios are of the same round. The clock stands beside
-processor time, which tells more on a machine that others use too. `32 a call` is what the worker does at its default `batch.embed_texts`; the others get all
-texts in one call, as `encode` does. `products` are the model's matrix products for these texts' tokens alone, without
-padding, in torch's fp32: no way that computes in torch and fp32 can be faster.
+processor time, which tells more on a machine that others use too. `32 a call` is what the worker does at its default
+`batch.embed_texts`; the others get all texts in one call, as `encode` does. `products` are the model's matrix products
+for these texts' tokens alone, without padding, in torch's fp32: no way that computes in torch and fp32 can be faster.
 
 Cosines and recall@10 (each text searched for among all others, its ten nearest) are taken against the baseline.
 """
