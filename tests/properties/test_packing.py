@@ -22,6 +22,16 @@ def test_no_batch_is_over_the_budget_unless_it_holds_one_text(sizes: list[int], 
 
 
 @given(lengths, budgets)
+def test_without_padding_only_the_tokens_themselves_count(sizes: list[int], budget: int) -> None:
+    batches = packed(sizes, budget, padded=False)
+    assert sorted(position for batch in batches for position in batch) == list(range(len(sizes)))
+    tokens = [sum(sizes[position] for position in batch) for batch in batches]
+    assert all(len(batch) == 1 or total <= budget for batch, total in zip(batches, tokens, strict=True))
+    following = (sizes[batch[0]] for batch in batches[1:])
+    assert all(total + more > budget for total, more in zip(tokens, following, strict=False))
+
+
+@given(lengths, budgets)
 def test_longest_first_so_that_neighbours_are_alike(sizes: list[int], budget: int) -> None:
     order = [sizes[position] for batch in packed(sizes, budget) for position in batch]
     assert order == sorted(sizes, reverse=True)

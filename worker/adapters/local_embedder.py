@@ -100,12 +100,13 @@ class LocalEmbedder(Embedder):
         shape = self._shape
         lengths = [len(piece) + shape.special_tokens for piece in pieces]
         vectors = np.empty((len(pieces), shape.dimensions), dtype=np.float32)
-        for batch in packed(lengths, self._settings.batch_tokens):
+        for batch in packed(lengths, self._settings.batch_tokens, padded=shape.padded):
             made = self._local.embed([pieces[position] for position in batch])
             check_shape(made, len(batch), shape.dimensions)
             vectors[batch] = made
-            self._metrics.tokens.inc(sum(lengths[position] for position in batch))
-            self._metrics.token_places.inc(len(batch) * lengths[batch[0]])
+            tokens = sum(lengths[position] for position in batch)
+            self._metrics.tokens.inc(tokens)
+            self._metrics.token_places.inc(len(batch) * lengths[batch[0]] if shape.padded else tokens)
         return vectors
 
     @property

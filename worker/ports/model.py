@@ -48,12 +48,14 @@ class Embedder(Protocol):
 class ModelShape:
     """What an `EmbeddingModel` takes and gives.
 
-    `max_tokens` is the longest sequence that it takes, without the `special_tokens` that it puts around each.
+    `max_tokens` is the longest sequence that it takes, without the `special_tokens` that it puts around each. `padded`:
+    every sequence of a batch costs as much as the longest.
     """
 
     dimensions: int
     max_tokens: int
     special_tokens: int
+    padded: bool = True
 
 
 class EmbeddingModel(Protocol):

@@ -1,6 +1,7 @@
 """Texts of many lengths to batches of like length, and long texts to windows.
 
-A model computes every sequence of a batch at the length of the longest: what is shorter is padded, and paid for.
+Most models compute every sequence of a batch at the length of the longest: what is shorter is padded, and paid for.
+Others take one sequence behind the other.
 """
 
 from collections.abc import Sequence
@@ -11,19 +12,21 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 
-def packed(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def packed(lengths: Sequence[int], budget: int, *, padded: bool = True) -> list[list[int]]:
     """Return batches of positions, each position once, longest sequences first.
 
-    In each batch, sequences times the longest of them are at most `budget` tokens; one that is longer goes alone.
+    Each batch is at most `budget` tokens, where `padded` with every sequence as long as the longest of its batch. A
+    sequence that is longer goes alone.
     """
     batches: list[list[int]] = []
-    longest = 0
+    longest = tokens = 0
     for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
-        if batches and (len(batches[-1]) + 1) * longest <= budget:
+        tokens += longest if padded else lengths[position]
+        if batches and tokens <= budget:
             batches[-1].append(position)
         else:
             batches.append([position])
-            longest = lengths[position]
+            longest = tokens = lengths[position]
     return batches
 
 
