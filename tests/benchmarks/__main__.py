@@ -61,6 +61,8 @@ def main() -> int:
         if not quix:
             _say(f"{QUIX_ENVIRONMENT} names no Python: without Quix Streams")
         failed = [name for name in names if not _one(name, bench, results, command)]
+        if given.quick:  # what fails by chance on a busy machine must not stop a build
+            failed = [name for name in failed if not _one(name, bench, results, command)]
     print(f"\n{table.rendered(results.content)}\nresults: {results.path}; logs: {folder}")  # noqa: T201
     if failed:
         _say(f"could not run: {', '.join(failed)}")
