@@ -63,9 +63,12 @@ class Bench:
         return [OURS, OURS_INT8] if Int8.python and not self.quick else [OURS]
 
     def _warm_up(self, place: Place) -> None:
-        """A server that has just started is slow: whoever came first would be measured with it."""
+        """A server that has just started is slow: whoever came first would be measured with it.
+
+        Changes as well as inserts: only the worker looks documents up, and no other would warm that up for it.
+        """
         history = History(seed=99)
-        records = history.inserts(self.size(6000, 500))
+        records = [*history.inserts(self.size(6000, 500)), *history.mixed(self.size(6000, 200))]
         told = turn(place, OURS, FIXED, Load(records, history.rows()))
         assert not told.failed, told.failed
         self.say(f"warmed up: {told.a_second:,.0f} events/s")
