@@ -1,6 +1,7 @@
 """When too much is rejected, the worker halts before the dead-letter topic is flooded, until it is over."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -147,12 +148,15 @@ async def test_stop_is_prompt_while_records_are_held_back(seconds: float) -> Non
     assert (world.committed() or 0) == len(world.dead_letters.sent) < 120
 
 
-async def test_a_rebalance_hands_what_is_held_back_to_whoever_comes() -> None:
+async def test_a_rebalance_hands_what_is_held_back_to_whoever_comes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     world = World()
     garbage(world, 150)
     async with world.running():
         await world.until_halted()
         await world.source.rebalance()
+        (lifted,) = (one for one in caplog.records if getattr(one, "action", "") == "halt_lifted")
+        assert lifted.message.startswith("not mended")
         await world.until_halted()
         await asyncio.sleep(3 * INTERVAL)
         assert 3 <= len(world.dead_letters.sent) <= 7

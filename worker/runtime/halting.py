@@ -99,12 +99,12 @@ class Halting:
                 self._tell(logging.ERROR, "still halted", operation, fault, now - known.since)
         self._update()
 
-    def lift(self, operation: str) -> None:
-        """End the halt of an operation, if there is one."""
+    def lift(self, operation: str, told: str = "going on") -> None:
+        """End the halt of an operation, if there is one, and log what is `told` of it."""
         known = self._declared.pop(operation, None)
         if known is not None:
             self.lifted_at = self._clock.monotonic()
-            self._tell(logging.INFO, "going on", operation, known.fault, self.lifted_at - known.since)
+            self._tell(logging.INFO, told, operation, known.fault, self.lifted_at - known.since)
             self._update()
 
     @contextlib.asynccontextmanager

@@ -121,7 +121,7 @@ class Rejecting:
         if self._in_hand is not None:
             self._in_hand.cancel()
         for operation in (_DEAD_LETTERS, _REJECTIONS):
-            self._retrying.halting.lift(operation)
+            self._retrying.halting.lift(operation, "not mended: what halted this worker went away with its partitions")
         self._signal()
 
     def _add(self, one: _Waiting, where: str, rejection: Rejection) -> None:
