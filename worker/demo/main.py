@@ -10,8 +10,9 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import yaml
 from rich.console import Console
 
 from worker import logs
@@ -59,8 +60,11 @@ def run_demo(*, events: int, keep: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="syncline-demo-") as folder:
         try:
             with EmbeddedServers(Path(folder)) as servers:
-                settings = demo_settings(servers.kafka_bootstrap, servers.elasticsearch_url)
-                return asyncio.run(_demo(console, settings, events, keep=keep))
+                content = demo_content(servers.kafka_bootstrap, servers.elasticsearch_url)
+                file = Path(folder) / "syncline.yaml"
+                file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+                settings = Settings.model_validate(content)
+                return asyncio.run(_demo(console, settings, events, file if keep else None))
         except BaseExceptionGroup as group:
             raise first_cause(group) or group from group
         except EmbeddedServersError as error:
@@ -70,8 +74,8 @@ def run_demo(*, events: int, keep: bool) -> int:
             return 0 if keep else _INTERRUPTED
 
 
-def demo_settings(kafka: str, elasticsearch: str) -> Settings:
-    """Return the settings of the demo's worker, as its configuration file would give them."""
+def demo_content(kafka: str, elasticsearch: str) -> dict[str, Any]:
+    """Return what the settings file of the demo's worker holds."""
     fields = {name: name for name in ("title", "content", "tags", "published", "url")}
     source = {
         "name": "articles",
@@ -81,22 +85,17 @@ def demo_settings(kafka: str, elasticsearch: str) -> Settings:
         "fields": fields,
         "embed": ["title", "content"],
     }
-    return Settings.model_validate(
-        {
-            "kafka": {
-                "bootstrap_servers": [kafka],
-                "group_id": "syncline-demo",
-                "dead_letter_topic": DEAD_LETTER_TOPIC,
-            },
-            "elasticsearch": {"hosts": [elasticsearch]},
-            "sources": [source],
-            "embedding": embedding_settings(),
-            "server": {"port": 0},
-        }
-    )
+    return {
+        "kafka": {"bootstrap_servers": [kafka], "group_id": "syncline-demo", "dead_letter_topic": DEAD_LETTER_TOPIC},
+        "elasticsearch": {"hosts": [elasticsearch]},
+        "sources": [source],
+        "embedding": embedding_settings(),
+        "server": {"port": 0},
+    }
 
 
-async def _demo(console: Console, settings: Settings, events: int, *, keep: bool) -> int:
+async def _demo(console: Console, settings: Settings, events: int, file: Path | None) -> int:
+    """Do all of it; with the settings' `file`, stay up."""
     console.rule("Syncline demo", align="left")
     console.print(f"Kafka at {settings.kafka.bootstrap_servers[0]}, Elasticsearch at {settings.elasticsearch.urls[0]}")
     console.print("\n[bold]1. syncline apply[/bold]: the index and its aliases")
@@ -108,8 +107,8 @@ async def _demo(console: Console, settings: Settings, events: int, *, keep: bool
         running = asyncio.create_task(pipeline.run())
         try:
             agrees = await _stream_and_search(console, settings, metrics, pipeline, running, events)
-            _where_next(console, settings, url, keep=keep)
-            if keep:
+            _where_next(console, settings, url, file)
+            if file is not None:
                 await running
         finally:
             pipeline.stop()
@@ -181,14 +180,17 @@ def _told(console: Console, comparison: Comparison) -> None:
     console.print("  [green]they agree[/green]" if comparison.agrees else "  [red]they do not agree[/red]")
 
 
-def _where_next(console: Console, settings: Settings, url: str, *, keep: bool) -> None:
+def _where_next(console: Console, settings: Settings, url: str, file: Path | None) -> None:
     console.print("\n[bold]Where next[/bold]")
-    if keep:
+    if file is not None:
         hosts = settings.elasticsearch.urls[0]
         console.print(f"  metrics        {url}/metrics   (also /livez and /readyz)")
-        console.print(f"  Elasticsearch  {hosts}/{settings.index.reader_alias}/_search?routing=asyncio&q=content:task")
+        search = f"{hosts}/{settings.index.reader_alias}/_search?routing=asyncio&q=content:task"
+        console.print(f"  Elasticsearch  {search}", soft_wrap=True)
         console.print(f"  Kafka          {settings.kafka.bootstrap_servers[0]}, topic {TOPIC}")
         console.print(f"  bad records    topic {DEAD_LETTER_TOPIC}, with the reason in their headers")
+        console.print(f"  settings       {file}, for every command:", soft_wrap=True)
+        console.print(f"                 syncline status --config {file} --worker {url}", soft_wrap=True)
         console.print("  Ctrl-C ends it.")
     else:
         console.print("  syncline demo --keep        stays up, with addresses to look at")
