@@ -134,6 +134,18 @@ async def test_the_public_half_of_a_key_is_known(
         assert client.api_key_id == key_id
 
 
+@pytest.mark.parametrize("status", [401, 403])
+async def test_who_is_refused_is_told_by_the_public_half_of_the_key(server: Server, status: int) -> None:
+    server.refuses_with = status
+    key = b64encode(b"the-id:the-secret").decode()
+    async with build_client(settings(server, api_key=key)) as client:
+        with pytest.raises(Halt) as refused, translated():
+            await client.indices.get_alias(name="x")
+    assert "(API key the-id)" in str(refused.value)
+    assert "the-secret" not in str(refused.value)
+    assert key not in str(refused.value)
+
+
 async def test_without_credentials_none_are_sent(server: Server) -> None:
     async with build_client(settings(server)) as client:
         with pytest.raises(AuthenticationException):

@@ -86,6 +86,8 @@ class ReloadingClient(AsyncElasticsearch):
                 raise RetryLater(
                     RetryReason.NEW_CREDENTIALS, f"Elasticsearch refuses what was in the file before: {describe(error)}"
                 ) from error
+            if (key := self.api_key_id) is not None:  # no secret, and what tells one key of the list from the others
+                error.add_note(f"API key {key}")
             raise
 
     async def has_newer_credentials(self, used: str | None = None) -> bool:
@@ -194,10 +196,11 @@ def translated() -> Iterator[None]:
 def _of_status(error: ApiError) -> Exception:
     status = error.meta.status
     detail = describe(error)
+    who = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     if status == 401:  # noqa: PLR2004 - HTTP's own numbers are clearer than names here
-        return Halt(HaltReason.UNAUTHENTICATED, f"Elasticsearch refuses the credentials: {detail}")
+        return Halt(HaltReason.UNAUTHENTICATED, f"Elasticsearch refuses the credentials{who}: {detail}")
     if status == 403:  # noqa: PLR2004
-        return Halt(HaltReason.FORBIDDEN, f"the credentials may not do this: {detail}")
+        return Halt(HaltReason.FORBIDDEN, f"the credentials{who} may not do this: {detail}")
     if status == TOO_MANY_REQUESTS:
         return RetryLater(RetryReason.REJECTED, f"Elasticsearch is overloaded: {detail}")
     if status in SERVER_ERRORS:
