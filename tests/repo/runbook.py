@@ -7,7 +7,7 @@ from tests.repo.promql import DEPLOY
 
 TEXT: Final = (DEPLOY / "README.md").read_text(encoding="utf-8")
 PROGRAMS: Final = ("syncline", "curl", "kubectl", "kafka-consumer-groups.sh", "kafka-topics.sh", "jq", "promtool")
-_FENCED: Final = re.compile(r"^( *)```\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+_FENCED: Final = re.compile(r"^( *)```[a-z]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _LINE: Final = re.compile(r"^.+<<(\w+)\n(?:.*\n)*?\1$|^.+$", re.MULTILINE)
 _INLINE: Final = re.compile(r"`([^`]+)`")
 

@@ -158,11 +158,9 @@ def progress_findings(found: Sequence[Progress], group: GroupState, now_ms: int)
 
 
 def _ask(group: GroupState) -> str:
-    return (
-        "see the workers' readiness and log, and 'SynclineNoProgress' in deploy/README.md"
-        if group.members
-        else "see the line 'group'"
-    )
+    if not group.members:
+        return "see the line 'group'"
+    return "if a worker tells of a halt, see there; else its log, and 'SynclineNoProgress' in deploy/README.md"
 
 
 def _lost(found: Sequence[Progress]) -> Iterator[Finding]:
