@@ -237,6 +237,20 @@ async def test_what_only_a_search_for_the_tenant_needs_is_a_note() -> None:
     assert [one.level for one in section.findings if one.subject == "privileges"] == [Level.OK, Level.NOTE]
 
 
+@pytest.mark.parametrize(
+    ("privileges", "watches", "told"),
+    [(LEAST, True, True), (LEAST | {"monitor"}, True, False), (LEAST, False, False), (None, True, False)],
+)
+async def test_who_may_not_watch_elasticsearch_is_told_that_its_alerts_never_fire(
+    privileges: frozenset[str] | None,
+    watches: bool,  # noqa: FBT001
+    told: bool,  # noqa: FBT001
+) -> None:
+    chosen = settings(metrics={"cluster": watches})
+    section = await check_index(await applied(), FakeServerInspector(privileges=privileges), chosen)
+    assert [one.level for one in section.findings if one.subject == "cluster view"] == [Level.NOTE] * told
+
+
 async def test_and_a_failure_where_a_source_needs_it() -> None:
     section = await check_index(await applied(), FakeServerInspector(privileges=LEAST), settings(), ["articles"])
     told, finding = (one for one in section.findings if one.subject == "privileges")

@@ -30,6 +30,7 @@ _NEEDED: Final = ("index", "delete", "read", "view_index_metadata")
 _FULL: Final = "read_only_allow_delete"
 _BLOCKS: Final = ("write", "read_only", _FULL)
 _FOR_SEARCHING: Final = ("maintenance",)
+_FOR_WATCHING: Final = "monitor"
 _SKEW_SECONDS: Final = 2
 OLDEST: Final = (8, 15)
 """The oldest version of Elasticsearch that is supported, and with it all up to the newest major one."""
@@ -71,9 +72,11 @@ async def check_index(
         return section
     with explained(settings.elasticsearch):
         truncating = [source.name for source in settings.sources if source.truncate is TruncatePolicy.DELETE_ALL]
+        granted = await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING, _FOR_WATCHING])
         findings = [
             _server(nodes, await inspector.version()),
-            *_privileges(alias, await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING]), locating, truncating),
+            *_privileges(alias, granted, locating, truncating),
+            *_watching(settings, granted),
             *await _clock(inspector, alias, clock or Clock()),
             *await _target(admin, settings, alias, dimensions),
         ]
@@ -146,6 +149,17 @@ def _privileges(
     if missing and not locating and not truncating:
         needed = "needed only to search for rows that do not tell their tenant, and for truncate: delete_all"
         yield note("privileges", f"not {listed(missing)}: {needed}")
+
+
+def _watching(settings: Settings, granted: frozenset[str] | None) -> Iterator[Finding]:
+    if settings.metrics.cluster and granted is not None and _FOR_WATCHING not in granted:
+        yield note(
+            "cluster view",
+            "not monitor: no metrics of Elasticsearch, whose alerts never fire; a disk that fills up is first told by "
+            "a halt",
+            "grant monitor on the cluster and on the index, or have another exporter watch them and set "
+            "metrics.cluster: false",
+        )
 
 
 async def _target(admin: IndexAdmin, settings: Settings, alias: str, dimensions: int | None) -> Sequence[Finding]:
