@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata
 from aiokafka import TopicPartition as ClientPartition
-from aiokafka.errors import RequestTimedOutError
+from aiokafka.errors import GroupAuthorizationFailedError, RequestTimedOutError
 from typing_extensions import override
 
 from tests.servers.start import Servers
@@ -139,6 +139,22 @@ async def test_a_broker_that_does_not_answer_in_a_rebalance_is_asked_again(topic
             records = [one for one in await source.fetch() if one.position.epoch == listener.epoch]
     await source.close()
     assert (asked, records[0].position.offset) == (2, COMMITTED)
+
+
+async def test_who_may_not_look_up_where_to_begin_is_told_at_once(topic: tuple[KafkaSettings, str]) -> None:
+    settings, name = topic
+    source = KafkaSource(settings, [name])
+
+    async def refused(*_: object, **__: object) -> object:
+        raise GroupAuthorizationFailedError
+
+    source._positions._admin.list_consumer_group_offsets = refused
+    await source.start(Listening())
+    with pytest.raises(GroupAuthorizationFailedError):
+        async with asyncio.timeout(20):
+            while True:
+                await source.fetch()
+    await source.close()
 
 
 async def test_whoever_is_asked_to_stop_meanwhile_asks_no_more(topic: tuple[KafkaSettings, str]) -> None:

@@ -20,6 +20,7 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
+    KafkaTimeoutError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
@@ -244,7 +245,8 @@ class KafkaSource(Source):
             try:
                 return await self._positions.take_up(partitions)
             except KafkaError as error:
-                if self._closing or time.monotonic() > deadline:
+                passing = error.retriable or isinstance(error, KafkaTimeoutError)
+                if not passing or self._closing or time.monotonic() > deadline:
                     raise
                 _log.warning(
                     "cannot look up where to begin, trying again",
