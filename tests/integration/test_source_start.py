@@ -150,10 +150,13 @@ async def test_who_may_not_look_up_where_to_begin_is_told_at_once(topic: tuple[K
 
     source._positions._admin.list_consumer_group_offsets = refused
     await source.start(Listening())
+
+    async def fetch_on() -> None:
+        while True:
+            await source.fetch()
+
     with pytest.raises(GroupAuthorizationFailedError):
-        async with asyncio.timeout(20):
-            while True:
-                await source.fetch()
+        await asyncio.wait_for(fetch_on(), 20)
     await source.close()
 
 
