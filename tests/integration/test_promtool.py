@@ -1,6 +1,7 @@
 """Metrics, alerts and dashboard as Prometheus' own tool sees them."""
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,14 @@ def test_every_alert_fires_when_it_should_and_is_quiet_when_it_should_not(path: 
 def test_what_an_alert_says_is_a_sentence(tmp_path: Path) -> None:
     halted = next(alert for alert in alerts() if alert.name == "SynclineHalted")
     series = 'syncline_halted{job="search",instance="a",reason="write_blocked"}'
+    said = {"{{ $labels.reason }}": "write_blocked", "{{ $labels.job }}": "search", "{{ $value }}": "1"}
     expected = {
         "exp_labels": {"severity": "critical", "job": "search", "reason": "write_blocked"},
-        "exp_annotations": {**halted.annotations, "summary": "Syncline is halted: write_blocked (search)"},
+        "exp_annotations": {name: _filled_in(text, said) for name, text in halted.annotations.items()},
     }
+    assert expected["exp_annotations"]["summary"] == "Syncline is halted: write_blocked (search)"
+    assert "Workers that consume nothing: 1." in expected["exp_annotations"]["description"]
+    assert "'Halt write_blocked' in the runbook" in expected["exp_annotations"]["description"]
     case = {
         "input_series": [{"series": series, "values": "1x10"}],
         "alert_rule_test": [{"alertname": "SynclineHalted", "eval_time": "5m", "exp_alerts": [expected]}],
@@ -66,6 +71,12 @@ def test_what_an_alert_says_is_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "case.yaml"
     file.write_text(yaml.safe_dump({"rule_files": [str(DEPLOY / "alerts" / "worker.yaml")], "tests": [case]}))
     told("test", "rules", file)
+
+
+def _filled_in(text: str, said: Mapping[str, str]) -> str:
+    for name, value in said.items():
+        text = text.replace(name, value)
+    return text
 
 
 def test_every_query_of_the_dashboard_can_be_parsed(tmp_path: Path) -> None:
