@@ -155,6 +155,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=available_processors())
     parser.add_argument("--way", action="append", choices=list(FULL), help="only these; all unless given")
+    parser.add_argument("--few", action="store_true", help="only the real texts")
     parser.add_argument("--json", type=Path, help="write what was found into this file, too")
     return parser.parse_args()
 
@@ -167,7 +168,8 @@ def main() -> None:
         print(f"not run, for want of the extra 'openvino': {', '.join(missing)}")  # noqa: T201
     print(f"{given.threads} threads, torch {torch.__version__}")  # noqa: T201
     found = []
-    for case in cases(given.texts, tuple(name for name in chosen if can_run(name))):
+    there = cases(given.texts, tuple(name for name in chosen if can_run(name)))
+    for case in there[:1] if given.few else there:
         one = measured(case, given.rounds, given.threads)
         found.append(one)
         lines = [COLUMNS, *one.rows()]

@@ -47,7 +47,7 @@ def _largest(profile: str) -> str:
 def embedder(bench: Bench) -> Result:
     """The worker's embedder in all its forms beside `encode`, in a process of its own (`tests.benchmarks.embedder`)."""
     output = bench.folder / "embedder.json"
-    size = ["--texts", "64", "--rounds", "1", "--way", "fp32"] if bench.quick else []
+    size = ["--few", "--texts", "64", "--rounds", "1", "--way", "fp32"] if bench.quick else []
     python = os.environ.get(OPENVINO_ENVIRONMENT) or sys.executable
     command = [python, "-m", "tests.benchmarks.embedder", *size, "--json", str(output)]
     environment = {**os.environ, **programs.environment()}
