@@ -19,6 +19,7 @@ import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,7 +140,7 @@ def measured(case: Case, rounds: int, threads: int) -> Measured:
 
 
 def reached(first: Measured) -> list[Reach]:
-    """The best way at each quality asked for, and how fast any could be that computes in torch and fp32."""
+    """The best way at each quality asked for."""
     found = []
     for goal, quality in GOALS:
         good = [way for way in first.case.ways if first.cosines(way).mean() >= quality]
@@ -169,7 +170,7 @@ def main() -> None:
     print(f"{given.threads} threads, torch {torch.__version__}")  # noqa: T201
     found = []
     there = cases(given.texts, tuple(name for name in chosen if can_run(name)))
-    for case in there[:1] if given.few else there:
+    for case in islice(there, 1 if given.few else None):
         one = measured(case, given.rounds, given.threads)
         found.append(one)
         lines = [COLUMNS, *one.rows()]

@@ -216,8 +216,7 @@ class Turn:
             measured.reused = after.total("syncline_reused_vectors_total") - before.total(
                 "syncline_reused_vectors_total"
             )
-            former, spent = (one.scrapes[0].by(_STAGE_SECONDS, "stage") for one in (before, after))
-            measured.stages = {name: value - former.get(name, 0) for name, value in spent.items()}
+            measured.stages = after.scrapes[0].rise(before.scrapes[0], _STAGE_SECONDS, "stage")
         return measured
 
 

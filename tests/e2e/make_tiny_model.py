@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.make_tiny_model FOLDER`: one layer with random weights, words spelt letter by letter."""
+"""`python -m tests.e2e.make_tiny_model FOLDER [DIMENSIONS]`: a layer of random weights, words spelt by letter."""
 
 import string
 import sys
@@ -31,4 +31,4 @@ def make(folder: Path, dimensions: int = DIMENSIONS) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make(Path(sys.argv[1]), *map(int, sys.argv[2:]))

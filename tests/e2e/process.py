@@ -45,6 +45,11 @@ class Scrape:
                 counts[has[label]] = counts.get(has[label], 0) + value
         return counts
 
+    def rise(self, before: "Scrape", name: str, label: str) -> dict[str, float]:
+        """By how much a counter has risen since an earlier scrape, by label."""
+        former = before.by(name, label)
+        return {key: value - former.get(key, 0) for key, value in self.by(name, label).items()}
+
     @property
     def consumed(self) -> float:
         return self.total("syncline_records_consumed_total")

@@ -38,14 +38,14 @@ def encoded(model: Path, texts: Sequence[str]) -> list[list[float]]:
     return vectors
 
 
-def tiny_model() -> Path:
-    """A model of 384 dimensions with random weights, which embeds in no time; made once."""
+def tiny_model(dimensions: int = 384) -> Path:
+    """A model with random weights, which embeds in no time; made once."""
     script = Path(__file__).with_name("make_tiny_model.py")
 
     def build(folder: Path) -> None:
-        _output([sys.executable, "-m", "tests.e2e.make_tiny_model", str(folder)])
+        _output([sys.executable, "-m", "tests.e2e.make_tiny_model", str(folder), str(dimensions)])
 
-    return artifacts.prepared(f"tiny-model-{artifacts._fingerprint(script)}", build)
+    return artifacts.prepared(f"tiny-model-{dimensions}-{artifacts._fingerprint(script)}", build)
 
 
 def _output(command: Sequence[str], stdin: str = "") -> str:

@@ -33,10 +33,8 @@ TOPIC = "app.public.articles"
 ESCAPE = "\x1b[31m"
 
 
-LONG = "column 'a' is wrong: it holds " + "much, " * 30 + "which field 'title' does not take"
-
-
 WRONG = "column 'a' is wrong"
+LONG = f"{WRONG}: it holds {'much, ' * 30}which field 'title' does not take"
 
 
 def letter(

@@ -84,13 +84,8 @@ def rest(bench: Bench) -> Result:
 def _steps(before: Scrape, after: Scrape | None) -> str:
     """What each step took, and so what is left to the way through Kafka."""
     assert after is not None
-    spent, calls = (_rise(before, after, f"{_STAGES}_{part}") for part in ("sum", "count"))
+    spent, calls = (after.rise(before, f"{_STAGES}_{part}", "stage") for part in ("sum", "count"))
     return ", ".join(f"{name} {1000 * spent[name] / calls[name]:.1f} ms" for name in spent if calls.get(name))
-
-
-def _rise(before: Scrape, after: Scrape, metric: str) -> dict[str, float]:
-    former = before.by(metric, "stage")
-    return {stage: value - former.get(stage, 0) for stage, value in after.by(metric, "stage").items()}
 
 
 def _p99(values: Sequence[float]) -> float:
