@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typing_extensions import override
 
+from tests.fakes.cluster_inspector import FakeClusterInspector
 from tests.fakes.group_reader import FakeGroupReader
 from tests.fakes.index_admin import FakeIndexAdmin
 from tests.fakes.server_inspector import FakeServerInspector
@@ -24,10 +26,11 @@ from worker.control.status import Status, WorkerStatus, worker_status
 from worker.control.status_index import IndexStatus, index_status
 from worker.control.status_kafka import KafkaStatus, kafka_status
 from worker.errors import OperatorError, RetryLater, RetryReason
-from worker.ports import Commit
+from worker.ports import ApiKey, Commit
 from worker.records import TopicPartition
 from worker.runtime.clock import Clock
 from worker.settings import IndexSettings, ServerSettings, Settings
+from worker.stages.cluster_view import ClusterView
 from worker.stages.findings import Finding, Level
 from worker.stages.index_state import Held, IndexState
 from worker.stages.progress import GroupState, Look, Member, Progress, Times, age, group_findings, progress_findings
@@ -266,13 +269,24 @@ def test_a_worker_is_asked_where_its_settings_let_it_listen(host: str, port: int
     assert own_url(ServerSettings(host=host, port=port)) == urls
 
 
+async def looked_up(
+    admin: FakeIndexAdmin,
+    inspector: FakeServerInspector | None = None,
+    cluster: FakeClusterInspector | None = None,
+    given: Settings | None = None,
+) -> IndexStatus:
+    return await index_status(
+        admin, inspector or FakeServerInspector(), cluster or FakeClusterInspector(), given or settings(), NOW
+    )
+
+
 async def test_an_index_is_told_with_its_aliases_and_what_it_holds() -> None:
     admin = FakeIndexAdmin()
     await apply(admin, IndexSettings(), dry_run=False)
     state = admin.state["articles-v000001"]
     await admin.add_aliases("articles-v000001", {"articles-tenant-acme": {}})
     inspector = FakeServerInspector(holds={"articles-write": Held(1200, 3)})
-    found = await index_status(admin, inspector, settings())
+    found = await looked_up(admin, inspector)
     assert problems(found.findings) == []
     assert (found.write_index, found.reader_indices, found.tenant_aliases) == (
         "articles-v000001",
@@ -283,21 +297,80 @@ async def test_an_index_is_told_with_its_aliases_and_what_it_holds() -> None:
         "articles-write writes to articles-v000001",
         "articles reads articles-v000001, and 1 alias of tenants",
         "1,200 documents, 3 tombstones",
+        "green",
+        "that of node-1, the fullest, is 40% full",
     ]
     assert state is not None
-    hidden = await index_status(admin, FakeServerInspector(), settings())
+    hidden = await looked_up(admin)
     assert only(hidden.findings, "documents").level is Level.NOTE
 
 
 async def test_a_write_alias_that_is_missing_is_wrong_and_a_server_that_is_missing_is_raised() -> None:
     admin = FakeIndexAdmin()
-    assert problems((await index_status(admin, FakeServerInspector(), settings())).findings) == [
-        ("write alias", Level.FAILURE)
-    ]
+    assert problems((await looked_up(admin)).findings) == [("write alias", Level.FAILURE)]
     admin.fail_with = RetryLater(RetryReason.CONNECTION, "refused")
     with pytest.raises(OperatorError) as refusal:
-        await index_status(admin, FakeServerInspector(), settings())
+        await looked_up(admin)
     assert isinstance(refusal.value.__cause__, RetryLater)
+
+
+async def there() -> FakeIndexAdmin:
+    admin = FakeIndexAdmin()
+    await apply(admin, IndexSettings(), dry_run=False)
+    return admin
+
+
+async def test_a_block_on_writes_is_wrong() -> None:
+    admin = await there()
+    state = admin.state["articles-v000001"]
+    blocked = {**state.settings, "index.blocks.read_only_allow_delete": "true"}
+    admin.state["articles-v000001"] = replace(state, settings=blocked)
+    assert problems((await looked_up(admin)).findings) == [("write block", Level.FAILURE)]
+
+
+@pytest.mark.parametrize(
+    ("status", "disks", "expected"),
+    [
+        ("green", {"a": 0.2, "b": 0.85}, []),
+        ("yellow", {"a": 0.86, "b": 0.2}, [("disk", Level.WARNING)]),
+        ("green", {"a": 0.95}, [("disk", Level.FAILURE)]),
+        ("red", {}, [("cluster", Level.FAILURE)]),
+    ],
+)
+async def test_disks_that_fill_and_a_red_cluster_are_told(
+    status: str, disks: dict[str, float], expected: list[tuple[str, Level]]
+) -> None:
+    cluster = FakeClusterInspector()
+    cluster.view = ClusterView(status, disks)
+    found = await looked_up(await there(), cluster=cluster)
+    assert problems(found.findings) == expected
+    if disks:
+        assert f"that of {max(disks, key=disks.__getitem__)}, the fullest" in only(found.findings, "disk").sentence
+
+
+async def test_a_cluster_that_is_not_shown_is_told_unless_nobody_wants_to_see_it() -> None:
+    cluster = FakeClusterInspector()
+    cluster.view = None
+    found = await looked_up(await there(), cluster=cluster)
+    assert (only(found.findings, "cluster").level, found.cluster) == (Level.NOTE, None)
+    unwanted = await looked_up(await there(), cluster=cluster, given=settings(metrics={"cluster": False}))
+    assert "cluster" not in {one.subject for one in unwanted.findings}
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "sentence"),
+    [
+        (None, Level.OK, "mine does not expire"),
+        (7.1, Level.OK, "mine expires in 7 days"),
+        (6.9, Level.WARNING, "mine expires in 7 days: then the worker halts"),
+        (-1, Level.FAILURE, "mine has expired"),
+    ],
+)
+async def test_a_key_that_expires_soon_is_told(days: float | None, level: Level, sentence: str) -> None:
+    expires = None if days is None else NOW + int(days * 86_400_000)
+    found = await looked_up(await there(), cluster=FakeClusterInspector(ApiKey("mine", expires)))
+    told = only(found.findings, "API key")
+    assert (told.level, told.sentence) == (level, sentence)
 
 
 class _Vanishing(FakeIndexAdmin):
@@ -312,7 +385,7 @@ class _Vanishing(FakeIndexAdmin):
 
 async def test_a_server_that_goes_while_it_is_asked_is_missing_too() -> None:
     with pytest.raises(OperatorError) as refusal:
-        await index_status(_Vanishing(), FakeServerInspector(), settings())
+        await looked_up(_Vanishing())
     assert isinstance(refusal.value.__cause__, RetryLater)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
+from worker.adapters.elastic_cluster import ElasticCluster
 from worker.adapters.elastic_inspect import ElasticInspector
 from worker.adapters.worker_probe import HttpWorkerProbe
 from worker.app.kafka import kafka_readers
@@ -63,9 +64,13 @@ async def _kafka(settings: Settings, seconds: float, missing: list[str]) -> Kafk
 
 
 async def _elasticsearch(settings: Settings, missing: list[str]) -> IndexStatus:
-    async with build_client(settings.elasticsearch) as client:
+    client = build_client(settings.elasticsearch)
+    async with client:
         try:
-            return await index_status(ElasticAdmin(client), ElasticInspector(client), settings)
+            cluster = ElasticCluster(client, [settings.index.writer_alias])
+            return await index_status(
+                ElasticAdmin(client), ElasticInspector(client), cluster, settings, Clock().wall_ms()
+            )
         except OperatorError as error:
             if isinstance(error.__cause__, RetryLater):
                 missing.append("Elasticsearch")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from worker.control.check import refused
-from worker.control.target import check_alias, check_target, explained, lacking, missing_sync_fields
+from worker.control.target import block_findings, check_alias, check_target, explained, lacking, missing_sync_fields
 from worker.errors import OperatorError, RetryLater
 from worker.ports import IndexAdmin, ServerInspector
 from worker.resources import load_index_definition
@@ -18,7 +18,6 @@ from worker.stages.index_state import (
     Json,
     body_differences,
     missing_of_sync,
-    plain_settings,
     tuned_settings,
     with_sync_fields,
 )
@@ -27,8 +26,6 @@ from worker.stages.rules import TruncatePolicy
 _TITLE: Final = "Elasticsearch"
 _SHOWN: Final = 5
 _NEEDED: Final = ("index", "delete", "read", "view_index_metadata")
-_FULL: Final = "read_only_allow_delete"
-_BLOCKS: Final = ("write", "read_only", _FULL)
 _FOR_SEARCHING: Final = ("maintenance",)
 _FOR_WATCHING: Final = "monitor"
 _SKEW_SECONDS: Final = 2
@@ -170,22 +167,11 @@ async def _target(admin: IndexAdmin, settings: Settings, alias: str, dimensions:
     index = (await admin.indices([alias]))[name]
     return [
         ok("write alias", f"{alias} writes to {name}, requires routing and fixes none"),
-        *_blocks(name, index),
+        *block_findings(name, index),
         *await _model(admin, settings, index, dimensions),
         *_mapping(name, index, settings),
         *_tuned(name, index, load_index_definition(settings.index.definition)),
     ]
-
-
-def _blocks(name: str, index: IndexState) -> Iterator[Finding]:
-    """Blocks that keep documents out; Elasticsearch sets the last one itself where a disk is full."""
-    settings = plain_settings(index.settings)
-    if found := [one for one in _BLOCKS if settings.get(f"index.blocks.{one}") == "true"]:
-        yield failure(
-            "write block",
-            f"{name} has index.blocks.{' and '.join(found)}: the worker halts until it is lifted",
-            "free the disk, where it was set for that" if found == [_FULL] else f"set it to null on {name}",
-        )
 
 
 async def _model(admin: IndexAdmin, settings: Settings, index: IndexState, known: int | None) -> Sequence[Finding]:

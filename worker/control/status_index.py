@@ -4,32 +4,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.control.check import refused
-from worker.control.target import check_alias, explained
+from worker.control.status_cluster import cluster_status
+from worker.control.target import block_findings, check_alias, explained
 from worker.errors import OperatorError, RetryLater
-from worker.ports import IndexAdmin, ServerInspector
+from worker.ports import ClusterInspector, IndexAdmin, ServerInspector
 from worker.settings import Settings
+from worker.stages.cluster_view import ClusterView
 from worker.stages.findings import Finding, counted, note, ok
 from worker.stages.index_state import Held, IndexState
 
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """The write index, the indices behind the reader alias, and what the write alias holds, as far as it is shown."""
+    """The write index, the indices behind the reader alias, what the write alias holds and how the cluster is: as far
+    as it is shown.
+    """
 
     findings: tuple[Finding, ...]
     write_index: str | None = None
     reader_indices: tuple[str, ...] = ()
     tenant_aliases: int = 0
     held: Held | None = None
+    cluster: ClusterView | None = None
 
 
-async def index_status(admin: IndexAdmin, inspector: ServerInspector, settings: Settings) -> IndexStatus:
-    """Return what is behind the aliases.
+async def index_status(
+    admin: IndexAdmin, inspector: ServerInspector, watching: ClusterInspector, settings: Settings, now_ms: int
+) -> IndexStatus:
+    """Return what is behind the aliases, and how the servers are that hold it.
 
     Raises:
         OperatorError: Elasticsearch cannot be asked; caused by `RetryLater` where it is not there at all.
     """
     writer, reader = settings.index.writer_alias, settings.index.reader_alias
+    cluster, around = await cluster_status(watching, settings, now_ms)
     with explained(settings.elasticsearch):
         indices = await admin.indices([writer, reader])
         try:
@@ -37,7 +45,7 @@ async def index_status(admin: IndexAdmin, inspector: ServerInspector, settings: 
         except OperatorError as error:
             if isinstance(error.__cause__, RetryLater):
                 raise
-            return IndexStatus((refused("write alias", error),))
+            return IndexStatus((refused("write alias", error), *around), cluster=cluster)
         held = await inspector.held(writer)
     readers = sorted(name for name, state in indices.items() if reader in state.aliases)
     tenants = len({alias for state in indices.values() for alias in _tenant_aliases(reader, state)})
@@ -45,8 +53,10 @@ async def index_status(admin: IndexAdmin, inspector: ServerInspector, settings: 
         ok("write alias", f"{writer} writes to {write_index}"),
         _reader_finding(reader, readers, tenants),
         _held_finding(writer, held),
+        *block_findings(write_index, indices[write_index]),
+        *around,
     ]
-    return IndexStatus(tuple(findings), write_index, tuple(readers), tenants, held)
+    return IndexStatus(tuple(findings), write_index, tuple(readers), tenants, held, cluster)
 
 
 def _tenant_aliases(reader: str, state: IndexState) -> list[str]:

@@ -98,6 +98,7 @@ def as_json(status: Status) -> str:
             "documents": None if index.held is None else index.held.documents,
             "tombstones": None if index.held is None else index.held.tombstones,
         },
+        "cluster": None if index.cluster is None else {"status": index.cluster.status, "disks": index.cluster.disks},
         "sections": [plain_section(section) for section in status.sections],
     }
     return json.dumps(content, indent=2)

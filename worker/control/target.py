@@ -2,16 +2,19 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import assert_never
+from typing import Final, assert_never
 
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.ports import IndexAdmin
 from worker.settings import ElasticsearchSettings, Settings
 from worker.stages.documents import SYNC_FIELD, SYNC_FIELDS
-from worker.stages.index_state import IndexState, Json
+from worker.stages.findings import Finding, failure
+from worker.stages.index_state import IndexState, Json, plain_settings
 from worker.stages.vectors import full_precision
 
 _VECTOR = "embedding"
+_FULL: Final = "read_only_allow_delete"
+_BLOCKS: Final = ("write", "read_only", _FULL)
 
 
 async def check_alias(admin: IndexAdmin, settings: Settings) -> str:
@@ -48,6 +51,17 @@ async def check_target(admin: IndexAdmin, settings: Settings, dimensions: int, m
         raise lacking(index, missing)
     _check_vector(index, mappings, dimensions)
     return _model_warnings(index, mappings, model)
+
+
+def block_findings(name: str, index: IndexState) -> Iterator[Finding]:
+    """Yield the blocks that keep documents out; Elasticsearch sets the last one itself where a disk is full."""
+    settings = plain_settings(index.settings)
+    if found := [one for one in _BLOCKS if settings.get(f"index.blocks.{one}") == "true"]:
+        yield failure(
+            "write block",
+            f"{name} has index.blocks.{' and '.join(found)}: the worker halts until it is lifted",
+            "free the disk, where it was set for that" if found == [_FULL] else f"set it to null on {name}",
+        )
 
 
 def _write_index(alias: str, indices: Mapping[str, IndexState]) -> str:
