@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -85,6 +86,18 @@ def test_only_a_change_without_a_position_may_replace_its_own_version(
 ) -> None:
     assert document(change(positioned=positioned), {}, None, "m", None).version_type is expected
     assert tombstone(deletion(positioned=positioned), place(), 0).version_type is expected
+
+
+@pytest.mark.parametrize("characters", [10, 3_000, 100_000])
+def test_a_body_takes_no_more_memory_than_its_bytes(characters: int) -> None:
+    written, fields = change(), {"title": "a" * characters}
+    tracemalloc.start()
+    try:
+        bodies = [document(written, fields, None, "model", None).body for _ in range(20)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < sum(map(len, bodies)) + 20 * 400
 
 
 def test_null_is_left_out_and_what_is_merely_empty_stays() -> None:
