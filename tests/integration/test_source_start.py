@@ -7,7 +7,7 @@ And when an answer comes, the partition may be another worker's: the client rais
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 
 import pytest
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata
@@ -18,7 +18,7 @@ from typing_extensions import override
 from tests.servers.start import Servers
 from worker.adapters.kafka_feed import create_topic, kafka_feed
 from worker.adapters.kafka_source import KafkaSource
-from worker.ports import AssignmentListener
+from worker.ports import AssignmentListener, Commit
 from worker.records import Record, TopicPartition
 from worker.settings import KafkaSettings
 
@@ -115,22 +115,22 @@ async def test_the_end_of_a_partition_that_is_gone_meanwhile_is_left_out(reading
 async def test_an_offset_lost_in_a_partition_that_is_gone_meanwhile_is_no_matter(reading: KafkaSource) -> None:
     (partition,) = reading._consumer.assignment()
     lose_partitions(reading, "end_offsets")
-    await reading._positions.recover_lost({TopicPartition(*partition): 3})
+    await reading._positions.recover_lost({TopicPartition(*partition): 3}, lambda: True)
 
 
 async def test_a_broker_that_does_not_answer_in_a_rebalance_is_asked_again(topic: tuple[KafkaSettings, str]) -> None:
     settings, name = topic
     source = KafkaSource(settings, [name])
-    look_up, asked = source._positions._admin.list_consumer_group_offsets, 0
+    look_up, asked = source._positions._commits, 0
 
-    async def unanswered_once(*args: object, **options: object) -> object:
+    async def unanswered_once(partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Commit]:
         nonlocal asked
         asked += 1
         if asked == 1:
             raise RequestTimedOutError
-        return await look_up(*args, **options)
+        return await look_up(partitions)
 
-    source._positions._admin.list_consumer_group_offsets = unanswered_once
+    source._positions._commits = unanswered_once  # type: ignore[method-assign]
     listener = Listening()
     await source.start(listener)
     records: list[Record] = []
@@ -148,7 +148,7 @@ async def test_who_may_not_look_up_where_to_begin_is_told_at_once(topic: tuple[K
     async def refused(*_: object, **__: object) -> object:
         raise GroupAuthorizationFailedError
 
-    source._positions._admin.list_consumer_group_offsets = refused
+    source._positions._commits = refused  # type: ignore[method-assign, assignment]
     await source.start(Listening())
 
     async def fetch_on() -> None:
@@ -169,7 +169,7 @@ async def test_whoever_is_asked_to_stop_meanwhile_asks_no_more(topic: tuple[Kafk
         asked.set()
         raise RequestTimedOutError
 
-    source._positions._admin.list_consumer_group_offsets = unanswered
+    source._positions._commits = unanswered  # type: ignore[method-assign, assignment]
     await source.start(Listening())
     await asyncio.wait_for(asked.wait(), 60)
     await source.close()

@@ -252,6 +252,22 @@ async def test_stop_finishes_what_is_in_flight_drops_what_waits_and_commits() ->
     assert world.committed() == 1
 
 
+async def test_stop_does_not_wait_for_brokers_that_swallow_packets() -> None:
+    world = World()
+
+    async def connect(_: object) -> None:
+        await asyncio.sleep(3600)
+
+    world.source.start = connect  # type: ignore[method-assign, assignment]
+    loop = asyncio.get_running_loop()
+    async with world.running() as task:
+        await asyncio.sleep(1)
+        started = loop.time()
+        world.pipeline.stop()
+        await task
+        assert loop.time() - started < 1
+
+
 async def test_stop_takes_in_nothing_more() -> None:
     world = World()
     world.index.before_bulk = gate = Gate()

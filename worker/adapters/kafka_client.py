@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import logging
 import ssl
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from worker.settings import KafkaSecurity, KafkaSettings, SaslMechanism
 from worker.settings.types import read_secret
 
 CLIENT_ID: Final = "syncline"
+_log = logging.getLogger(__name__)
 
 
 class FileToken(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka publishes no types
@@ -112,3 +114,16 @@ def start_up_faults(settings: KafkaSettings) -> Iterator[None]:
         ) from error
     except KafkaError as error:
         raise OperatorError(f"kafka: {servers} answers with an error at start: {error!r}") from error
+
+
+async def ended(closing: Coroutine[Any, Any, object], seconds: float) -> None:
+    """Wait until something is closed, but no longer. What it raises is logged; that it is cancelled is no matter."""
+    task = asyncio.ensure_future(closing)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        task.cancel()
+    if not task.done():
+        _log.warning("a client of Kafka did not close in time", extra={"action": "close_timeout"})
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning("a client of Kafka did not close in order", extra={"action": "close_failed", "error": repr(error)})

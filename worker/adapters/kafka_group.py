@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-from aiokafka import TopicPartition as ClientPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import (
@@ -18,6 +17,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from typing_extensions import override
 
 from worker.adapters.kafka_client import connection_options, start_up_faults
+from worker.adapters.kafka_commits import group_commits
 from worker.errors import OperatorError
 from worker.ports import Commit, GroupReader
 from worker.records import TopicPartition
@@ -73,16 +73,9 @@ class KafkaGroupReader(GroupReader):
         with self._explained("give the commits of"):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 try:
-                    found = await self._admin.list_consumer_group_offsets(
-                        self._settings.group_id, partitions=[ClientPartition(*one) for one in sorted(partitions)]
-                    )
-                except GroupCoordinatorNotAvailableError:
+                    return await group_commits(self._admin, self._settings.group_id, partitions)
+                except GroupCoordinatorNotAvailableError:  # see above
                     return {}
-        return {
-            TopicPartition(one.topic, one.partition): Commit(commit.offset, commit.metadata or "")
-            for one, commit in found.items()
-            if commit.offset >= 0
-        }
 
     @override
     async def close(self) -> None:

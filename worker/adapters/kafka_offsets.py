@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as ClientPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from worker.adapters.kafka_commits import group_commits
+from worker.errors import Halt, HaltReason
+from worker.ports import Commit
 from worker.records import TopicPartition
 from worker.settings import KafkaSettings
 from worker.stages.start_offsets import (
@@ -25,6 +29,12 @@ from worker.stages.start_offsets import (
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 2.0
+# Where one partition has no leader the client itself asks for all for 40 s, and meanwhile sends no heartbeats.
+_LOGS_SECONDS: Final = 10.0
+
+
+class AssignmentGoneError(Exception):
+    """The client has begun another assignment meanwhile, and will come with it."""
 
 
 class StartPositions:
@@ -59,29 +69,31 @@ class StartPositions:
 
         Raises:
             Halt: a policy is `fail`.
+            KafkaError: the brokers do not tell.
+            AssignmentGoneError: the partitions are not this client's any more.
         """
         self._waits_for = {}
         if not partitions:
             return {}
-        commits = await self._commits({partition.topic for partition in partitions})
-        offsets = {partition: offset for partition, (offset, _) in commits.items()}
+        commits = await self._commits(partitions)
+        offsets = {partition: commit.offset for partition, commit in commits.items()}
         waits_for = {
             partition: await self._ends(older)
             for partition in partitions
             if (older := older_partitions(partition, offsets))
         }
-        logs = await self._logs(partitions)
         starts = {}
-        for partition, log in logs.items():
-            committed, metadata = commits.get(partition, (None, ""))
+        for partition, log in (await self._logs_of(partitions, commits)).items():
             starts[partition] = start_of(
                 partition,
-                PartitionLog(log.first, log.end, committed, metadata),
+                log,
                 added=partition in waits_for or partition.topic not in self._first_topics,
                 start_from=self._settings.start_from,
                 on_lost=self._settings.on_lost_offsets,
             )
         # Nothing is awaited from here on: whoever asks for the epoch sees all partitions at their starts.
+        if not self._consumer.assignment().issuperset(ClientPartition(*one) for one in starts):
+            raise AssignmentGoneError
         for partition, start in starts.items():
             self._consumer.seek(ClientPartition(*partition), start.offset)
             _tell(partition, start)
@@ -89,18 +101,24 @@ class StartPositions:
         self._hold()
         return starts
 
-    async def recover_lost(self, lost: Mapping[TopicPartition, int]) -> None:
-        """Seek partitions whose next offset has just been deleted from the log.
+    async def recover_lost(self, lost: Mapping[TopicPartition, int], is_current: Callable[[], bool]) -> None:
+        """Seek partitions whose next offset is not in the log, unless their assignment is over.
 
         Raises:
-            Halt: `kafka.on_lost_offsets` is `fail`.
+            Halt: `kafka.on_lost_offsets` is `fail`; or the log is shorter than what was read of it: then the records in
+                hand have offsets that come again, and only a new assignment tells them apart.
+            KafkaError: the brokers do not tell.
         """
+        before = self._consumer.assignment()
         logs = await self._logs(list(lost))
-        still = self._consumer.assignment()
+        if not before or not is_current():
+            return
         for partition, log in logs.items():
-            if ClientPartition(*partition) not in still:  # another worker's meanwhile: it finds out by itself
+            if ClientPartition(*partition) not in before:
                 continue
             start = after_loss(partition, log, lost[partition], self._settings.on_lost_offsets)
+            if start < lost[partition]:
+                raise _shorter(partition, log, lost[partition])
             self._consumer.seek(ClientPartition(*partition), start)
             _tell(partition, Start(start, Found.LOST))
 
@@ -112,13 +130,13 @@ class StartPositions:
         self._looked_at = now
         waiting = self._waits_for
         try:
-            commits = await self._commits({partition.topic for partition in waiting})
+            commits = await self._commits(waiting)
         except KafkaError as error:
             _log.warning("cannot read the group's commits", extra={"action": "release_failed", "error": repr(error)})
             return frozenset()
         if waiting is not self._waits_for:  # a rebalance came in between
             return frozenset()
-        offsets = {partition: offset for partition, (offset, _) in commits.items()}
+        offsets = {partition: commit.offset for partition, commit in commits.items()}
         free = frozenset(one for one, ends in waiting.items() if has_passed(offsets, ends))
         for partition in free:
             del self._waits_for[partition]
@@ -141,29 +159,55 @@ class StartPositions:
                 },
             )
 
-    async def _commits(self, topics: set[str]) -> Mapping[TopicPartition, tuple[int, str]]:
-        """Return offset and metadata of the group's commits for all partitions of these topics."""
-        theirs = [
-            ClientPartition(topic, number)
-            for topic in sorted(topics)
-            for number in sorted(self._consumer.partitions_for_topic(topic) or ())
-        ]
-        committed = await self._admin.list_consumer_group_offsets(self._settings.group_id, partitions=theirs)
-        return {
-            TopicPartition(partition.topic, partition.partition): (commit.offset, commit.metadata or "")
-            for partition, commit in committed.items()
-            if commit.offset >= 0
+    async def _commits(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Commit]:
+        """Return the group's commits for these and for all other partitions of their topics that the client knows."""
+        topics = {partition.topic for partition in partitions}
+        known = {
+            TopicPartition(one, number) for one in topics for number in self._consumer.partitions_for_topic(one) or ()
         }
+        return await group_commits(self._admin, self._settings.group_id, known.union(partitions))
 
     async def _ends(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         ends = await self._consumer.end_offsets([ClientPartition(*one) for one in sorted(partitions)])
         return {TopicPartition(one.topic, one.partition): end for one, end in ends.items()}
 
-    async def _logs(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, PartitionLog]:
+    async def _logs_of(
+        self, partitions: Sequence[TopicPartition], commits: Mapping[TopicPartition, Commit]
+    ) -> Mapping[TopicPartition, PartitionLog]:
+        """Return logs with the group's commits. Where no broker answers a commit is believed: a fetch finds it lost."""
+        try:
+            async with asyncio.timeout(_LOGS_SECONDS):
+                logs = await self._logs(partitions)
+        except (TimeoutError, KafkaTimeoutError):
+            others = [one for one in partitions if one not in commits]
+            if len(others) == len(partitions):
+                raise KafkaTimeoutError from None
+            believed = {
+                one: PartitionLog(commits[one].offset, commits[one].offset) for one in partitions if one in commits
+            }
+            _log.warning(
+                "the brokers do not tell what partitions hold: going on from their commits",
+                extra={"action": "logs_unknown", "partitions": sorted(map(name_of, believed))},
+            )
+            logs = believed | (await self._logs(others) if others else {})
+        return {
+            one: replace(log, committed=commits[one].offset, metadata=commits[one].metadata) if one in commits else log
+            for one, log in logs.items()
+        }
+
+    async def _logs(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, PartitionLog]:
         theirs = [ClientPartition(*partition) for partition in partitions]
         first = await self._consumer.beginning_offsets(theirs)
         end = await self._consumer.end_offsets(theirs)
         return {ours: PartitionLog(first[theirs], end[theirs]) for ours, theirs in zip(partitions, theirs, strict=True)}
+
+
+def _shorter(partition: TopicPartition, log: PartitionLog, offset: int) -> Halt:
+    return Halt(
+        HaltReason.OFFSETS_LOST,
+        f"the log of {name_of(partition)} ends at {log.end}, though it was read up to {offset}: it was cut or made "
+        "anew, and is taken up again as kafka.on_lost_offsets says",
+    )
 
 
 def _tell(partition: TopicPartition, start: Start) -> None:

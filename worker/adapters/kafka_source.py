@@ -6,7 +6,6 @@ between belongs to nobody.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -26,8 +25,8 @@ from aiokafka.errors import (
 )
 from typing_extensions import override
 
-from worker.adapters.kafka_client import connection_options, record_of, start_up_faults
-from worker.adapters.kafka_offsets import StartPositions
+from worker.adapters.kafka_client import connection_options, ended, record_of, start_up_faults
+from worker.adapters.kafka_offsets import AssignmentGoneError, StartPositions
 from worker.errors import OperatorError, RetryLater, RetryReason
 from worker.ports import AssignmentListener, Commit, CommitRefusedError, Source
 from worker.records import Record, TopicPartition
@@ -38,7 +37,8 @@ _log = logging.getLogger(__name__)
 # How long one call of getmany may wait: bounds how late the caller sees that it may resume, or a listener's fault.
 _WAIT_MS: Final = 500
 _PAUSE_SECONDS: Final = 0.1
-_CLOSE_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 4.0
+_LEFT_SECONDS: Final = 1.0
 # A member learns from the answer to its heartbeat that partitions are to be shared anew, and meanwhile those of whoever
 # has left, or knows already, stand still. The client's own 3 s would also be too few in the shortest session (6 s).
 _HEARTBEAT_MS: Final = 1000
@@ -107,6 +107,7 @@ class KafkaSource(Source):
             raise self._fault
         if (freed := await self._positions.release()) and not self._paused:
             self._consumer.resume(*(one for one in self._consumer.assignment() if _ours(one) in freed))
+        before, epoch = self._all_positions(), self._epoch
         try:
             return await self._fetched()
         except NoOffsetForPartitionError:
@@ -116,15 +117,24 @@ class KafkaSource(Source):
         except KafkaError as error:
             # The client reports a coordinator's or broker's trouble once here and goes on by itself.
             _log.warning("fetch failed, trying again", extra={"action": "fetch_failed", "error": repr(error)})
+            if epoch == self._epoch:
+                self._go_back(before)
             await asyncio.sleep(_PAUSE_SECONDS)
             return []
 
+    def _go_back(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read again what a failed call has passed: for one broken partition the client drops the records of all."""
+        for partition, position in self._all_positions().items():
+            if position > positions.get(partition, position):
+                self._consumer.seek(ClientPartition(*partition), positions[partition])
+
     async def _fetched(self) -> Sequence[Record]:
+        epoch = self._epoch
         try:
             batches = await self._consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.fetch_max_records)
         except OffsetOutOfRangeError as error:
             lost = {_ours(partition): offset for partition, offset in error.args[0].items()}
-            await self._positions.recover_lost(lost)
+            await self._positions.recover_lost(lost, lambda: self._epoch == epoch)
             return []
         return [record_of(message, self._epoch) for messages in batches.values() for message in messages]
 
@@ -210,11 +220,12 @@ class KafkaSource(Source):
     async def close(self) -> None:
         """Leave the group and close all connections."""
         self._closing = True
-        # The client was seen to hang in stop() when its brokers are gone; the group notices our absence by itself.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._positions.close()
-                await self._consumer.stop()
+        # stop() was seen to hang when its brokers are gone, or when the group is just being shared out, and it raises
+        # the cancellation of its own tasks. The group notices our absence by itself; but nothing may go on fetching.
+        await ended(self._consumer.stop(), _CLOSE_SECONDS)
+        fetcher, client = self._consumer._fetcher, self._consumer._client  # noqa: SLF001 - after a stop that has failed
+        left = [client.close(), self._positions.close()] + ([] if fetcher is None else [fetcher.close()])
+        await asyncio.gather(*(ended(one, _LEFT_SECONDS) for one in left))
 
     @property
     def epoch(self) -> int:
@@ -282,6 +293,8 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         try:
             metadata = await self._source.assigned([_ours(partition) for partition in assigned])
             await self._listener.assigned(self._source.epoch, metadata)
+        except AssignmentGoneError:
+            _log.info("another assignment has begun meanwhile", extra={"action": "assignment_gone"})
         except Exception as fault:  # noqa: BLE001 - see the class docstring
             self._source.fail(fault)
 

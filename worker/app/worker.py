@@ -23,6 +23,7 @@ from worker.runtime.cluster_watch import ClusterWatch, watching
 from worker.runtime.daemon import spare_the_collector, supervise
 from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
+from worker.runtime.heap import giving_back
 from worker.runtime.pipeline import Pipeline, Ports
 from worker.runtime.rejoining import RestartableSource
 from worker.runtime.vector_cache import VectorCache
@@ -49,7 +50,7 @@ async def run_worker(settings: Settings) -> None:
         },
     )
     metrics = Metrics(settings.metrics)
-    async with served_pipeline(settings, metrics) as (pipeline, _):
+    async with served_pipeline(settings, metrics) as (pipeline, _), giving_back():
         spare_the_collector()
         await supervise(pipeline.run, pipeline.stop)
         # What it did since the last scrape is told nowhere else.

@@ -145,7 +145,8 @@ class Pipeline:
         assignment = Assignment(self.ledger, self._intake, self._committer, draining, self._metrics)
         rejoining = Rejoining(self._ports.source, assignment, halting)
         monitor = Monitor(self._ports.source, self.ledger, self._metrics, self._clock)
-        await self._ports.source.start(assignment)
+        if not await self._started(assignment):
+            return
         try:
             async with asyncio.TaskGroup() as group:
                 fetching = group.create_task(self._fetch(rejoining), name="fetch")
@@ -173,6 +174,21 @@ class Pipeline:
         finally:
             # What is resolved may be committed even when something else has failed.
             await self._committer.commit()
+
+    async def _started(self, assignment: Assignment) -> bool:
+        """Join the group; False if asked to stop meanwhile: for brokers that swallow packets a client waits long."""
+        starting = asyncio.create_task(self._ports.source.start(assignment))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                return True
+        finally:
+            stopping.cancel()
+            starting.cancel()
+        await asyncio.wait([starting])
+        return False
 
     async def _fetch(self, rejoining: Rejoining) -> None:
         while True:
