@@ -47,6 +47,10 @@ def _halts(*names: str) -> tuple[str, ...]:
     return _in("faults/test_halts.py", *names)
 
 
+def _client(*names: str) -> tuple[str, ...]:
+    return _in("integration/test_source_client.py", *names)
+
+
 def _kafka(*names: str) -> tuple[str, ...]:
     return _in("faults/test_kafka.py", *names)
 
@@ -217,14 +221,19 @@ MATRIX: Final = (
         "goes on by itself, no silent stall",
         _in("e2e/test_restarts.py", "kafka_comes_back_and_the_worker_goes_on")
         + _kafka("brokers_out_of_reach_for_longer_than_the_session", "brokers_away_for_five_minutes")
-        + _in("unit/test_watchdog.py", "records_that_nobody_fetches_are"),
+        + _in("unit/test_watchdog.py", "records_that_nobody_fetches_are")
+        + _client(
+            "a_coordinator_that_is_loading_is_no_group_without_commits",
+            "where_no_broker_tells_what_a_partition_holds_its_commit_is_believed",
+        ),
         note="One broker: a coordinator cannot move to another one. The five minutes run with `make test-slow`.",
     ),
     Fault(
         23,
         "slow or half open connections to Kafka",
         "given up and made anew",
-        _kafka("slow_brokers_slow_it_down_and_nothing_else", "half_open_connections_are_given_up_and_made_anew"),
+        _kafka("slow_brokers_slow_it_down_and_nothing_else", "half_open_connections_are_given_up_and_made_anew")
+        + _client("after_the_close_nothing_of_the_client_goes_on"),
         note="After 40 seconds, the client's request timeout.",
     ),
     Fault(
@@ -333,6 +342,7 @@ MATRIX: Final = (
         "a topic created anew; partitions added",
         "read from the begin; added partitions wait for the older ones",
         _halts("a_topic_that_is_created_anew")
+        + _client("a_log_that_is_shorter_than_what_was_read_is_taken_up_anew")
         + _in("contract/test_source.py", "an_added_partition_is_read_from_its_begin_once_the_older_ones_are_read"),
     ),
     Fault(
