@@ -177,18 +177,22 @@ class Pipeline:
 
     async def _started(self, assignment: Assignment) -> bool:
         """Join the group; False if asked to stop meanwhile: for brokers that swallow packets a client waits long."""
-        starting = asyncio.create_task(self._ports.source.start(assignment))
-        stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
-                starting.result()
-                return True
-        finally:
-            stopping.cancel()
-            starting.cancel()
-        await asyncio.wait([starting])
-        return False
+            async with asyncio.timeout(None) as waiting:
+                giving_up = asyncio.create_task(self._end_at_stop(waiting))
+                try:
+                    await self._ports.source.start(assignment)
+                finally:
+                    giving_up.cancel()
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+            return False
+        return True
+
+    async def _end_at_stop(self, waiting: asyncio.Timeout) -> None:
+        await self._stopping.wait()
+        waiting.reschedule(asyncio.get_running_loop().time())
 
     async def _fetch(self, rejoining: Rejoining) -> None:
         while True:
