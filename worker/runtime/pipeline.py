@@ -177,8 +177,9 @@ class Pipeline:
 
     async def _started(self, assignment: Assignment) -> bool:
         """Join the group; False if asked to stop meanwhile: for brokers that swallow packets a client waits long."""
+        waiting = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as waiting:
+            async with waiting:
                 giving_up = asyncio.create_task(self._end_at_stop(waiting))
                 try:
                     await self._ports.source.start(assignment)
