@@ -221,7 +221,7 @@ def test_a_worker_is_ready_or_says_why_not() -> None:
     fine = of_worker(
         answer(build_info=[({"version": "1.2"}, 1)], last_progress_timestamp_seconds=[({}, NOW / 1000 - 3)])
     )
-    assert (fine.level, fine.sentence) == (Level.OK, "http://w (1.2) is ready; last record resolved 3 s ago")
+    assert (fine.level, fine.sentence) == (Level.OK, "http://w (1.2) is ready; last progress 3 s ago")
     assert of_worker(answer()).sentence == "http://w is ready; no record since its start"
     starting = of_worker(answer(ready=False, reason="starting: the model"))
     assert (starting.level, starting.sentence) == (Level.WARNING, "http://w is not ready: starting: the model")
