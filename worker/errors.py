@@ -75,6 +75,10 @@ class OperatorError(SynclineError):
     """A mistake that a person can mend. The message is one sentence that says what to change."""
 
 
+class NotAllowedError(OperatorError):
+    """A server refuses this user a right. What can be told without it may still be told."""
+
+
 class RetryLater(SynclineError):  # noqa: N818 - named by the reaction it asks for
     """The same call may succeed later; its effect is unknown, so it must be safe to repeat.
 

@@ -178,6 +178,12 @@ class Metrics:
             "syncline_assigned_partitions", "Partitions that this worker reads: 0 is one worker too many.", registry=r
         )
         self.commits = Counter("syncline_commits", "Offset commits by outcome.", ["outcome"], registry=r)
+        self.ready = Gauge(
+            "syncline_ready",
+            "1 while `/readyz` answers that the worker is ready: in its group, not halted, not backing off, with Kafka "
+            "within reach. 0 while it starts, too.",
+            registry=r,
+        )
         self.halted = Gauge(
             "syncline_halted",
             "1 while the worker consumes nothing because of a fault that is no record's, by reason; else 0.",
@@ -214,7 +220,10 @@ class Metrics:
     def _of_the_process(self) -> None:
         r = self.registry
         self.last_progress = Gauge(
-            "syncline_last_progress_timestamp_seconds", "When a record was resolved last.", registry=r
+            "syncline_last_progress_timestamp_seconds",
+            "When a record was resolved last, or work on one went on that takes long by nature: deleting the documents "
+            "of a truncated table.",
+            registry=r,
         )
         self.loop_delay = Histogram(
             "syncline_event_loop_delay_seconds",

@@ -25,7 +25,7 @@ async def probed(request: pytest.FixtureRequest) -> AsyncIterator[tuple[WorkerPr
         return
     metrics = Metrics()
     metrics.halted.labels("forbidden").set(1)
-    async with serving(ServerSettings(port=0), Endpoints(metrics.registry)) as url:
+    async with serving(ServerSettings(port=0), Endpoints(metrics)) as url:
         yield HttpWorkerProbe(), url
 
 

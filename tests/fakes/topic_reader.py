@@ -6,20 +6,28 @@ from collections.abc import Collection, Mapping, Sequence
 from typing_extensions import override
 
 from tests.fakes.source import Log
+from worker.errors import NotAllowedError
 from worker.ports import TopicReader
 from worker.records import Record, TopicPartition
 from worker.stages.sampling import Extent, Span, TopicLimits
 
 
 class FakeTopicReader(TopicReader):
-    """Reads a log that outlives it. `told` is what topics keep and take; `read_only` topics may not be written to."""
+    """Reads a log that outlives it. `told` is what topics keep and take; `read_only` topics may not be written to,
+    `write_only` ones not be read.
+    """
 
     def __init__(
-        self, log: Log, told: Mapping[str, TopicLimits] | None = None, read_only: frozenset[str] = frozenset()
+        self,
+        log: Log,
+        told: Mapping[str, TopicLimits] | None = None,
+        read_only: frozenset[str] = frozenset(),
+        write_only: frozenset[str] = frozenset(),
     ) -> None:
         self._log = log
         self._told = told
         self._read_only = read_only
+        self._write_only = write_only
 
     @override
     async def topics(self) -> Mapping[str, int]:
@@ -47,6 +55,8 @@ class FakeTopicReader(TopicReader):
 
     @override
     async def read(self, spans: Sequence[Span], max_bytes: int, seconds: float) -> Sequence[Record]:
+        if refused := {span.partition.topic for span in spans} & self._write_only:
+            raise NotAllowedError(f"may not read {', '.join(sorted(refused))}")
         found: list[Record] = []
         for partition, start, stop in sorted(spans):
             for record in self._log.records[partition][start:stop]:

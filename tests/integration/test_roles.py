@@ -234,7 +234,7 @@ async def test_apply_again_finds_nothing_to_do(cluster: Cluster) -> None:
     assert (again.ok, again.actions) == (True, ())
 
 
-async def test_a_tenants_readers_key_sees_that_tenant_and_no_other(cluster: Cluster) -> None:
+async def test_a_search_with_a_tenants_readers_key_finds_that_tenant_and_no_other(cluster: Cluster) -> None:
     aliases = {tenant: f"articles-tenant-{tenant}" for tenant in ("acme", "globex")}
     for tenant, alias in aliases.items():
         only = {"term": {"tenant": tenant}}
@@ -252,3 +252,32 @@ async def test_a_tenants_readers_key_sees_that_tenant_and_no_other(cluster: Clus
     assert await cluster.refuses(
         "reader", "POST", "/_bulk", b'{"index": {"_index": "articles-tenant-acme"}}\n' + DOCUMENT
     )
+
+
+async def test_a_read_by_id_passes_the_filter_of_a_tenants_alias(cluster: Cluster) -> None:
+    """Not wanted, and told in SECURITY.md: so the readers' key is for a backend that searches, and for nobody else."""
+    mine, alias = "acme", "articles-tenant-acme"
+    only = {"term": {"tenant": mine}}
+    await cluster.as_("admin").indices.put_alias(index=INDEX, name=alias, filter=only, routing=mine)
+    other = await _on_the_shard_of(cluster, mine)
+    secret = Place(f"{other}/articles/7", other)
+    await send(ElasticSink(cluster.as_("worker"), WRITE), write(secret, 1, article("secret", tenant=other)))
+    await cluster.owner.indices.refresh(index=WRITE)
+    reader = cluster.as_("reader")
+    found = await reader.search(index=alias, query={"ids": {"values": [secret.document_id]}})
+    assert found["hits"]["hits"] == []
+    assert (await reader.get(index=alias, id=secret.document_id))["_source"]["tenant"] == other
+
+
+async def _on_the_shard_of(cluster: Cluster, tenant: str) -> str:
+    """Return the name of another tenant whose documents are on the same shard."""
+
+    async def shard(routing: str) -> int:
+        answer = await cluster.owner.search_shards(index=INDEX, routing=routing)
+        return int(answer["shards"][0][0]["shard"])
+
+    wanted = await shard(tenant)
+    for name in (f"rival-{number}" for number in range(100)):
+        if await shard(name) == wanted:
+            return name
+    raise AssertionError("a hundred tenants, and none on that shard")

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from tests.manifests.rendered import OVERLAYS, Manifest, one, pods, rendered, worker_pod
 from worker.cli import build_parser
+from worker.metrics import Metrics
 from worker.runtime.endpoints import Endpoints
 
 pytestmark = pytest.mark.needs_kustomize
@@ -102,9 +102,7 @@ def _secret(spec: Manifest) -> str:
 def test_probes_ask_paths_and_a_port_that_exist(overlay: str) -> None:
     (container,) = worker_pod(overlay)["containers"]
     routes = {
-        route.resource.canonical
-        for route in Endpoints(CollectorRegistry()).application().router.routes()
-        if route.resource
+        route.resource.canonical for route in Endpoints(Metrics()).application().router.routes() if route.resource
     }
     (port,) = container["ports"]
     asked = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}

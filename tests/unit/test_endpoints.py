@@ -40,7 +40,7 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     metrics = Metrics()
-    endpoints = Endpoints(metrics.registry)
+    endpoints = Endpoints(metrics)
     async with serving(ServerSettings(port=0), endpoints) as url, aiohttp.ClientSession() as client:
         yield Served(url, endpoints, metrics, client)
 
@@ -71,6 +71,14 @@ async def test_the_probes_answer_as_the_health_says(served: Served) -> None:
     assert text.startswith("1 records open, none resolved for")
 
 
+async def test_the_metrics_tell_whether_the_worker_is_ready(served: Served) -> None:
+    assert "\nsyncline_ready 0.0\n" in (await served.get("/metrics"))[1]
+    ledger = served.watch()
+    assert "\nsyncline_ready 0.0\n" in (await served.get("/metrics"))[1]
+    ledger.begin(0, {TopicPartition(TOPIC, 0): ""})
+    assert "\nsyncline_ready 1.0\n" in (await served.get("/metrics"))[1]
+
+
 async def test_metrics_are_in_prometheus_text(served: Served) -> None:
     served.metrics.consumed.labels(TOPIC).inc(3)
     status, text = await served.get("/metrics")
@@ -87,5 +95,5 @@ async def test_a_port_that_is_taken_is_said_in_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = ServerSettings(port=taken.getsockname()[1])
         with pytest.raises(OperatorError, match=r"cannot listen on 127\.0\.0\.1:\d+ .*: set server\.port"):
-            async with serving(settings, Endpoints(Metrics().registry)):
+            async with serving(settings, Endpoints(Metrics())):
                 pass

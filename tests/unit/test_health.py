@@ -116,6 +116,8 @@ async def test_ready_says_what_is_missing() -> None:
     for broken in (*slow, blocked):
         await broken.mend()
     assert parts.health.ready().ok
+    parts.watchdog.unreachable = True
+    assert parts.health.ready().reason == "Kafka does not answer"
 
 
 def health_of(world: World) -> Health:

@@ -142,6 +142,20 @@ async def test_when_a_record_was_resolved_last_is_told() -> None:
     assert before <= told() <= Clock().wall_ms() / 1000
 
 
+async def test_work_that_goes_on_for_long_without_a_verdict_is_progress_too() -> None:
+    """Else the alert SynclineNoProgress fires while the documents of a large truncated table are deleted."""
+
+    def told() -> float:
+        return metrics.registry.get_sample_value("syncline_last_progress_timestamp_seconds") or 0
+
+    metrics = Metrics()
+    account = ledger(metrics)
+    admitted(account, 0)
+    before = Clock().wall_ms() / 1000
+    account.progressed()
+    assert before <= told() <= Clock().wall_ms() / 1000
+
+
 async def test_an_assignment_without_partitions_is_one() -> None:
     account = Ledger(Metrics(), Clock())
     seen = [account.has_assignment]

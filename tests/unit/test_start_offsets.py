@@ -43,14 +43,19 @@ def test_where_a_partition_starts(
 
 
 @pytest.mark.parametrize(
-    ("committed", "reason", "setting"),
-    [(None, HaltReason.NO_COMMITTED_OFFSET, "kafka.start_from"), (9, HaltReason.OFFSETS_LOST, "kafka.on_lost_offsets")],
+    ("committed", "reason", "told"),
+    [
+        (None, HaltReason.NO_COMMITTED_OFFSET, "kafka.start_from"),
+        (9, HaltReason.OFFSETS_LOST, "new snapshot of the table, then set the group's offsets to the earliest"),
+    ],
 )
-def test_a_policy_of_fail_halts_and_says_which_setting(committed: int | None, reason: HaltReason, setting: str) -> None:
-    with pytest.raises(Halt, match=setting) as halt:
+def test_a_policy_of_fail_halts_and_says_what_to_do(committed: int | None, reason: HaltReason, told: str) -> None:
+    with pytest.raises(Halt, match=told) as halt:
         start_of(ZERO, PartitionLog(10, 20, committed), added=False, start_from=FAIL, on_lost=FAIL)
     assert halt.value.reason is reason
     assert name_of(ZERO) in str(halt.value)
+    # The runbook forbids it: the worker would go on with holes in the index.
+    assert "on_lost_offsets" not in str(halt.value)
 
 
 def test_after_a_loss_reading_goes_on_at_an_end_of_what_is_left() -> None:

@@ -15,7 +15,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from typing_extensions import override
 
 from worker.adapters.kafka_client import connection_options, record_of, start_up_faults
-from worker.errors import OperatorError
+from worker.errors import NotAllowedError, OperatorError
 from worker.ports import TopicReader
 from worker.records import Record, TopicPartition
 from worker.settings import KafkaSettings
@@ -118,7 +118,7 @@ class KafkaTopicReader(TopicReader):
         try:
             yield
         except TopicAuthorizationFailedError as error:
-            raise OperatorError(f"kafka: {servers} does not {what}: grant this user read on the topics") from error
+            raise NotAllowedError(f"kafka: {servers} does not {what}: grant this user read on the topics") from error
         except TimeoutError as error:
             raise OperatorError(
                 f"kafka: {servers} did not {what} within {_ANSWER_SECONDS:g} s: look after the brokers"

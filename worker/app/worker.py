@@ -64,7 +64,7 @@ async def served_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator
     Raises:
         OperatorError: as `built_pipeline`, or the server's port is taken.
     """
-    endpoints = Endpoints(metrics.registry)
+    endpoints = Endpoints(metrics)
     async with serving(settings.server, endpoints) as url:
         _log.info("serving metrics and probes", extra={"action": "listening", "url": url})
         async with built_pipeline(settings, metrics) as pipeline:

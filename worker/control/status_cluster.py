@@ -13,6 +13,9 @@ from worker.stages.progress import age
 FILLING: Final = 0.85
 """Share of a disk above which Elasticsearch puts no new shards there; the alert SynclineDiskFilling has it too."""
 _READ_ONLY: Final = 0.95
+"""Elasticsearch's default, as the one above; of a disk over 2 TB it lets all but 100 GB be used. Others may be set.
+Whether it takes writes, the line on the write block tells.
+"""
 EXPIRES_SOON_DAYS: Final = 7
 """As the alert SynclineApiKeyExpires."""
 _DAY_MS: Final = 86_400_000
@@ -53,8 +56,10 @@ def _disk_finding(node: str, used: float) -> Finding:
     if used <= FILLING:
         return ok("disk", sentence)
     if used < _READ_ONLY:
-        return warning("disk", f"{sentence}: at {_READ_ONLY:.0%} the worker halts", _entry("DiskFilling"))
-    return failure("disk", f"{sentence}: Elasticsearch takes no writes there", _entry("DiskFilling"))
+        told = f"{sentence}: at {_READ_ONLY:.0%} the worker halts, over 2 TB when 100 GB are left"
+    else:
+        told = f"{sentence}: Elasticsearch takes no writes there, unless it has over 2 TB and 100 GB of them are left"
+    return warning("disk", told, _entry("DiskFilling"))
 
 
 def _key_finding(key: ApiKey, now_ms: int) -> Finding:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from worker.errors import NotAllowedError
 from worker.ports import GroupReader, TopicReader
 from worker.records import TopicPartition
 from worker.runtime.clock import Clock
@@ -22,11 +23,14 @@ _RECENT_MS: Final = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """What lies in the dead-letter topic, and when the newest was put there; None if there is none."""
+    """What lies in the dead-letter topic, and when the newest was put there; None if there is none, or if this user may
+    not read them.
+    """
 
     topic: str
     count: int
     newest_ms: int | None
+    readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +115,13 @@ async def _letters(reader: TopicReader, topic: str | None) -> Letters | None:
         return None
     extents = await reader.extents([topic])
     spans = [Span(one, extent.end - 1, extent.end) for one, extent in extents.items() if extent.size > 0]
-    newest = await reader.read(spans, _READ_BYTES, READ_SECONDS) if spans else ()
-    times = [record.timestamp_ms for record in newest]
-    return Letters(topic, sum(extent.size for extent in extents.values()), max(times, default=None))
+    count = sum(extent.size for extent in extents.values())
+    try:
+        newest = await reader.read(spans, _READ_BYTES, READ_SECONDS) if spans else ()
+    except NotAllowedError:
+        # To count them takes Describe. The worker writes there and reads nothing, so its user may well lack Read.
+        return Letters(topic, count, None, readable=False)
+    return Letters(topic, count, max((record.timestamp_ms for record in newest), default=None))
 
 
 def _letter_findings(letters: Letters | None, topic: str | None, now_ms: int) -> list[Finding]:
@@ -123,6 +131,9 @@ def _letter_findings(letters: Letters | None, topic: str | None, now_ms: int) ->
         return [failure("dead letters", f"topic {topic} does not exist, or this user may not see it", "create it")]
     if not letters.count:
         return [ok("dead letters", f"none in {topic}")]
+    if not letters.readable:
+        told = f"{letters.count:,} in {letters.topic}; how old is not shown to this user, who lacks Read on the topic"
+        return [note("dead letters", told, "grant it, or see with syncline dead-letters list as a user who has it")]
     newest = "" if letters.newest_ms is None else f", the newest {age(now_ms - letters.newest_ms)} old"
     told = f"{letters.count:,} in {topic}{newest}"
     recent = letters.newest_ms is not None and now_ms - letters.newest_ms < _RECENT_MS

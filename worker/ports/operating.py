@@ -91,7 +91,8 @@ class ClusterInspector(Protocol):
 class TopicReader(Protocol):
     """Reads topics from the side: in no consumer group, and without a trace on the broker.
 
-    For commands, where a person waits. Raises `OperatorError` if the broker refuses or cannot be reached.
+    For commands, where a person waits. Raises `OperatorError` if the broker refuses or cannot be reached,
+    `NotAllowedError` of these where this user lacks a right.
     """
 
     async def topics(self) -> Mapping[str, int]:

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from worker.errors import OperatorError
+from worker.metrics import Metrics
 from worker.runtime.health import Answer, Health
 from worker.settings import ServerSettings
 
@@ -22,13 +22,15 @@ _STARTING: Final = Answer(ok=False, reason="starting: the model is being loaded 
 class Endpoints:
     """Answers from the start on: before the worker runs it is live, not started and not ready."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, metrics: Metrics) -> None:
+        self._told = metrics
         self._health: Health | None = None
 
     def watch(self, health: Health) -> None:
         """Answer from this pipeline's health from now on."""
         self._health = health
+        # Asked for in the thread that writes `/metrics`: it reads no clock of the event loop.
+        self._told.ready.set_function(lambda: health.ready().ok)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -40,7 +42,7 @@ class Endpoints:
         return app
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        content = await asyncio.to_thread(generate_latest, self._registry)
+        content = await asyncio.to_thread(generate_latest, self._told.registry)
         return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _startupz(self, _request: web.Request) -> web.Response:

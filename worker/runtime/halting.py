@@ -67,7 +67,8 @@ class Halting:
     @property
     def reasons(self) -> Mapping[HaltReason, str]:
         """Why the worker is halted, and what was said of it; empty if it is not."""
-        return {one.fault.reason: str(one.fault) for one in self._declared.values()}
+        # A copy, made at one stroke: `syncline_ready` is asked for in another thread.
+        return {one.fault.reason: str(one.fault) for one in tuple(self._declared.values())}
 
     async def blocked(self) -> None:
         """Wait until a halt is in force, or something held, that keeps what is in flight from being finished."""

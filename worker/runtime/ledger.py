@@ -35,12 +35,12 @@ class Ledger:
         self._committed: dict[TopicPartition, Commit] = {}
         self._counted: dict[tuple[Verdict, str], Counter] = {}
         self._consumed: dict[str, Counter] = {}
-        self._resolved_at_ms = 0
+        self._progressed_at_ms = 0
         self.bytes_in_flight = 0
         self.last_progress = clock.monotonic()
         # Asked for when somebody looks, in another thread: by then no clock of the event loop can be read.
         metrics.in_flight.set_function(lambda: self.bytes_in_flight)
-        metrics.last_progress.set_function(lambda: self._resolved_at_ms / 1000)
+        metrics.last_progress.set_function(lambda: self._progressed_at_ms / 1000)
         self.on_resolved: Callable[[Position, Verdict, str], object] = _unheard
         """Called with every verdict and its reason, when it is counted."""
 
@@ -102,8 +102,7 @@ class Ledger:
         if not closed:
             return
         self._counter_of(verdict, reason).inc(len(closed))
-        self.last_progress = self._clock.monotonic()
-        self._resolved_at_ms = self._clock.wall_ms()
+        self.progressed()
         for position in closed:
             self.on_resolved(position, verdict, reason)
 
@@ -120,6 +119,7 @@ class Ledger:
     def progressed(self) -> None:
         """Note that work on a record goes on which takes long by nature, though none is resolved."""
         self.last_progress = self._clock.monotonic()
+        self._progressed_at_ms = self._clock.wall_ms()
 
     def watermark_before(self, position: Position) -> int | None:
         """Return the watermark that an open record was read with; None if its assignment is lost."""

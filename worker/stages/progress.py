@@ -170,7 +170,8 @@ def _lost(found: Sequence[Progress]) -> Iterator[Finding]:
             "lag",
             f"{counted(sum(lost.values()), 'offset')} of {listed(lost, 5)} were deleted by the topic's retention "
             "before they were done",
-            "snapshot the table again, and set kafka.on_lost_offsets: earliest to go on",
+            "take a new snapshot of the table, then set the group's offsets to the earliest: see 'Halt offsets_lost' "
+            "in deploy/README.md",
         )
 
 

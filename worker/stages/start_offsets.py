@@ -83,7 +83,8 @@ def after_loss(partition: TopicPartition, log: PartitionLog, offset: int, on_los
         raise Halt(
             HaltReason.OFFSETS_LOST,
             f"offset {offset} of {name_of(partition)} is no longer in the log ({log.first} to {log.end}): changes may "
-            "be lost; snapshot the table again, then set kafka.on_lost_offsets to earliest",
+            "be lost; take a new snapshot of the table, then set the group's offsets to the earliest (see 'Halt "
+            "offsets_lost' in deploy/README.md)",
         )
     return _by_policy(log, on_lost)
 

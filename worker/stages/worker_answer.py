@@ -38,7 +38,7 @@ class WorkerAnswer:
 
     @property
     def last_progress_ms(self) -> int | None:
-        """When it resolved a record last, in milliseconds since 1970; None if it has not since its start."""
+        """When it made progress last, in milliseconds since 1970; None if it has not since its start."""
         times = [value for _, value in self.samples.get(_PROGRESS, ()) if value]
         return round(1000 * max(times)) if times else None
 
@@ -60,7 +60,7 @@ def worker_findings(url: str, answer: WorkerAnswer, now_ms: int) -> Iterator[Fin
         yield warning("worker", f"{name} is not ready: {answer.reason}", "look again; if it stays so, see its log")
     else:
         last = answer.last_progress_ms
-        told = "no record since its start" if last is None else f"last record resolved {age(now_ms - last)} ago"
+        told = "no record since its start" if last is None else f"last progress {age(now_ms - last)} ago"
         yield ok("worker", f"{name} is ready; {told}")
 
 
