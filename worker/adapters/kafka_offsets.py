@@ -109,12 +109,10 @@ class StartPositions:
                 hand have offsets that come again, and only a new assignment tells them apart.
             KafkaError: the brokers do not tell.
         """
-        before = self._consumer.assignment()
         logs = await self._logs(list(lost))
-        if not before or not is_current():
-            return
+        still = self._consumer.assignment() if is_current() else frozenset()
         for partition, log in logs.items():
-            if ClientPartition(*partition) not in before:
+            if ClientPartition(*partition) not in still:  # another worker's meanwhile: it finds out by itself
                 continue
             start = after_loss(partition, log, lost[partition], self._settings.on_lost_offsets)
             if start < lost[partition]:
