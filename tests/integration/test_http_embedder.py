@@ -81,6 +81,17 @@ async def test_more_texts_than_a_request_may_hold_are_several_requests(
     assert [len(texts) for texts in server.requests] == [8, 8, 4]
 
 
+async def test_requests_that_are_answered_with_vectors_of_another_length_are_a_failure_of_the_model(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    """As when a server is replaced by one with another model between them."""
+    one = await started(max_batch=2)
+    server.answers = lambda texts: web.json_response([[1.0] * (DIMENSIONS + 2 - len(texts))] * len(texts))
+    with pytest.raises(Halt, match="shape") as caught:
+        await one.embed(["a", "b", "c"])
+    assert caught.value.reason is HaltReason.EMBEDDER_FAILED
+
+
 async def test_what_is_asked_for_is_what_the_settings_say(server: EmbeddingServer, started: Callable[..., Any]) -> None:
     await started("tei", truncate=False)
     assert server.bodies[-1] == {"inputs": ["warm up"], "truncate": False, "normalize": True}

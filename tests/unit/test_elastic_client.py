@@ -11,7 +11,9 @@ from elasticsearch import AuthenticationException, AuthorizationException
 
 from worker.adapters.elastic_client import build_client, takes_base64_vectors, translated
 from worker.adapters.elastic_sink import ElasticSink
+from worker.adapters.elastic_store import ElasticStore
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.records import Place
 from worker.settings import ElasticsearchSettings
 
 
@@ -116,6 +118,25 @@ async def test_what_is_refused_item_by_item_makes_the_client_read_it_again(serve
         assert response.error_type == "security_exception"
         server.wants = "ApiKey new"
         await client.indices.get_alias(name="x")
+
+
+async def test_so_does_a_lookup_that_is_refused_item_by_item(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("old")
+    server.wants = "ApiKey old"
+    refused = {"type": "security_exception", "reason": "action [indices:data/read/mget[shard]] is unauthorized"}
+    server.answer = {"docs": [{"_id": "acme/articles/1", "error": refused}]}
+    async with build_client(settings(server, api_key_file=str(file))) as client:
+        store = ElasticStore(client, "articles-write")
+        with pytest.raises(Halt) as halt:
+            await store.stored([Place("acme/articles/1", "acme")])
+        assert halt.value.reason is HaltReason.FORBIDDEN
+        file.write_text("new")
+        with pytest.raises(RetryLater) as fault:
+            await store.stored([Place("acme/articles/1", "acme")])
+        assert fault.value.reason is RetryReason.NEW_CREDENTIALS
+        server.wants, server.answer = "ApiKey new", {"docs": [{"_id": "acme/articles/1", "found": False}]}
+        assert await store.stored([Place("acme/articles/1", "acme")]) == [None]
 
 
 @pytest.mark.parametrize(

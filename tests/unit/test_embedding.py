@@ -212,6 +212,54 @@ async def test_a_server_that_a_text_kills_is_killed_few_times() -> None:
     assert faults.count(HaltReason.EMBEDDER_UNAVAILABLE) == 0
 
 
+@pytest.mark.parametrize(
+    ("plain_fails", "rejected_after"), [(False, 8 + 3), (True, 8 + 8)], ids=["starts at once", "is away for a try"]
+)
+async def test_a_single_text_is_rejected_when_it_has_failed_several_times_after_a_good_plain_one(
+    rejected_after: int, *, plain_fails: bool
+) -> None:
+    server, texts = Server(), list[str]()
+    server.killed_by = {"bad"}
+    before = server.embedder.before_embed
+
+    async def starting_again(given: Sequence[str]) -> None:
+        texts.extend(given)
+        # Each time that the text has killed it, the first plain text finds nobody.
+        server.up = not plain_fails or given == ["bad"] or texts[-2] == given[0]
+        await before(given)
+
+    server.embedder.before_embed = starting_again
+    ((found,), _) = await server.until_it_returns(embedding(server.embedder).request(["bad"]))
+    assert isinstance(found, Rejection)
+    assert texts.count("bad") == rejected_after
+
+
+@pytest.mark.parametrize("plain_fails", [False, True])
+async def test_a_single_text_that_fails_now_and_then_gets_its_vector(*, plain_fails: bool) -> None:
+    server = Server()
+    batch = embedding(server.embedder).request(["a"])
+    server.up = False
+    for _ in range(8):
+        with pytest.raises(RetryLater):
+            await batch()
+    server.up = True
+    server.killed_by = {"a"}
+    for _ in range(2):
+        with pytest.raises(RetryLater):
+            await batch()
+    if plain_fails:
+        server.up = False
+        with pytest.raises(Halt):
+            await batch()
+        server.up = True
+        for _ in range(2):
+            with pytest.raises(RetryLater):
+                await batch()
+    server.killed_by = set()
+    ((found,), _) = await server.until_it_returns(batch)
+    assert not isinstance(found, Rejection)
+
+
 async def test_who_is_asked_to_wait_waits_and_doubts_no_text() -> None:
     server = Server()
     server.killed_by, server.reason = {"a"}, RetryReason.REJECTED

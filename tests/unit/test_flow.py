@@ -73,6 +73,21 @@ async def test_while_halted_nothing_is_fetched_however_little_is_in_flight() -> 
     assert not parts.in_flight(5)
 
 
+async def test_room_is_lacking_while_memory_is_full_and_not_while_a_halt_keeps_from_reading() -> None:
+    parts = Parts()
+    parts.halting.on_change = parts.flow.adjust
+    parts.halting.declare("bulk", Halt(HaltReason.FORBIDDEN, "no"))
+    lacking = []
+    for records in (0, 11):  # what keeps it full may end with the halt
+        parts.in_flight(records)
+        lacking.append(parts.flow.lacks_room)
+    parts.halting.lift("bulk")
+    lacking.append(parts.flow.lacks_room)
+    parts.in_flight(5)
+    lacking.append(parts.flow.lacks_room)
+    assert lacking == [False, False, True, False]
+
+
 async def test_a_new_assignment_starts_with_nothing_in_flight() -> None:
     parts = Parts()
     assert parts.in_flight(11)

@@ -116,13 +116,13 @@ class StandIn(Reading):
     """For `flow.Flow`."""
 
     def __init__(self) -> None:
-        self.stopped = False
+        self.full = False
         self.unread = True
 
     @property
     @override
-    def paused(self) -> bool:
-        return self.stopped
+    def lacks_room(self) -> bool:
+        return self.full
 
     @override
     def is_next_unread(self, position: Position) -> bool:
@@ -146,7 +146,7 @@ async def test_reading_that_stands_still_is_waited_for_while_anything_else_can_m
     intake.add(of_key(3, 1))
     await taken(intake)
     intake.add(half_deleted(1, 2))
-    reading.stopped = True
+    reading.full = True
     await asyncio.sleep(60)
     assert not await taken(intake)
     intake.release("articles/3")

@@ -3,6 +3,8 @@
 What changed may be no part of the row's identity here: `message.key.columns` can put any column into the key.
 """
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,8 +13,8 @@ import pytest
 
 from tests.builders import event, place, record, row, rules
 from tests.fakes.world import RULES, TOPIC, World
-from worker.errors import SkipReason
-from worker.records import Change, Operation, RowChange, Skip, TopicPartition
+from worker.errors import Halt, HaltReason, SkipReason
+from worker.records import Change, Operation, Record, RowChange, Skip, TopicPartition
 from worker.stages.mapping import RowMapper
 from worker.stages.rules import SourceRules, TenantInKey
 
@@ -173,3 +175,36 @@ async def test_a_row_that_changes_its_tenant_with_its_key_leaves_no_copy_behind(
     world = World(rules=replace(RULES, trusts_before=True, tenant_in_key=tenant_in_key), partitions=2)
     await change_key(world, order, old, new, together=together, title="moved", tenant="globex")
     assert world.titles == {place("globex"): "moved"}
+
+
+@pytest.mark.virtual_time
+async def test_a_halt_between_the_halves_does_not_let_the_delete_go_first() -> None:
+    """The insert would find a tombstone where the value was that it leaves out."""
+    world = World(fetch_max_records=3)
+    fetch, partition = world.source.fetch, TopicPartition(TOPIC, 0)
+
+    async def as_over_a_network() -> Sequence[Record]:
+        await asyncio.sleep(0.05)
+        return await fetch()
+
+    world.source.fetch = as_over_a_network  # type: ignore[method-assign]
+    old: Key = {"id": 1}
+    new: Key = {"id": 2}
+    write(world, "c", old, 10, content="large")
+    async with world.running():
+        await world.settle()
+        world.dead_letters.fail_with = Halt(HaltReason.DEAD_LETTERS_UNAVAILABLE, "away")
+        world.source.pause()
+        world.log.append(partition, b"key", b"not json")
+        write(world, "d", old, 20, other=new)
+        world.log.append(partition, orjson.dumps(old), None)
+        write(world, "c", new, 20, other=old, content="__debezium_unavailable_value")
+        world.source.resume()
+        await world.until_halted()
+        await asyncio.sleep(20)
+        assert world.consumed == 4, "the halt came too late for what is tested here"
+        world.dead_letters.fail_with = None
+        await world.settle()
+    assert world.verdicts == {"invalid_json": 1, "indexed": 2, "deleted": 1, "tombstone": 1}
+    (shown,) = world.index.live.values()
+    assert shown.body["content"] == "large"

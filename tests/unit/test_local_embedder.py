@@ -1,6 +1,7 @@
 """Texts to batches of tokens: cut, packed, counted, checked, and back in order."""
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from worker.adapters.local_embedder import LocalEmbedder
 from worker.errors import Halt, HaltReason, OperatorError
 from worker.metrics import Metrics
 from worker.ports import ModelShape, Vectors
+from worker.records import Rejection
+from worker.runtime.clock import Clock
+from worker.runtime.embedding import Embedding
 from worker.settings import EmbeddingSettings
 
 LONG = " ".join(f"w{number}" for number in range(20))
@@ -131,16 +135,33 @@ async def test_one_vector_for_two_texts_is_not_given_to_both() -> None:
         await bench.vectors("a", "b")
 
 
-async def test_a_model_that_raises_is_a_failure_of_the_model() -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, MemoryError, IndexError, Exception])
+async def test_a_model_that_raises_is_a_failure_of_the_model(kind: type[Exception]) -> None:
+    """Torch raises an IndexError for a token that it does not know, a tokeniser a plain Exception."""
     bench = Bench()
     await bench.vectors("a")
 
     def fail(_vectors: Vectors) -> Vectors:
-        raise RuntimeError("out of memory")
+        raise kind("out of memory")
 
     bench.model.spoil = fail
-    with pytest.raises(Halt, match="out of memory"):
+    with pytest.raises(Halt, match=f"{kind.__name__}: out of memory") as caught:
         await bench.vectors("a")
+    assert caught.value.reason is HaltReason.EMBEDDER_FAILED
+
+
+async def test_a_text_that_cannot_be_tokenised_is_told_from_the_others_of_its_batch() -> None:
+    class Picky(FakeModel):
+        @override
+        def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+            if any("unusual" in text for text in texts):
+                raise Exception("WordPiece error: Missing [UNK] token")  # noqa: TRY002 - so it comes from the tokeniser
+            return super().tokens(texts)
+
+    embedder = LocalEmbedder(Picky(), EmbeddingSettings(model="some/model"))
+    await embedder.start()
+    found = await Embedding(embedder, Metrics(), Clock()).vectors(["plain", "an unusual word", "other"])
+    assert [isinstance(one, Rejection) for one in found] == [False, True, False]
 
 
 async def test_a_model_that_cannot_be_loaded_is_the_operators_mistake() -> None:

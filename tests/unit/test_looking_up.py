@@ -7,7 +7,9 @@ import pytest
 from tests import builders
 from tests.builders import place
 from tests.fakes.world import World
+from worker.errors import RetryLater, RetryReason
 from worker.records import Place, Stored
+from worker.stages.conversion.unavailable import UNAVAILABLE
 from worker.stages.vectors import Worth
 
 pytestmark = pytest.mark.virtual_time
@@ -142,3 +144,60 @@ def test_what_was_long_ago_does_not_count_for_ever() -> None:
     for _ in range(30):
         worth.note(100, 100)
     assert worth.is_given
+
+
+async def indexed(world: World, rows: int) -> None:
+    for row_id in range(rows):
+        world.upsert(row_id, "title", lsn=1 + row_id, content="large")
+    await world.settle()
+    world.index.lookups.clear()
+
+
+async def changed_beside_a_large_value(world: World, rows: int) -> None:
+    """Their events leave the large value out; one more row is new."""
+    world.upsert(rows, "small", lsn=1000)
+    for row_id in range(rows):
+        world.upsert(row_id, "title", lsn=1001 + row_id, url="/new", content=UNAVAILABLE)
+    await world.settle()
+    changed = [held.body for held in world.index.live.values() if held.body.get("url") == "/new"]
+    assert [body["content"] for body in changed] == ["large"] * rows
+
+
+async def test_whole_documents_are_asked_for_in_parts() -> None:
+    """A row is looked for at two places: its own, and that of its key."""
+    world = World()
+    async with world.running():
+        await indexed(world, 60)
+        await changed_beside_a_large_value(world, 60)
+    assert [len(places) for places in world.index.lookups] == [2 + 50, 50, 20]
+    assert place(row_id=60) in world.index.lookups[0], "what is small goes with the first part"
+
+
+@pytest.mark.parametrize("reason", [RetryReason.TIMEOUT, RetryReason.REJECTED])
+async def test_where_they_may_be_too_many_fewer_are_asked_for(reason: RetryReason) -> None:
+    world = World()
+
+    async def too_many(places: Sequence[Place]) -> None:
+        if len(places) > 20:
+            raise RetryLater(reason, "too much")
+
+    async with world.running():
+        await indexed(world, 60)
+        world.index.before_lookup = too_many
+        await changed_beside_a_large_value(world, 60)
+    assert [len(places) for places in world.index.lookups] == [2 + 50, 2 + 25, 2 + 12, *[12] * 9]
+
+
+async def test_after_another_fault_they_are_asked_for_anew_and_as_many() -> None:
+    """What the first part has told may be old by then."""
+    world = World()
+
+    async def second_fails(_places: Sequence[Place]) -> None:
+        if len(world.index.lookups) == 2:
+            raise RetryLater(RetryReason.CONNECTION, "reset")
+
+    async with world.running():
+        await indexed(world, 60)
+        world.index.before_lookup = second_fails
+        await changed_beside_a_large_value(world, 60)
+    assert [len(places) for places in world.index.lookups] == [2 + 50, 50, 2 + 50, 50, 20]

@@ -10,7 +10,7 @@ from tests.fakes.elasticsearch import FLOOD_STAGE, UNPARSABLE
 from tests.fakes.source import FakeSource
 from tests.fakes.world import GROUP, TOPIC, Gate, World
 from worker.errors import Halt, HaltReason, OperatorError, RejectReason, RetryLater, RetryReason
-from worker.ports import Commit
+from worker.ports import Commit, RequestTooLargeError
 from worker.records import ItemResponse, Position, Record, Rejection, TopicPartition
 from worker.runtime.clock import Clock
 from worker.runtime.health import Health
@@ -91,6 +91,20 @@ async def test_while_halted_nothing_is_fetched() -> None:
         await world.settle()
         assert len(world.titles) == 4999
         assert world.value("syncline_fetch_paused") == 0
+
+
+async def test_a_probe_that_is_too_large_ends_the_halt() -> None:
+    """Nothing else may be left that would: its halves are sent, and all that comes later waits to be fetched."""
+    world = World()
+    world.index.fail_request(Halt(HaltReason.TARGET_MISSING, "no alias"))
+    world.index.fail_request(RequestTooLargeError("413"))
+    world.upsert(1, "too large", lsn=1)
+    async with world.running():
+        await world.until_halted()
+        world.upsert(2, "later", lsn=2)
+        await world.settle()
+        assert health_of(world).ready().ok
+    assert world.verdicts == {"document_too_large": 1, "indexed": 1}
 
 
 async def test_of_many_senders_that_meet_the_same_fault_one_at_a_time_probes() -> None:

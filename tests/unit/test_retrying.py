@@ -3,8 +3,9 @@ import random
 
 import pytest
 
-from worker.errors import RetryLater, RetryReason
+from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.metrics import Metrics
+from worker.ports import RequestTooLargeError
 from worker.runtime.retrying import Retrying
 from worker.settings import DeliverySettings
 
@@ -96,3 +97,29 @@ async def test_what_is_nobodys_intention_is_the_callers() -> None:
     with pytest.raises(ZeroDivisionError):
         await retrying().call("lookup", function)
     assert len(function.calls) == 1
+
+
+async def test_what_is_the_callers_ends_a_halt_as_any_answer_does() -> None:
+    one = retrying()
+
+    async def answers() -> None:
+        raise RequestTooLargeError("413") if one.halting.halted else Halt(HaltReason.TARGET_MISSING, "no alias")
+
+    with pytest.raises(RequestTooLargeError):
+        await one.call("bulk", answers)
+    assert not one.halting.halted
+
+
+async def test_a_probe_that_is_cancelled_ends_no_halt() -> None:
+    one = retrying()
+
+    async def hangs() -> None:
+        if one.halting.halted:
+            await asyncio.Event().wait()
+        raise Halt(HaltReason.TARGET_MISSING, "no alias")
+
+    call = asyncio.ensure_future(one.call("bulk", hangs))
+    await asyncio.sleep(60)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert one.halting.halted

@@ -6,7 +6,7 @@ from typing import Any, Final
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
-from worker.adapters.elastic_client import JSON, describe, translated
+from worker.adapters.elastic_client import JSON, ReloadingClient, describe, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import DocumentStore
 from worker.records import Place, Stored
@@ -15,13 +15,15 @@ from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD, log_place, unpacke
 _BARE: Final = [f"{SYNC_FIELD}.*"]
 _NEEDED: Final = [*_BARE, VECTOR_FIELD]
 
+_NOT_ALLOWED: Final = "security_exception"
+
 # What no other try mends, by the type of an item's error.
 _HALTS: Final = {
     "index_not_found_exception": HaltReason.TARGET_MISSING,
     "index_closed_exception": HaltReason.TARGET_MISCONFIGURED,
     "illegal_argument_exception": HaltReason.TARGET_MISCONFIGURED,
     "routing_missing_exception": HaltReason.TARGET_MISCONFIGURED,
-    "security_exception": HaltReason.FORBIDDEN,
+    _NOT_ALLOWED: HaltReason.FORBIDDEN,
 }
 
 
@@ -47,7 +49,22 @@ class ElasticStore(DocumentStore):
             raise RetryLater(
                 RetryReason.UNREADABLE_RESPONSE, f"asked for {len(places)} documents, the answer has {len(answers)}"
             )
+        await self._look_for_newer_credentials(answers)
         return [_stored(answer) for answer in answers]
+
+    async def _look_for_newer_credentials(self, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Privileges are checked item by item, so the client has seen nothing amiss: try what is in the file by now.
+
+        Raises:
+            RetryLater: there is something else in it.
+        """
+        client = self._client
+        refused = [fault for answer in answers if (fault := answer.get("error")) and fault.get("type") == _NOT_ALLOWED]
+        if refused and isinstance(client, ReloadingClient) and await client.has_newer_credentials():
+            raise RetryLater(
+                RetryReason.NEW_CREDENTIALS,
+                f"Elasticsearch refuses what was in the file before: {refused[0].get('reason', '')}",
+            )
 
     async def _multi_get(self, body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         suffix = "?_source_exclude_vectors=false" if self._asks_for_vectors else ""

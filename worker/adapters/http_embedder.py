@@ -26,7 +26,7 @@ from worker.stages.embedding_api import (
     request_body,
     vectors_of,
 )
-from worker.stages.vectors import check_vectors
+from worker.stages.vectors import check_shape, check_vectors
 
 _OK: Final = 200
 _REFUSED_KEY: Final = frozenset({401, 403})
@@ -109,10 +109,11 @@ class HttpEmbedder(Embedder):
     @override
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one vector a text. More than `max_batch` of them are several requests, one after the other."""
-        parts = [
-            await self._ask(texts[begin : begin + self._http.max_batch])
-            for begin in range(0, len(texts), self._http.max_batch)
-        ]
+        parts = []
+        for begin in range(0, len(texts), self._http.max_batch):
+            part = texts[begin : begin + self._http.max_batch]
+            parts.append(await self._ask(part))
+            check_shape(parts[-1], len(part), self._dimensions)  # or they could not be joined
         vectors = np.concatenate(parts)
         check_vectors(vectors, len(texts), self._dimensions)
         return vectors

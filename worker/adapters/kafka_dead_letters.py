@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from typing_extensions import override
 
 from worker.adapters.kafka_client import connection_options, start_up_faults
@@ -18,7 +23,10 @@ from worker.settings import KafkaSettings
 # The topic's own limit is to count, not the client's megabyte; but a broker drops the connection of one that sends more
 # than its socket.request.max.bytes, 100 MiB unless changed.
 _MAX_REQUEST_BYTES: Final = 90 * 1024 * 1024
+_ANSWER_SECONDS: Final = 30.0
+"""So long a record may take. The client sends again without end what a broker may accept later."""
 _CLOSE_SECONDS: Final = 5.0
+_CANCEL_SECONDS: Final = 0.1
 
 
 class KafkaDeadLetters(DeadLetters):
@@ -26,7 +34,8 @@ class KafkaDeadLetters(DeadLetters):
 
     The producer is idempotent: what it sends again, because an acknowledgement was lost, is not stored twice. It sends
     one record at a time, and one that has failed is replaced: the batch that it has given up leaves a gap in its
-    sequence, and a broker refuses everything after a gap.
+    sequence, and a broker refuses everything after a gap. A record that the brokers neither take nor refuse is given up
+    like one that has failed: the worker is to say so, and not to wait in silence.
     """
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
@@ -49,7 +58,8 @@ class KafkaDeadLetters(DeadLetters):
                 max_request_size=_MAX_REQUEST_BYTES,
             )
             try:
-                await producer.start()
+                async with _answered(f"no producer was admitted for topic {self._topic!r}"):
+                    await producer.start()
             except BaseException:
                 await _stop(producer)
                 raise
@@ -63,9 +73,10 @@ class KafkaDeadLetters(DeadLetters):
         async with self._one_at_a_time:
             try:
                 producer = await self._started()
-                await producer.send_and_wait(
-                    self._topic, key=record.key, value=record.value, headers=[*record.headers, *added]
-                )
+                async with _answered("no record was acknowledged: has its partition a leader and enough replicas?"):
+                    await producer.send_and_wait(
+                        self._topic, key=record.key, value=record.value, headers=[*record.headers, *added]
+                    )
             except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
                 await self._give_up()
                 raise LetterTooLargeError(f"topic {self._topic!r} takes no record of {record.size} bytes") from error
@@ -86,8 +97,27 @@ class KafkaDeadLetters(DeadLetters):
         await self._give_up()
 
 
+@contextlib.asynccontextmanager
+async def _answered(failure: str) -> AsyncIterator[None]:
+    """Bound how long the block waits for the brokers."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise KafkaTimeoutError(f"within {_ANSWER_SECONDS:.0f} s {failure}") from error
+
+
 async def _stop(producer: AIOKafkaProducer) -> None:
-    # It would wait for a broker that is gone.
+    """End a producer and all its tasks, without waiting for a broker that is gone.
+
+    Its own `stop` would first wait until its last record is delivered, and where that never happens leave the task
+    behind that sends it again for ever.
+    """
+    producer._closed = True  # noqa: SLF001 - else it complains when it is collected
     with contextlib.suppress(TimeoutError, KafkaError):
         async with asyncio.timeout(_CLOSE_SECONDS):
-            await producer.stop()
+            sender = producer._sender.sender_task  # noqa: SLF001
+            while sender is not None and not sender.done():
+                sender.cancel()  # once ends its loop; once more the request that it still waits for
+                await asyncio.wait([sender], timeout=_CANCEL_SECONDS)
+            await producer.client.close()

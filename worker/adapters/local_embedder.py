@@ -69,8 +69,12 @@ class LocalEmbedder(Embedder):
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._executor, self._embed, list(texts))
-        except (RuntimeError, ValueError, MemoryError) as error:
-            raise Halt(HaltReason.EMBEDDER_FAILED, f"the model failed on {len(texts)} texts: {error}") from error
+        except Halt:  # it says itself what is wrong with the vectors
+            raise
+        except Exception as error:  # tokenisers raise plain ones, torch an IndexError: a text may bring up any
+            raise Halt(
+                HaltReason.EMBEDDER_FAILED, f"the model failed on {len(texts)} texts: {type(error).__name__}: {error}"
+            ) from error
 
     @override
     async def close(self) -> None:

@@ -35,8 +35,8 @@ class Flow(Reading):
 
     @property
     @override
-    def paused(self) -> bool:
-        return self._paused
+    def lacks_room(self) -> bool:
+        return self._full and not self._halting.halted
 
     @override
     def is_next_unread(self, position: Position) -> bool:

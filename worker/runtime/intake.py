@@ -31,15 +31,15 @@ class Reading(Protocol):
     """How far the log is read."""
 
     @property
-    def paused(self) -> bool:
-        """Whether nothing more is read for the time being."""
+    def lacks_room(self) -> bool:
+        """Whether nothing more is read before something that was read has ended. A halt is none of that: it passes."""
 
     def is_next_unread(self, position: Position) -> bool:
         """Whether the change that stands right behind a record is still to come."""
 
 
 class _AllRead(Reading):
-    paused = False
+    lacks_room = False
 
     @override
     def is_next_unread(self, position: Position) -> bool:
@@ -264,7 +264,7 @@ class Intake:
 
     def _look(self, key: str, position: Position) -> None:
         """Expect no more once the next change is read, or where only this makes room to read it."""
-        is_stuck = self._reading.paused and not (self._busy or self._ready)
+        is_stuck = self._reading.lacks_room and not (self._busy or self._ready)
         if self._reading.is_next_unread(position) and not is_stuck:
             self._look_later(_LOOK_SECONDS, key, position)
         else:

@@ -17,6 +17,7 @@ from worker.errors import RejectReason
 from worker.metrics import Metrics
 from worker.ports import DocumentStore, Embedder, Locator, Sink
 from worker.records import Operation, Place, Rejection, Stored, Unit
+from worker.runtime.asking import Asking
 from worker.runtime.clock import Clock
 from worker.runtime.recent import RecentPlaces
 from worker.runtime.retrying import Retrying
@@ -119,9 +120,9 @@ class Lookup:
         if not places:
             return {}
         started = self._clock.monotonic()
-        answers = await self._retrying.call("lookup", lambda: self._ports.store.stored(places, whole, bare))
+        found = await self._retrying.call("lookup", Asking(self._ports.store, places, whole, bare))
         self._metrics.stage.labels("lookup").observe(self._clock.monotonic() - started)
-        return dict(zip(places, answers, strict=True))
+        return found
 
     async def _located(self, keys: Sequence[str], epoch: int) -> dict[str, frozenset[Place]]:
         """Find rows by their keys: in what a search sees, and in what this worker has written since."""

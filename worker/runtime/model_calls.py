@@ -21,6 +21,11 @@ from worker.runtime.vector_cache import Vector
 _PLAIN_TEXT: Final = "a plain text"
 _TRIES: Final = 8
 """So often a batch is sent before it is doubted, or the server: with the waits in between some 20 seconds."""
+_PROOFS_IN_A_ROW: Final = 3
+_PROOFS_IN_ALL: Final = 8
+"""So often a single text fails, each time right after a plain text that did not, before it is what is wrong. More often
+where the plain text fails in between: the server starts again, which the text has killed, or it fails now and then.
+"""
 _OVERLOADED: Final = frozenset({RetryReason.REJECTED, RetryReason.TIMEOUT})
 _NOBODYS_FAULT: Final = frozenset({RetryReason.REJECTED, RetryReason.NEW_CREDENTIALS})
 
@@ -65,6 +70,7 @@ class Batch:
         self._calls = calls
         self._texts = texts
         self._failures = failures
+        self._proofs = self._proofs_in_a_row = 0
         self._halves: tuple[Batch, Batch] | None = None
         self._results: list[Result] | None = None
 
@@ -109,10 +115,16 @@ class Batch:
         except RetryLater as fault:
             if fault.reason in _NOBODYS_FAULT:
                 raise
-            if is_doubted:
+            if is_doubted and self._is_proven():
                 raise _OnTheseTextsError(str(fault)) from fault
             self._failures += 1
             raise
+
+    def _is_proven(self) -> bool:
+        """Count a failure right after a plain text; whether that is enough. To halve a batch costs no row anything."""
+        self._proofs += 1
+        self._proofs_in_a_row += 1
+        return len(self._texts) > 1 or self._proofs_in_a_row >= _PROOFS_IN_A_ROW or self._proofs >= _PROOFS_IN_ALL
 
     async def _plain_text(self) -> None:
         """Embed a plain text; where that fails, these texts are not what is wrong."""
@@ -121,6 +133,7 @@ class Batch:
         except RetryLater as fault:
             if fault.reason in _NOBODYS_FAULT:
                 raise
+            self._proofs_in_a_row = 0
             raise Halt(HaltReason.EMBEDDER_UNAVAILABLE, str(fault)) from fault
 
 

@@ -66,6 +66,10 @@ class Retrying:
                         continue
                     except RetryLater as fault:
                         trouble = fault
+                    except Exception:  # what the caller makes of an answer: whoever gave that answer was reached
+                        if probing:
+                            self.halting.lift(operation)
+                        raise
                     else:
                         self._succeeded(operation, probing=probing, after_failures=attempt > 0)
                         return result
