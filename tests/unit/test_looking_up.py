@@ -9,6 +9,7 @@ from tests.builders import place
 from tests.fakes.world import World
 from worker.errors import RetryLater, RetryReason
 from worker.records import Place, Stored
+from worker.runtime import asking
 from worker.stages.conversion.unavailable import UNAVAILABLE
 from worker.stages.vectors import Worth
 
@@ -163,6 +164,12 @@ async def changed_beside_a_large_value(world: World, rows: int) -> None:
     assert [body["content"] for body in changed] == ["large"] * rows
 
 
+@pytest.fixture
+def parts_of_50(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_MOST_WHOLE", 50)
+
+
+@pytest.mark.usefixtures("parts_of_50")
 async def test_whole_documents_are_asked_for_in_parts() -> None:
     """A row is looked for at two places: its own, and that of its key."""
     world = World()
@@ -173,6 +180,7 @@ async def test_whole_documents_are_asked_for_in_parts() -> None:
     assert place(row_id=60) in world.index.lookups[0], "what is small goes with the first part"
 
 
+@pytest.mark.usefixtures("parts_of_50")
 @pytest.mark.parametrize("reason", [RetryReason.TIMEOUT, RetryReason.REJECTED])
 async def test_where_they_may_be_too_many_fewer_are_asked_for(reason: RetryReason) -> None:
     world = World()
@@ -188,6 +196,7 @@ async def test_where_they_may_be_too_many_fewer_are_asked_for(reason: RetryReaso
     assert [len(places) for places in world.index.lookups] == [2 + 50, 2 + 25, 2 + 12, *[12] * 9]
 
 
+@pytest.mark.usefixtures("parts_of_50")
 async def test_after_another_fault_they_are_asked_for_anew_and_as_many() -> None:
     """What the first part has told may be old by then."""
     world = World()

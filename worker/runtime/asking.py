@@ -8,7 +8,7 @@ from worker.errors import RetryLater, RetryReason
 from worker.ports import DocumentStore
 from worker.records import Place, Stored
 
-_MOST_WHOLE: Final = 50
+_MOST_WHOLE: Final = 125
 """Whole documents in a request. How large they are is known only when they are there, and some are megabytes."""
 _TOO_MUCH: Final = frozenset({RetryReason.TIMEOUT, RetryReason.REJECTED})
 
