@@ -254,8 +254,8 @@ async def test_a_search_with_a_tenants_readers_key_finds_that_tenant_and_no_othe
     )
 
 
-async def test_a_read_by_id_passes_the_filter_of_a_tenants_alias(cluster: Cluster) -> None:
-    """Not wanted, and told in SECURITY.md: so the readers' key is for a backend that searches, and for nobody else."""
+async def test_nothing_but_a_suggester_passes_the_filter_of_a_tenants_alias(cluster: Cluster) -> None:
+    """Reads by id do pass an alias's filter, also those that a search asks for: so the key may not read by id."""
     mine, alias = "acme", "articles-tenant-acme"
     only = {"term": {"tenant": mine}}
     await cluster.as_("admin").indices.put_alias(index=INDEX, name=alias, filter=only, routing=mine)
@@ -263,10 +263,26 @@ async def test_a_read_by_id_passes_the_filter_of_a_tenants_alias(cluster: Cluste
     secret = Place(f"{other}/articles/7", other)
     await send(ElasticSink(cluster.as_("worker"), WRITE), write(secret, 1, article("secret", tenant=other)))
     await cluster.owner.indices.refresh(index=WRITE)
+    assert (await cluster.owner.get(index=alias, id=secret.document_id))["found"], "a privilege to read would suffice"
     reader = cluster.as_("reader")
-    found = await reader.search(index=alias, query={"ids": {"values": [secret.document_id]}})
-    assert found["hits"]["hits"] == []
-    assert (await reader.get(index=alias, id=secret.document_id))["_source"]["tenant"] == other
+    for query in ({"ids": {"values": [secret.document_id]}}, {"match": {"title": "secret"}}):
+        assert (await reader.search(index=alias, query=query))["hits"]["hits"] == []
+    path = secret.document_id.replace("/", "%2F")
+    for method, request in (("GET", "_doc"), ("HEAD", "_doc"), ("GET", "_source"), ("GET", "_termvectors")):
+        assert await cluster.refuses("reader", method, f"/{alias}/{request}/{path}"), request
+    looked_up = {"index": alias, "id": secret.document_id, "path": "title", "routing": mine}
+    for request, body in {
+        f"_explain/{path}": {"query": {"match_all": {}}},
+        "_mget": {"ids": [secret.document_id]},
+        "_search": {"query": {"terms": {"title": looked_up}}},
+        "_terms_enum": {"field": "tenant", "string": "r"},
+    }.items():
+        assert await cluster.refuses("reader", "POST", f"/{alias}/{request}", body), request
+    suggester = {"text": "secrt", "term": {"field": "title", "suggest_mode": "always"}}
+    suggested = await reader.search(index=alias, suggest={"title": suggester})
+    assert suggested["suggest"]["title"][0]["options"], (
+        "suggesters heed the filter by now: SECURITY.md says they do not"
+    )
 
 
 async def _on_the_shard_of(cluster: Cluster, tenant: str) -> str:
