@@ -246,6 +246,11 @@ class Change:
         return LogPlace(at.topic, at.partition, at.offset, max(self.version, self.watermark))
 
 
+def needs_whole(change: Change) -> bool:
+    """Whether a change needs the whole document that is stored: see `Unit.whole_places`."""
+    return bool(change.absent or change.inherited) or not change.positioned
+
+
 class Unit(NamedTuple):
     """All waiting changes of one row, resolved together: the newest one, and the positions of those it hides.
 
@@ -271,6 +276,11 @@ class Unit(NamedTuple):
         if change.absent or change.inherited:
             return self.places
         return () if change.positioned else (change.place,)
+
+    @property
+    def needs_whole(self) -> bool:
+        """Whether there are such places."""
+        return needs_whole(self.change)
 
     @property
     def positions(self) -> tuple[Position, ...]:

@@ -10,6 +10,7 @@ from tests.fakes.world import World
 from worker.errors import RetryLater, RetryReason
 from worker.records import Place, Stored
 from worker.runtime import asking
+from worker.settings import BatchSettings
 from worker.stages.conversion.unavailable import UNAVAILABLE
 from worker.stages.vectors import Worth
 
@@ -162,6 +163,45 @@ async def changed_beside_a_large_value(world: World, rows: int) -> None:
     await world.settle()
     changed = [held.body for held in world.index.live.values() if held.body.get("url") == "/new"]
     assert [body["content"] for body in changed] == ["large"] * rows
+
+
+PLACES = 2
+"""Of a row whose tenant may have changed: its own, and that of its key."""
+
+
+async def test_large_documents_are_looked_up_a_few_at_a_time() -> None:
+    """What the changes take tells nothing: they leave the large value out."""
+    rows, characters = 200, 400_000
+    world = World()
+    for row_id in range(rows):
+        world.upsert(row_id, "title", lsn=1 + row_id, content="c" * characters)
+    await world.run_to_the_end()
+    world = World(like=world)
+    world.index.lookups.clear()
+    for row_id in range(rows):
+        world.upsert(row_id, "title", lsn=1001 + row_id, url="/new", content=UNAVAILABLE)
+    await world.run_to_the_end()
+    first, rest, *others = [len(places) // PLACES for places in world.index.lookups]
+    assert first + rest == 64 - 1, "125 places, and 3: nothing is known of the documents yet"
+    assert max(others) * characters <= 16 * 1024 * 1024
+    assert sum(others) == rows - 64
+
+
+async def test_small_documents_are_soon_looked_up_as_many_as_may_be() -> None:
+    world = World()
+    for row_id in range(1000):
+        world.upsert(row_id, "title", lsn=1 + row_id, content="c")
+    await world.run_to_the_end()
+    world = World(like=world, batch=BatchSettings(lookup_documents=300))
+    world.index.lookups.clear()
+    for row_id in range(1000):
+        world.upsert(row_id, "title", lsn=1001 + row_id, url="/new", content=UNAVAILABLE)
+    await world.run_to_the_end()
+    batches = [len(places) for places in world.index.lookups]
+    assert batches[:2] == [125, PLACES * 64 - 125]
+    assert batches[2:5] == [125, 125, PLACES * 128 - 250]
+    assert sum(batches) == PLACES * 1000
+    assert batches.count(125) >= PLACES * 1000 // 125 - 5
 
 
 @pytest.fixture

@@ -11,14 +11,15 @@ may be in another partition, and another worker's. What stands right behind it i
 
 import asyncio
 import itertools
+import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from typing_extensions import override
 
-from worker.records import Change, Operation, Position, Unit
+from worker.records import Change, Operation, Position, Unit, needs_whole
 from worker.stages.coalesce import coalesce, with_values_of
 from worker.stages.ordering import is_earlier, is_refused, is_undecided
 
@@ -137,11 +138,14 @@ class Intake:
         if change.follows is not None:
             self._expect_no_more(change.follows)
 
-    async def take(self, max_units: int) -> list[Unit]:
-        """Wait for rows that are not in flight, and take the longest waiting of them, up to `max_units`."""
+    async def take(self, max_units: int, max_whole: int = sys.maxsize) -> list[Unit]:
+        """Wait for rows that are not in flight, and take the longest waiting of them, up to `max_units`.
+
+        At most `max_whole` of them need the whole document that is stored.
+        """
         while not self._has_ready.is_set():  # closed or cleared between the wake-up and the waking, perhaps
             await self._has_ready.wait()
-        keys = list(itertools.islice(self._ready, max_units))
+        keys = list(self._first_ready(max_units, max_whole))
         self._turns += 1
         self._busy.update(dict.fromkeys(keys, self._turns))
         taken = [self._ready.pop(key) for key in keys]
@@ -150,6 +154,14 @@ class Intake:
         self._bytes -= sum(one.size for one in taken)
         self._signal()
         return [one.unit() for one in taken]
+
+    def _first_ready(self, max_units: int, max_whole: int) -> Iterator[str]:
+        for key, waiting in itertools.islice(self._ready.items(), max_units):
+            if needs_whole(waiting.change):
+                if not max_whole:
+                    return
+                max_whole -= 1
+            yield key
 
     def release(self, key: str) -> None:
         """End a row's turn; what waited for it is ready now."""

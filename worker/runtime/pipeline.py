@@ -42,6 +42,7 @@ from worker.settings.worker import Deletes
 from worker.stages.breaker import NEVER, BreakerRule
 from worker.stages.bulk import split
 from worker.stages.documents import hard
+from worker.stages.lookup_size import LookupSize, bytes_of
 from worker.stages.planning import NeedsVector, Owing, Ready, Superseded, with_vector
 
 _log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class Pipeline:
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
         self._intake = Intake(self._flow)
+        self._lookup_size = LookupSize(batch.lookup_documents)
         self._lookup = Lookup(
             LookupPorts(ports.store, ports.locator, ports.embedder, ports.sink),
             readers,
@@ -241,8 +243,9 @@ class Pipeline:
 
     async def _prepare(self) -> None:
         while True:
-            units = await self._intake.take(self._batch.lookup_documents)
+            units = await self._intake.take(self._batch.lookup_documents, self._lookup_size.rows)
             plans = await self._lookup.plans(units)
+            self._lookup_size.note(plans)
             ended: list[tuple[Unit, Verdict]] = []
             works: list[Work] = []
             needing: list[tuple[tuple[Unit, NeedsVector], int]] = []
@@ -250,7 +253,7 @@ class Pipeline:
                 if not isinstance(decision, (Rejection, Owing)):
                     self._rejecting.accepted(unit.change.source, "plan")
                 if isinstance(decision, NeedsVector):
-                    needing.append(((unit, decision), unit.change.record.size))
+                    needing.append(((unit, decision), max(unit.change.record.size, bytes_of(decision))))
                 elif isinstance(decision, Superseded):
                     self._rejecting.accepted(unit.change.source, "bulk")
                     ended.append((unit, _SUPERSEDED))

@@ -25,7 +25,7 @@ class BatchSettings(Group):
     """Memory that records between fetch and verdict may take, as estimated from their size (twice their bytes and 4 KiB
     each); above it fetching pauses, below half of it it resumes."""
     lookup_documents: int = Field(default=500, ge=1, le=10_000)
-    """Rows in one multi-get."""
+    """Rows that are looked up at once; fewer where their whole documents are needed, and large."""
     embed_texts: int = Field(default=32, ge=1, le=4096)
     """Texts in one call of the model. On a CPU more gains nothing and delays the first of them."""
     bulk_bytes: Bytes = Field(default=Bytes(5 * _MIB), ge=1024, le=100 * _MIB)
