@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-SECONDS: Final = 30.0
+SECONDS: Final = 10.0
 """A call takes some 10 ms, in which other threads wait for memory."""
 
 
