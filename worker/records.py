@@ -195,11 +195,12 @@ class Change:
     `key` is the source key: the source's name and the row's primary key, unique over all tenants. `left` are the
     places that the row is known to have left: each of them gets a tombstone. `fields` maps document paths to values;
     `absent` names those whose column the event did not carry (an unchanged TOAST value), `nulled` those whose value
-    could not be converted and is null by the operator's choice. `former` are places where the row was under another
-    key, and when: values may be taken from there, but nothing is written, the other half of the key change does that.
-    `follows` is the source key that the row had before. `leads` is True for the deletion of a former key whose values
-    the row's new one may have to take: the new one goes first. `born` is the version at which the row came under its
-    present key, 0 where no event tells: what is stored there from before was another row.
+    could not be converted and is null by the operator's choice. `former` are places where the row was before its key
+    changed, and when, maybe more than once, and at its present one, too: values may be taken from there, but nothing is
+    written, the other half of the key change does that. `follows` is the source key that the row had before. `leads`
+    is True for the deletion of a former key whose values the row's new one may have to take: the new one goes first.
+    `born` is the version at which the row came under its present key, 0 where no event tells: what is stored there from
+    before was another row, but for its own former stays.
     `positioned` is False where `version` is only the partition's watermark; such a change is written with
     `external_gte`. `inherited` names fields whose value comes from an older change that this one hides, with that
     change's version: if something newer than it is stored, that counts. `left_at` gives for places that only hidden
@@ -225,7 +226,7 @@ class Change:
     left: frozenset[Place] = frozenset()
     fields: Mapping[str, object] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
-    former: Mapping[Place, Stay] = field(default_factory=dict)
+    former: Mapping[Place, tuple[Stay, ...]] = field(default_factory=dict)
     nulled: frozenset[str] = frozenset()
     locates: bool = False
     key_places: frozenset[Place] = frozenset()
@@ -276,11 +277,6 @@ class Unit(NamedTuple):
         if change.absent or change.inherited:
             return self.places
         return () if change.positioned else (change.place,)
-
-    @property
-    def needs_whole(self) -> bool:
-        """Whether there are such places."""
-        return needs_whole(self.change)
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -352,6 +348,8 @@ class ItemResponse(NamedTuple):
     status: int
     error_type: str = ""
     reason: str = ""
+    dropped: bool = False
+    """An ingest pipeline has dropped the document: nothing is stored."""
 
 
 class Verdict(StrEnum):

@@ -44,6 +44,12 @@ async def test_what_was_written_a_moment_ago_is_seen(bench: Bench) -> None:
         assert stored.version == version
 
 
+async def test_of_a_copy_that_counts_versions_anew_those_count_that_are_written_in_it(bench: Bench) -> None:
+    """`_reindex` gives every document version 1 unless it is told `version_type: external`."""
+    await send(bench.sink, write(ONE, 1, article("a", 90)), write(TWO, 1, tombstone_body(80)))
+    assert [one and one.version for one in await bench.store.stored([ONE, TWO])] == [90, 80]
+
+
 async def test_a_tombstone_is_read_back_as_deleted(bench: Bench) -> None:
     await send(bench.sink, write(ONE, 1, article("a")), write(TWO, 1, article("b")))
     await send(bench.sink, write(ONE, 3, tombstone_body(3)))
@@ -56,7 +62,7 @@ async def test_a_tombstone_is_read_back_as_deleted(bench: Bench) -> None:
 
 async def test_a_place_in_the_log_comes_back_with_documents_and_tombstones(bench: Bench) -> None:
     at = LogPlace("cdc.articles", 3, 2**40, 2**62)
-    there, gone = article("a"), tombstone_body(0)
+    there, gone = article("a", 0), tombstone_body(0)
     for body in (there, gone):
         body["sync"] |= {"log": at._asdict()}
     await send(bench.sink, write(ONE, 0, there), write(TWO, 0, gone), write(THREE, 1, article("b")))

@@ -243,7 +243,7 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
         body = held.body if place in whole else needed
         vector = _numbers(body.get("embedding"))
         return Stored(
-            version=held.version,
+            version=max(held.version, sync.get("version", 0)),
             deleted=held.deleted,
             text_hash=sync.get("text_hash"),
             model=sync.get("model"),

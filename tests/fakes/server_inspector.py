@@ -9,7 +9,10 @@ from worker.stages.index_state import Held
 
 
 class FakeServerInspector(ServerInspector):
-    """`privileges` None: security is off. `holds` and `clock` None: they are not shown."""
+    """`privileges` None: security is off. `holds` and `clock` None: they are not shown.
+
+    `fail_with` is what `held` and `clock_ms` raise, which search.
+    """
 
     def __init__(
         self,
@@ -22,6 +25,7 @@ class FakeServerInspector(ServerInspector):
         self._privileges = privileges
         self._holds = holds or {}
         self._clock = clock
+        self.fail_with: Exception | None = None
 
     @override
     async def version(self) -> str | None:
@@ -33,8 +37,14 @@ class FakeServerInspector(ServerInspector):
 
     @override
     async def held(self, alias: str) -> Held | None:
+        self._fail()
         return self._holds.get(alias)
 
     @override
     async def clock_ms(self, alias: str) -> int | None:
+        self._fail()
         return None if self._clock is None else self._clock()
+
+    def _fail(self) -> None:
+        if self.fail_with is not None:
+            raise self.fail_with

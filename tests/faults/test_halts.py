@@ -84,7 +84,7 @@ def test_an_index_in_the_place_of_the_alias(new_stage: NewStage) -> None:
     write = f"{stage.name}-write"
     change_alias(stage, remove={"index": stage.physical, "alias": write})
     stage.call("PUT", f"/{write}", {"settings": {"number_of_replicas": 0}})
-    with halted(stage, "target_missing"):
+    with halted(stage, "target_misconfigured"):
         assert stage.call("GET", f"/{write}/_count")["count"] == 0
         stage.call("DELETE", f"/{write}")
         change_alias(stage, add={"index": stage.physical, "alias": write, "is_write_index": True})

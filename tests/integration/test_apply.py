@@ -19,7 +19,8 @@ from tests.servers.start import Servers
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
 from worker.control.apply import Report, apply, render
-from worker.control.target import check_target, explained
+from worker.control.explaining import explained
+from worker.control.target import check_target
 from worker.errors import OperatorError
 from worker.resources import schemas_folder
 from worker.settings import ElasticsearchSettings, IndexSettings, Settings

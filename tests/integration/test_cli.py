@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,10 @@ def test_help_loads_nothing_heavy() -> None:
             "--limit: '10001' is out of range: give a number from 0 to 10000",
         ),
         (["dead-letters", "list", "--config", str(MINIMAL), "--since", "soon"], "--since: 'soon' is no time"),
+        (
+            ["dead-letters", "replay", "--config", str(MINIMAL), "--since", "2026"],
+            "give a duration with its unit, such",
+        ),
         (["dead-letters", "show", "7", "--config", str(MINIMAL)], "'7' is no position: give PARTITION:OFFSET"),
         (["dead-letters", "show", "0:7", "--config", str(MINIMAL)], "kafka.dead_letter_topic is not set"),
         (["dead-letters", "replay", "--config", str(MINIMAL)], "kafka.dead_letter_topic is not set"),
@@ -178,22 +184,51 @@ def test_a_schema_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 @pytest.mark.parametrize("arguments", [["--help"], ["config", "schema"], ["config", "show", "--config", str(MINIMAL)]])
 def test_a_reader_that_goes_away_is_no_fault(arguments: list[str]) -> None:
     """`syncline config schema | head -1`: no traceback, and no exit code that stops a script."""
+    with closed_pipe() as writing:
+        assert syncline_into(writing, *arguments) == (0, "")
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_a_reader_that_goes_away_changes_no_exit_code(json: list[str], tmp_path: Path) -> None:
+    """`syncline check | head -1` under pipefail: a script goes by what was found."""
+    file = tmp_path / "syncline.yaml"
+    nowhere = "elasticsearch: {hosts: [http://127.0.0.1:1]}\nkafka: {bootstrap_servers: [127.0.0.1:1]}\n"
+    file.write_text(MINIMAL.read_text() + nowhere)
+    with closed_pipe() as writing:
+        assert syncline_into(writing, "check", *json, "--config", str(file)) == (2, "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["config", "schema"]])
+def test_an_output_that_cannot_be_written_is_one_sentence(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        code, told = syncline_into(full.fileno(), *arguments)
+    assert (code, told) == (1, "syncline: standard output cannot be written: No space left on device\n")
+
+
+@contextmanager
+def closed_pipe() -> Iterator[int]:
+    """The writing end of a pipe that nobody reads."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "worker", *arguments],
-            cwd=ROOT,
-            env=environment(),
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        yield writing
     finally:
         os.close(writing)
-    assert (done.returncode, done.stderr) == (0, "")
+
+
+def syncline_into(output: int, *arguments: str, **variables: str) -> tuple[int, str]:
+    """Run a command with its standard output there; return its exit code and what it says beside it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", *arguments],
+        cwd=ROOT,
+        env=environment(**variables),
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize(("process_id", "code"), [(1, 128 + signal.SIGTERM), (4711, -signal.SIGTERM)])

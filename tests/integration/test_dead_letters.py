@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests import builders
 from tests.fakes.embedder import FakeEmbedder
+from tests.integration.test_cli import closed_pipe, syncline_into
 from tests.servers.start import Servers
 from worker import logs
 from worker.adapters.elastic_client import build_client
@@ -128,7 +131,9 @@ def test_list_counts_first_and_fits_80_columns(
     assert lines[1].startswith("4 dead letters in letters-")
     assert lines[2].startswith("3  field_invalid")
     assert max(map(len, lines)) <= 80
-    assert "The last 1, oldest first:" in run(capsys, config, "dead-letters", "list", "--limit", "1")
+    assert "The last 2, oldest first:" in run(capsys, config, "dead-letters", "list", "--limit", "2")
+    assert "The last one:" in run(capsys, config, "dead-letters", "list", "--limit", "1")
+    assert "The last" not in run(capsys, config, "dead-letters", "list", "--limit", "0")
     assert "No dead letters" in run(capsys, config, "dead-letters", "list", "--tenant", "nobody")
 
 
@@ -193,6 +198,66 @@ def test_replay_dry_then_in_earnest_then_again(
     again = run(capsys, config, "dead-letters", "replay", "--reason", "field_invalid")
     assert again.endswith("3 dead letters: 3 superseded\n")
     assert "nothing to replay" in run(capsys, config, "dead-letters", "replay", "--tenant", "nobody")
+
+
+@pytest.fixture
+def many(config: Path) -> Path:
+    """More letters than are tried at a time, the first of them of a row whose id is not ASCII."""
+    letters = [letter(row_id, row_id) for row_id in range(100, 400)]
+    odd = replace(letters[0], place=Place("acme/gr\u00fcn-\u65e5", "acme"))
+    asyncio.run(send(load_settings(config, {}), [odd, *letters[1:]]))
+    return config
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], ["--dry-run", "--json"]])
+def test_a_replay_that_nobody_reads_stops_with_a_sentence(many: Path, options: list[str]) -> None:
+    with closed_pipe() as writing:
+        code, told = syncline_into(writing, "dead-letters", "replay", *options, "--config", str(many))
+    assert code == 1
+    assert told.startswith("syncline: standard output cannot be written (Broken pipe), so the replay was stopped; ")
+    assert "dead letters looked at, nothing written" in told
+    assert len(told.splitlines()) == 1
+    assert "304 dead letters" not in told
+    with Path("/dev/full").open("wb") as full:
+        code, told = syncline_into(full.fileno(), "dead-letters", "replay", *options, "--config", str(many))
+    assert code == 1
+    assert "(No space left on device), so the replay was stopped" in told
+
+
+def test_a_replay_in_earnest_that_nobody_reads_finishes_what_is_in_flight(
+    many: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "build_embedder", lambda _: FakeEmbedder(dimensions=384))
+    monkeypatch.setattr(app, "refuse_unreachable_model", reachable)
+    with closed_pipe() as writing, monkeypatch.context() as patched, os.fdopen(os.dup(writing), "w") as closed:
+        patched.setattr(sys, "stdout", closed)
+        assert main(["dead-letters", "replay", "--config", str(many)]) == 1
+    told = capsys.readouterr().err
+    # What the sentence counts is done; the rest is there for the next time.
+    done = int(told.split("dead letters: ")[1].split()[0])
+    again = [json.loads(line) for line in run(capsys, many, "dead-letters", "replay", "--json", code=1).splitlines()]
+    assert 0 < done < 302
+    assert again[-1]["summary"]["indexed"] == 302 - done
+
+
+@pytest.mark.parametrize(
+    "command", ["list --limit 400", "list --limit 400 --json", "show 0:5", "show 0:5 --json", "replay --dry-run"]
+)
+def test_an_output_that_cannot_hold_a_character_takes_it_as_an_escape(many: Path, command: str, tmp_path: Path) -> None:
+    file = tmp_path / "printed"
+    with file.open("wb") as output:
+        code, told = syncline_into(
+            output.fileno(), "dead-letters", *command.split(), "--config", str(many), PYTHONIOENCODING="latin-1"
+        )
+    assert (code, told) == (1 if "replay" in command else 0, "")
+    row = "gr\\u00fcn-\\u65e5" if "--json" in command else "gr\u00fcn-\\u65e5"
+    assert row in file.read_text("latin-1")
+
+
+@pytest.mark.parametrize("command", ["list --limit 400", "list --limit 400 --json", "show 0:5"])
+def test_a_reader_that_goes_away_is_no_fault(many: Path, command: str) -> None:
+    with closed_pipe() as writing:
+        assert syncline_into(writing, "dead-letters", *command.split(), "--config", str(many)) == (0, "")
 
 
 def test_purge_removes_what_is_old(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,15 +81,15 @@ async def test_more_texts_than_a_request_may_hold_are_several_requests(
     assert [len(texts) for texts in server.requests] == [8, 8, 4]
 
 
-async def test_requests_that_are_answered_with_vectors_of_another_length_are_a_failure_of_the_model(
+async def test_requests_that_are_answered_with_vectors_of_another_length_are_no_failure_of_their_texts(
     server: EmbeddingServer, started: Callable[..., Any]
 ) -> None:
-    """As when a server is replaced by one with another model between them."""
+    """As when the servers behind one address are replaced, one by one, by such with another model."""
     one = await started(max_batch=2)
     server.answers = lambda texts: web.json_response([[1.0] * (DIMENSIONS + 2 - len(texts))] * len(texts))
-    with pytest.raises(Halt, match="shape") as caught:
+    with pytest.raises(RetryLater, match="shape") as caught:
         await one.embed(["a", "b", "c"])
-    assert caught.value.reason is HaltReason.EMBEDDER_FAILED
+    assert caught.value.reason is RetryReason.UNREADABLE_RESPONSE
 
 
 async def test_what_is_asked_for_is_what_the_settings_say(server: EmbeddingServer, started: Callable[..., Any]) -> None:
@@ -163,6 +163,8 @@ WRONG: dict[str, Callable[[Any], Any]] = {
     "an object": lambda content: {"embeddings": content},
     "nothing": lambda _: None,
 }
+OF_THE_MODEL = {"null for a number", "a zero vector"}
+"""The rest is no answer at all, or one to another question: the next may be."""
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -171,9 +173,10 @@ async def test_vectors_that_cannot_be_stored_are_not_taken(
 ) -> None:
     one = await started()
     server.change = WRONG[wrong]
-    with pytest.raises(Halt) as caught:
+    with pytest.raises((Halt, RetryLater)) as caught:
         await one.embed(["text", "other"])
-    assert caught.value.reason is HaltReason.EMBEDDER_FAILED
+    expected = HaltReason.EMBEDDER_FAILED if wrong in OF_THE_MODEL else RetryReason.UNREADABLE_RESPONSE
+    assert caught.value.reason is expected  # type: ignore[attr-defined]
 
 
 WRONG_DATA: dict[str, Callable[[Any], Any]] = {
@@ -191,9 +194,9 @@ async def test_data_that_does_not_tell_whose_vectors_they_are_is_not_taken(
 ) -> None:
     one = await started("openai")
     server.change = WRONG_DATA[wrong]
-    with pytest.raises(Halt) as caught:
+    with pytest.raises(RetryLater) as caught:
         await one.embed(["text", "other"])
-    assert caught.value.reason is HaltReason.EMBEDDER_FAILED
+    assert caught.value.reason is RetryReason.UNREADABLE_RESPONSE
 
 
 async def test_a_server_that_names_no_places_means_its_order(
@@ -206,11 +209,21 @@ async def test_a_server_that_names_no_places_means_its_order(
     np.testing.assert_allclose(await one.embed(["a", "b", "c"]), [vector_of(text) for text in "abc"], atol=1e-6)
 
 
-async def test_an_answer_that_is_no_json_is_not_taken(server: EmbeddingServer, started: Callable[..., Any]) -> None:
+UNREADABLE = {"an HTML page": "<html>back in a moment</html>", "nothing": "", "half a JSON": "[[1.0,2.", "null": "null"}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=list(UNREADABLE))
+async def test_an_answer_that_is_no_list_of_vectors_may_be_asked_for_again(
+    server: EmbeddingServer, started: Callable[..., Any], body: str
+) -> None:
+    """As from a proxy, while the server behind it is replaced."""
     one = await started()
-    server.answers = lambda _: web.Response(text="<html>Welcome</html>")
-    with pytest.raises(Halt, match="not JSON"):
+    answers = iter([web.Response(text=body), None])
+    server.answers = lambda _: next(answers)
+    with pytest.raises(RetryLater) as caught:
         await one.embed(["text"])
+    assert caught.value.reason is RetryReason.UNREADABLE_RESPONSE
+    assert (await one.embed(["text"])).shape == (1, DIMENSIONS)
 
 
 async def test_an_answer_that_breaks_off_may_be_asked_for_again(
@@ -281,6 +294,9 @@ async def test_mistakes_are_told_at_the_start(server: EmbeddingServer, tmp_path:
     assert "embedding.revision" in await refused(unstarted(server, revision="def"))
     server.answers = lambda _: web.Response(status=404)
     assert "embedding.http.form" in await refused(unstarted(server))
+    server.answers = lambda _: web.Response(text="<html>Welcome</html>")
+    assert "not JSON" in (said := await refused(unstarted(server)))
+    assert "check embedding.http.url and embedding.http.form" in said
     missing = tmp_path / "missing"
     assert "api_key_file" in await refused(unstarted(server, api_key_file=str(missing)))
 
@@ -376,6 +392,43 @@ async def test_what_is_overloaded_or_gone_for_a_while_costs_nothing_but_time(
     assert not any(isinstance(result, Rejection) for result in found)
 
 
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=list(UNREADABLE))
+@pytest.mark.parametrize("texts", [["a"], ["a", "b"]])
+async def test_answers_that_cannot_be_read_for_a_while_cost_no_row(
+    server: EmbeddingServer, started: Callable[..., Any], body: str, texts: list[str]
+) -> None:
+    one = await started()
+    bad = iter(range(5))
+    server.answers = lambda _: None if next(bad, None) is None else web.Response(text=body)
+    assert not any(isinstance(result, Rejection) for result in await sending(one)(texts))
+
+
+async def test_a_server_whose_answers_can_never_be_read_halts_and_costs_no_row(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started()
+    server.answers = lambda _: web.Response(text="<html>Welcome</html>")
+    batch = Embedding(one, Metrics(), Clock()).request(["a", "b"])
+    for _ in range(8):
+        with pytest.raises(RetryLater):
+            await batch()
+    for _ in range(3):
+        with pytest.raises(Halt, match="not JSON") as caught:
+            await batch()
+        assert caught.value.reason is HaltReason.EMBEDDER_UNAVAILABLE
+    server.answers = lambda _: None
+    assert not any(isinstance(result, Rejection) for result in await batch())
+
+
+async def test_one_text_whose_answer_can_never_be_read_costs_no_other(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    one = await started()
+    server.answers = lambda texts: web.Response(text="[[NaN]]") if "bad" in texts else None
+    found = await sending(one)(["a", "bad", "b"])
+    assert [isinstance(result, Rejection) for result in found] == [False, True, False]
+
+
 async def test_requests_at_a_time_are_as_many_as_the_settings_say(
     server: EmbeddingServer, started: Callable[..., Any]
 ) -> None:
@@ -401,3 +454,24 @@ async def test_check_asks_the_server(server: EmbeddingServer) -> None:
     (refusing,), dimensions = await check_model(EmbeddingSettings.model_validate(content))
     assert dimensions is None
     assert "give a key" in f"{refusing.sentence} {refusing.fix}"
+
+
+@pytest.mark.parametrize("number", [0.0, None])
+async def test_vectors_that_mean_nothing_are_told_at_the_start_and_by_check(
+    server: EmbeddingServer, number: float | None
+) -> None:
+    server.answers = lambda texts: web.json_response([[number] * DIMENSIONS for _ in texts])
+    assert "not finite, or zero" in await refused(unstarted(server))
+    content = {"model": "m", "backend": "http", "http": {"url": server.url}}
+    (found,), dimensions = await check_model(EmbeddingSettings.model_validate(content))
+    assert (found.level, dimensions) == (Level.FAILURE, None)
+    assert "not finite, or zero" in found.sentence
+
+
+@pytest.mark.parametrize("key", ["sk-right\n", " sk-right\r\n", "\ufeffsk-right"])
+async def test_what_a_variable_has_around_its_key_is_no_part_of_it(server: EmbeddingServer, key: str) -> None:
+    server.key = "sk-right"
+    one = unstarted(server, api_key=key)
+    await one.start()
+    await one.close()
+    assert "embedding.http.api_key: it holds a control character" in await refused(unstarted(server, api_key="a\rb"))

@@ -401,6 +401,15 @@ def test_a_signal_while_the_model_loads_is_said_and_obeyed_at_once(
     assert time.monotonic() - started < SECONDS
 
 
+def test_an_address_of_the_hub_that_is_none(bench: Bench) -> None:
+    sentence = bench.refusal(
+        {"embedding": {"model": "nobody/nothing", "path": None}},
+        within=SECONDS_WITH_MODEL,
+        HF_ENDPOINT="http://h:99999",
+    )
+    assert sentence == "HF_ENDPOINT is not the address of a server: correct the variable, or unset it"
+
+
 def test_a_hub_that_cannot_be_reached_is_told_soon_and_how_to_do_without(bench: Bench) -> None:
     """The libraries would try it for minutes."""
     sentence = bench.refusal(
@@ -409,5 +418,7 @@ def test_a_hub_that_cannot_be_reached_is_told_soon_and_how_to_do_without(bench: 
         HF_ENDPOINT="http://127.0.0.1:1",
         HF_HOME=str(bench.folder),
     )
-    assert sentence.startswith("embedding.model: nobody/nothing is not in the local cache, and the model hub does not")
+    assert sentence.startswith(
+        "embedding.model: nobody/nothing is not in the local cache, or not all of it, and the model"
+    )
     assert "set embedding.path to a folder that holds the model" in sentence

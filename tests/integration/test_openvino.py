@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +139,100 @@ def test_a_conversion_that_was_cut_off_is_done_again(tiny: Path, tmp_path: Path,
     assert openvino_cache.converted(chosen, tiny, "1", 1) == folder
     assert (folder / "about.json").is_file()
     assert len(converting) == 2
+
+
+@pytest.mark.parametrize("where", ["openvino", "kept", "kept/below", ".", ".."])
+def test_what_was_converted_before_changes_nothing(
+    tiny: Path, tmp_path: Path, converting: list[Path], where: str
+) -> None:
+    """Its own folder may lie inside the model's, and what is there is no part of the model."""
+    model = tmp_path / "all" / "model"
+    shutil.copytree(tiny, model, ignore=shutil.ignore_patterns("openvino"))
+    chosen = settings(model, cache_dir=model / where)
+    (model / where).mkdir(parents=True, exist_ok=True)
+    (model / where / ".new-left").mkdir()
+    (model / where / ".new-left" / "about.json").write_text("{}")
+    assert len({openvino_cache.converted(chosen, model, "1", 1) for _ in range(4)}) == len(converting) == 1
+    (model / "config.json").write_text("{}")
+    openvino_cache.converted(chosen, model, "1", 1)
+    assert len(converting) == 2, "another model"
+
+
+def test_a_folder_inside_the_models_is_known_through_a_link_as_well(
+    tiny: Path, tmp_path: Path, converting: list[Path]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny, model, ignore=shutil.ignore_patterns("openvino"))
+    (tmp_path / "link").symlink_to(model)
+    chosen = settings(tmp_path / "link", cache_dir=model / "kept")
+    for _ in range(3):
+        openvino_cache.converted(chosen, tmp_path / "link", "1", 1)
+    assert len(converting) == 1
+
+
+def test_what_a_conversion_has_left_that_was_ended_is_removed_at_a_later_start(
+    tiny: Path, tmp_path: Path, converting: list[Path]
+) -> None:
+    """Also where nothing is to be converted any more: the worker that came next has done that at once."""
+    openvino_cache.converted(settings(tiny, cache_dir=tmp_path), tiny, "1", 1)
+    old, young = tmp_path / ".new-old", tmp_path / ".new-young"
+    for folder in (old, young):
+        (folder / "made").mkdir(parents=True)
+    before = time.time() - 3700
+    os.utime(old, (before, before))
+    openvino_cache.converted(settings(tiny, cache_dir=tmp_path), tiny, "1", 1)
+    assert len(converting) == 1
+    assert not old.exists()
+    assert young.exists(), "another worker may be at work there"
+
+
+ORDERING = """
+import sys
+from pathlib import Path
+from worker.adapters import openvino_cache
+from worker.settings import EmbeddingSettings
+model = Path(sys.argv[1])
+chosen = {"path": model, "backend": "openvino", "openvino": {"cache_dir": model / "kept"}}
+openvino_cache.converted(EmbeddingSettings.model_validate(chosen), model, "1", 1)
+"""
+NEVER_READY = """
+import os, time
+from pathlib import Path
+Path(os.environ["STARTED"] + ".new").write_text(str(os.getpid()))
+os.rename(os.environ["STARTED"] + ".new", os.environ["STARTED"])
+time.sleep(300)
+"""
+
+
+def test_a_conversion_ends_with_the_worker_that_has_ordered_it(tmp_path: Path) -> None:
+    """Even if that one is killed: it has no time to end anything then."""
+    (tmp_path / "openvino.py").write_text(NEVER_READY)
+    path = os.pathsep.join([str(tmp_path), str(Path(openvino_cache.__file__).parents[2])])
+    started = tmp_path / "started"
+    with subprocess.Popen(
+        [sys.executable, "-c", ORDERING, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path, "STARTED": str(started)},
+    ) as worker:
+        waited_for(started.exists)
+        worker.kill()
+    conversion = int(started.read_text())
+    waited_for(lambda: not is_running(conversion))
+
+
+def waited_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until, "it never came about"
+        time.sleep(0.02)
+
+
+def is_running(process: int) -> bool:
+    """Whether it does anything; one that nobody has asked for its exit code does not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 def test_a_folder_that_cannot_be_written_to_is_a_sentence(tiny: Path, tmp_path: Path) -> None:

@@ -390,7 +390,7 @@ def _stored(held: Document | None, *, whole: bool, bare: bool) -> Stored | None:
     vector = held.body.get("embedding") if whole or not bare else None
     needed = {name: value for name, value in held.body.items() if name == "sync" or (name == "embedding" and not bare)}
     return Stored(
-        version=held.version,
+        version=max(held.version, sync.get("version", 0)),
         deleted=held.tombstone,
         text_hash=sync.get("text_hash"),
         model=sync.get("model"),

@@ -21,6 +21,15 @@ def test_what_was_written_is_indexed_or_deleted(status: int, meaning: str) -> No
     assert judge(TOMBSTONE, ItemResponse(status)) == Done(Verdict.DELETED), meaning
 
 
+@pytest.mark.parametrize("write", [DOCUMENT, TOMBSTONE])
+def test_what_an_ingest_pipeline_drops_is_not_indexed(write: DocumentWrite) -> None:
+    """The answer is 200 and `noop`."""
+    stop = judge(write, ItemResponse(200, dropped=True))
+    assert isinstance(stop, Stop)
+    assert stop.reason is HaltReason.TARGET_MISCONFIGURED
+    assert "index.final_pipeline" in stop.message
+
+
 def test_a_real_delete_of_what_is_not_there_is_deleted() -> None:
     """The item says 404 and `not_found`, without an error, and the server remembers the version."""
     assert judge(HARD, ItemResponse(404)) == Done(Verdict.DELETED)

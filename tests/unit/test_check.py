@@ -210,6 +210,17 @@ async def test_a_server_that_is_not_there_is_told_from_one_that_refuses() -> Non
     assert only(section.findings, "server").fix.startswith("check elasticsearch.api_key_file")
 
 
+async def test_a_server_that_stops_answering_while_it_is_asked_is_told_in_a_sentence() -> None:
+    admin, inspector = await applied(), FakeServerInspector()
+    inspector.fail_with = RetryLater(RetryReason.UNREADABLE_RESPONSE, "the answer is no JSON object")
+    with pytest.raises(MissingServerError) as missing:
+        await check_index(admin, inspector, settings())
+    assert problems(missing.value.section.findings) == [("server", Level.FAILURE)]
+    inspector.fail_with = Halt(HaltReason.WRITE_BLOCKED, "index read (api)")
+    section = await check_index(admin, inspector, settings())
+    assert "index read (api)" in only(section.findings, "server").sentence
+
+
 @pytest.mark.parametrize(
     ("version", "level"),
     [("8.14.3", Level.WARNING), ("8.15.0", Level.OK), ("9.5.0", Level.OK), ("10.0.0", Level.WARNING), (None, Level.OK)],

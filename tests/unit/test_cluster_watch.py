@@ -8,7 +8,8 @@ from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.ports import ApiKey
 from worker.records import TopicPartition
-from worker.runtime.cluster_watch import ClusterWatch, watching
+from worker.runtime.beside import beside
+from worker.runtime.cluster_watch import ClusterWatch
 from worker.settings import MetricsSettings
 from worker.stages.cluster_view import ClusterView, Count, IndexView, cluster_view, index_view, is_elected, rises
 
@@ -82,7 +83,7 @@ async def test_a_missing_privilege_is_one_line_and_seldom_asked_for(caplog: pyte
     caplog.set_level(logging.INFO)
     one = Watched()
     one.inspector.view = one.inspector.indices = None
-    async with watching(one.watch):
+    async with beside(one.watch.run(), "cluster-watch"):
         await asyncio.sleep(3600)
     (told,) = (record.message for record in caplog.records)
     assert "grant the privilege monitor on the cluster and index to the worker's credentials" in told
@@ -105,7 +106,7 @@ async def test_while_there_is_no_answer_nothing_old_is_shown(
 ) -> None:
     caplog.set_level(logging.INFO)
     one = Watched()
-    async with watching(one.watch):
+    async with beside(one.watch.run(), "cluster-watch"):
         await asyncio.sleep(1)
         one.inspector.fault = fault
         await asyncio.sleep(100)
@@ -120,7 +121,7 @@ async def test_while_there_is_no_answer_nothing_old_is_shown(
 async def test_an_answer_that_nobody_foresaw_ends_nothing() -> None:
     one = Watched()
     one.inspector.view = ClusterView("green", counts={Count("unheard of"): 1})
-    async with watching(one.watch):
+    async with beside(one.watch.run(), "cluster-watch"):
         await asyncio.sleep(31)
         one.rejected(1)
         await asyncio.sleep(31)

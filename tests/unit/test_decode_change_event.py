@@ -31,6 +31,20 @@ def rejection(value: object, given: SourceRules | None = None) -> Rejection:
     return outcome
 
 
+@pytest.mark.parametrize(("in_key", "agrees"), [("acme", True), ("globex", False)])
+@pytest.mark.parametrize("operation", [{"op": "upsert", "row": ROW}, {"op": "delete"}])
+def test_a_tenant_in_the_key_is_the_one_that_the_event_names(
+    operation: dict[str, object], in_key: str, *, agrees: bool
+) -> None:
+    outcome = decoded({**operation, "key": {**KEY, "tenant": in_key}, "tenant": "acme"})
+    if agrees:
+        assert isinstance(outcome, RowChange)
+    else:
+        assert isinstance(outcome, Rejection)
+        assert outcome.reason is RejectReason.NOT_AN_EVENT
+        assert "'acme', but key has 'globex'" in outcome.message
+
+
 def test_key_and_tenant_are_columns_of_the_row() -> None:
     assert upsert(tenant="acme").row == {"id": 42, "tenant": "acme", **ROW}
     assert upsert(tenant="acme").key == {**KEY, "tenant": "acme"}, "the same key under another tenant is another row"

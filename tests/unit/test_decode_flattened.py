@@ -187,6 +187,29 @@ def test_a_tombstones_headers_may_carry_its_position_and_time() -> None:
     assert (gone.version, gone.source_ts_ms) == (24316176, 1795298512185)
 
 
+@pytest.mark.parametrize(("name", "is_ours"), [(b"articles", True), (b"comments", False), (None, True)])
+def test_a_tombstones_headers_may_tell_another_table(name: bytes | None, *, is_ours: bool) -> None:
+    given = replace(DELETING, table="public.articles")
+    outcome = decoded(None, given, [] if name is None else [("__table", name)])
+    if is_ours:
+        assert isinstance(outcome, RowChange)
+    else:
+        assert isinstance(outcome, Rejection)
+        assert outcome.reason is RejectReason.WRONG_TABLE
+
+
+def test_a_row_may_tell_its_table_without_the_schema() -> None:
+    given = replace(rules(), table="public.articles")
+    for names, is_ours in (
+        ({"__table": "articles"}, True),
+        ({"__table": "comments"}, False),
+        ({"__schema": "audit", "__table": "articles"}, False),
+        ({"__schema": "public", "__table": "articles"}, True),
+    ):
+        outcome = decoded(row(**names), given)
+        assert isinstance(outcome, RowChange) is is_ours, names
+
+
 def test_a_tombstone_that_must_name_its_row_but_does_not_is_rejected() -> None:
     for key in (None, b"{}"):
         found = rejection(None, DELETING, key)

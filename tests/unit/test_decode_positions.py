@@ -54,7 +54,9 @@ def test_mariadb_counts_as_mysql_does() -> None:
     assert position({**MYSQL, "connector": "mariadb"}) == position(MYSQL)
 
 
-@pytest.mark.parametrize(("file", "number"), [("b.3", 3), ("a.b.000003", 3), ("b.0000000003", 3)])
+@pytest.mark.parametrize(
+    ("file", "number"), [("b.3", 3), ("a.b.000003", 3), ("b.0000000003", 3), ("10.0.0.5-bin.000003", 3)]
+)
 def test_the_number_of_a_binlog_file_has_one_to_ten_digits(file: str, number: int) -> None:
     assert position(MYSQL, file=file) == number << 32 | 154
 

@@ -200,6 +200,32 @@ async def test_a_deletion_that_is_forgotten_is_not_waited_with_when_it_comes_aga
     assert [one.change.version for one in await taken(intake)] == [1]
 
 
+async def test_a_row_that_comes_back_to_its_former_key_goes_before_the_deletion_of_the_one_between() -> None:
+    """The one between waited for the first one's values. Hidden by its deletion it needs them no more."""
+    intake = Intake()
+    intake.add(of_key(1, 1))
+    assert [one.change.version for one in await taken(intake)] == [1]
+    for one in (half_deleted(1, 2), rekeyed(1, 2, 2), half_deleted(2, 3), rekeyed(2, 1, 3)):
+        intake.add(one)
+    assert not await taken(intake), "the values are not stored yet"
+    intake.release("articles/1")
+    (unit,) = await taken(intake)
+    assert (unit.change.key, unit.change.version) == ("articles/1", 3)
+    assert not await taken(intake), "the values that are stored there would be gone"
+    intake.release("articles/1")
+    assert [(one.change.key, one.change.operation) for one in await taken(intake)] == [("articles/2", Operation.DELETE)]
+
+
+async def test_a_row_that_comes_back_over_two_others_goes_before_their_deletions() -> None:
+    intake = Intake()
+    for version, (former, new) in enumerate([(1, 2), (2, 3), (3, 1)], 2):
+        intake.add(half_deleted(former, version))
+        intake.add(rekeyed(former, new, version))
+    assert [one.change.key for one in await taken(intake)] == ["articles/1"]
+    intake.release("articles/1")
+    assert {one.change.key for one in await taken(intake)} == {"articles/2", "articles/3"}
+
+
 ROWS = st.integers(0, 3)
 STEPS = st.lists(st.tuples(st.sampled_from(["write", "rekey", "take", "release", "clear"]), ROWS, ROWS))
 

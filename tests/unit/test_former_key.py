@@ -19,7 +19,7 @@ FORMER = place(row_id=2)
 def moved(version: int = 5, **others: object) -> Change:
     """The second half of a key change from 2 to 1, which leaves `content` out."""
     newest = change(version, fields={"title": "Title"}, absent=["content"])
-    return replace(newest, former={FORMER: Stay(0, version)}, **others)  # type: ignore[arg-type]
+    return replace(newest, former={FORMER: (Stay(0, version),)}, **others)  # type: ignore[arg-type]
 
 
 def decided(newest: Change, known: dict[Place, Stored]) -> Plan:
@@ -82,7 +82,7 @@ def test_what_was_there_before_the_row_was_is_another_row_s() -> None:
 def test_a_later_change_that_leaves_the_same_out_still_finds_it_at_the_former_place() -> None:
     later = change(6, fields={"title": "new"}, absent=["content"])
     found = coalesce(moved(5), later)
-    assert found.former == {FORMER: Stay(0, 5)}
+    assert found.former == {FORMER: (Stay(0, 5),)}
     assert found.absent == {"content"}
     needed = decided(found, {FORMER: stored(4, body={"content": "kept"})})
     assert isinstance(needed, NeedsVector)
@@ -94,9 +94,29 @@ def test_at_a_former_place_only_the_time_counts_in_which_the_row_was_there(versi
     """From 3 on: before, the key was another row's, whose deletion waits with the row's former state."""
     before = replace(change(3, row_id=2, fields={}, absent=["content"]), born=3)
     found = with_values_of(moved(5), before)
-    assert found.former == {FORMER: Stay(3, 5)}
+    assert found.former == {FORMER: (Stay(3, 5),)}
     decision = decided(found, {FORMER: stored(version, body={"content": "kept"})})
     assert isinstance(decision, NeedsVector) is taken
+
+
+def test_a_row_that_is_back_at_a_former_place_has_its_own_values_there() -> None:
+    """It came at 1, was elsewhere from 3 to 5, and has changed since it is back."""
+    away = replace(change(3, row_id=2, fields={}, absent=["content"]), born=3, former={place(): (Stay(1, 3),)})
+    back = replace(with_values_of(moved(5), away), born=5)
+    later = coalesce(back, change(6, fields={"title": "new"}, absent=["content"]))
+    for version, taken in ((0, False), (1, True), (2, True), (3, False), (4, False), (5, True)):
+        decision = decided(later, {place(): stored(version, body={"content": "kept"})})
+        assert isinstance(decision, NeedsVector) is taken, version
+    assert isinstance(decided(later, {FORMER: stored(4, body={"content": "kept"})}), NeedsVector)
+
+
+def test_a_row_that_leaves_again_was_at_its_former_place_twice() -> None:
+    back = replace(change(5, row_id=2, fields={}, absent=["content"]), born=5, former={FORMER: (Stay(1, 3),)})
+    found = with_values_of(moved(7), back)
+    assert found.former == {FORMER: (Stay(1, 3), Stay(5, 7))}
+    for version, taken in ((0, False), (2, True), (3, False), (4, False), (5, True), (7, False)):
+        decision = decided(found, {FORMER: stored(version, body={"content": "kept"})})
+        assert isinstance(decision, NeedsVector) is taken, version
 
 
 def test_a_delete_between_ends_what_the_former_place_can_give() -> None:
@@ -110,7 +130,7 @@ def test_an_older_change_that_comes_later_gives_nothing() -> None:
 
 
 def test_a_deleted_row_leaves_tombstones_at_its_places_and_none_at_a_former_one() -> None:
-    gone = replace(deletion(5, left=["globex"]), former={FORMER: Stay(0, 5)})
+    gone = replace(deletion(5, left=["globex"]), former={FORMER: (Stay(0, 5),)})
     ready = decided(gone, {})
     assert isinstance(ready, Ready)
     assert [write.place for write in ready.writes] == [place(), place("globex")]

@@ -27,6 +27,8 @@ from worker.stages.html_text import html_text
         ("</p >a</br>b", "a b"),
         ("<my-element data-x=1>a</my-element>", "a"),
         ("<textarea>kept</textarea>", "kept"),
+        (f"a&#{'9' * 5000};b &#{'0' * 5000}65", "a\ufffdb \ufffd"),
+        (f"&#{'0' * 500}65;", "A"),
         ("&bogus; &#xD800; &", "&bogus; \ufffd &"),
         ("", ""),
     ],

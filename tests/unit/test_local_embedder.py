@@ -175,3 +175,42 @@ async def test_a_model_that_cannot_be_loaded_is_the_operators_mistake() -> None:
         OperatorError, match=r"the model 'some/model' cannot be loaded \(no such model\): set embedding"
     ):
         await embedder.start()
+
+
+class SafetensorError(Exception):
+    """As the library's, which is no ValueError."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (SafetensorError("incomplete metadata"), r"\(SafetensorError: incomplete metadata\)"),
+        (KeyError("word_embedding_dimension"), r"\(KeyError: 'word_embedding_dimension'\)"),
+        (TypeError("missing 1 argument\nof many"), r"\(TypeError: missing 1 argument\)"),
+        (RuntimeError(), r"\(RuntimeError\)"),
+        (Exception(), r"\(Exception\)"),
+    ],
+    ids=lambda case: type(case).__name__,
+)
+async def test_whatever_a_broken_model_raises_is_one_sentence(raised: Exception, said: str) -> None:
+    class Broken(FakeModel):
+        @override
+        def load(self) -> ModelShape:
+            raise raised
+
+    with pytest.raises(OperatorError, match=rf"'some/model' cannot be loaded {said}: set embedding\.model"):
+        await LocalEmbedder(Broken(), EmbeddingSettings(model="some/model")).start()
+
+
+@pytest.mark.parametrize(
+    "raised", [OperatorError("embedding.precision: set another"), Halt(HaltReason.EMBEDDER_FAILED, "a shape")]
+)
+async def test_what_says_itself_what_is_wrong_is_passed_on(raised: Exception) -> None:
+    class Refusing(FakeModel):
+        @override
+        def load(self) -> ModelShape:
+            raise raised
+
+    with pytest.raises(type(raised)) as caught:
+        await LocalEmbedder(Refusing(), EmbeddingSettings(model="some/model")).start()
+    assert caught.value is raised

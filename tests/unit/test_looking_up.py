@@ -181,10 +181,10 @@ async def test_large_documents_are_looked_up_a_few_at_a_time() -> None:
     for row_id in range(rows):
         world.upsert(row_id, "title", lsn=1001 + row_id, url="/new", content=UNAVAILABLE)
     await world.run_to_the_end()
-    first, rest, *others = [len(places) // PLACES for places in world.index.lookups]
-    assert first + rest == 64 - 1, "125 places, and 3: nothing is known of the documents yet"
-    assert max(others) * characters <= 16 * 1024 * 1024
-    assert sum(others) == rows - 64
+    first, rest, *others = [len(places) for places in world.index.lookups]
+    assert first + rest == PLACES * 64, "nothing is known of the documents yet"
+    assert max(others) * characters <= PLACES * 16 * 1024 * 1024
+    assert sum(others) == PLACES * (rows - 64)
 
 
 async def test_small_documents_are_soon_looked_up_as_many_as_may_be() -> None:

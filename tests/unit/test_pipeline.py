@@ -12,6 +12,7 @@ from tests.fakes.world import RULES, Gate, World
 from worker.records import Place
 from worker.settings import BatchSettings
 from worker.stages.decode import change_event
+from worker.stages.rules import IdScope
 
 pytestmark = pytest.mark.virtual_time
 ONE, TWO, THREE = (builders.place(row_id=number) for number in (1, 2, 3))
@@ -307,6 +308,20 @@ async def test_the_watermark_survives_a_restart() -> None:
     held = world.index.documents[ONE]
     assert (held.version, held.body["title"]) == (50, "snapshot")
     assert held.body["sync"]["log"]["watermark"] == 60
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_row_that_moves_between_two_snapshots_leaves_no_copy_behind(*, known: bool) -> None:
+    """No event tells the move, and the id is the same for all tenants: versions and watermark may all be equal."""
+    rules = replace(RULES, id_scope=IdScope.GLOBAL)
+    world = World(rules=rules)
+    if known:
+        world.upsert(1, "row", lsn=5)
+    for tenant in ("acme", "globex"):
+        world.append(builders.event("r", builders.row(1, tenant, url=None), lsn=None, snapshot="incremental"), 1)
+        await world.run_to_the_end()
+        world = World(like=world, rules=rules)
+    assert {place.tenant for place, held in world.index.documents.items() if not held.deleted} == {"globex"}
 
 
 async def test_freshness_is_measured_from_the_source_to_the_acknowledgement() -> None:

@@ -377,14 +377,30 @@ def test_a_snapshot_that_hides_a_change_takes_its_version_if_it_is_higher() -> N
     assert [write.version for write in ready.writes] == [7]
 
 
-def test_a_snapshot_with_an_id_over_all_tenants_takes_its_watermark_where_it_leaves_a_document_of_its_id() -> None:
-    """On one shard they are one document, so the tombstone must be newer than what is there, not only as new."""
-    elsewhere = Place(place().document_id, "globex")
-    found = replace(snapshot(9, url="u"), left=frozenset({elsewhere}))
-    ready = decided(found, {elsewhere: embedded(6)})
+ELSEWHERE = Place(place().document_id, "globex")
+
+
+def tombstones_of(known: dict[Place, Stored]) -> list[tuple[Place, int, VersionType]]:
+    """Of a snapshot's row that was elsewhere, under an id that it keeps."""
+    ready = decided(replace(snapshot(9, url="u"), left=frozenset({ELSEWHERE})), known)
     assert isinstance(ready, (Ready, NeedsVector))
     writes = ready.writes if isinstance(ready, Ready) else ready.tombstones
-    assert {(write.place, write.version) for write in writes if write.tombstone} == {(elsewhere, 9)}
+    return [(write.place, write.version, write.version_type) for write in writes if write.tombstone]
+
+
+def test_a_snapshot_with_an_id_over_all_tenants_takes_its_watermark_where_it_leaves_its_own_document() -> None:
+    """On one shard they are one document, so the tombstone must be newer than what is there, not only as new."""
+    one = embedded(6)
+    assert tombstones_of({place(): one, ELSEWHERE: one}) == [(ELSEWHERE, 9, VersionType.EXTERNAL)]
+
+
+@pytest.mark.parametrize("own", [None, gone(6), embedded(5)], ids=["none", "gone", "another"])
+def test_where_its_own_is_another_document_the_one_that_it_leaves_may_be_as_new_as_its_watermark(
+    own: Stored | None,
+) -> None:
+    """A tombstone that had to be newer would be refused there, and the former tenant go on seeing the row."""
+    known = {ELSEWHERE: embedded(6)} | ({} if own is None else {place(): own})
+    assert tombstones_of(known) == [(ELSEWHERE, 6, GTE)]
 
 
 def test_what_commits_late_is_written_over_a_snapshot_and_deletes_it() -> None:

@@ -287,6 +287,16 @@ async def test_where_deletes_are_hard_an_absent_row_is_refused_at_any_age() -> N
     assert "hard" in done.detail
 
 
+async def test_of_a_letter_whose_record_has_no_time_that_is_said_and_not_that_it_is_too_old() -> None:
+    world = World(rules=BROKEN, delivery=without_breaker(DELIVERY))
+    world.upsert(1, "a", lsn=7, url="u")  # the first record of all, at time 0
+    await world.run_to_the_end()
+    (done,) = await replay(world)
+    assert done.outcome is Outcome.REFUSED
+    assert "its record has no time" in done.detail
+    assert "too old" not in done.detail
+
+
 async def test_a_change_without_a_version_takes_the_watermark_it_had() -> None:
     world = world_of()
     world.upsert(2, "b", lsn=50, url="5")

@@ -42,6 +42,11 @@ def test_a_feed_as_it_should_be_has_nothing_to_mend() -> None:
     assert only(told, "records").sentence == "2 to index, 1 to delete, 1 skipped (tombstone)"
 
 
+@pytest.mark.parametrize("op", [["upsert"], {"a": 1}, 5])
+def test_a_column_may_be_called_as_a_change_event_calls_its_operation(op: object) -> None:
+    assert problems(findings(feed({**flat(), "op": op}))) == problems(findings(feed(flat())))
+
+
 def test_no_records_say_that_nothing_could_be_checked() -> None:
     (finding,) = findings([])
     assert (finding.level, finding.sentence) == (Level.NOTE, "no records yet: nothing could be checked")

@@ -159,7 +159,14 @@ async def test_size_is_the_most_that_comes_back() -> None:
 
 @pytest.mark.parametrize(
     ("words", "tenant", "size", "says"),
-    [(" ", "acme", 5, "no words"), ("w", "", 5, "--tenant"), ("w", "acme", 0, "1 to 50"), ("w", "acme", 51, "1 to 50")],
+    [
+        (" ", "acme", 5, "no words"),
+        ("w", "", 5, "--tenant"),
+        ("w", "acme", 0, "1 to 50"),
+        ("w", "acme", 51, "1 to 50"),
+        ("caf\udce9", "acme", 5, "not UTF-8 text"),
+        ("w", "caf\udce9", 5, "not UTF-8 text"),
+    ],
 )
 async def test_a_question_that_makes_no_sense_is_refused_in_one_sentence(
     words: str, tenant: str, size: int, says: str
@@ -229,6 +236,27 @@ def test_json_keeps_the_data_and_escapes_what_drives_a_terminal() -> None:
     assert (found["rank_by_words"], found["rank_by_meaning"], found["version"]) == (1, 3, 7)
 
 
+@pytest.mark.parametrize(
+    ("published", "told"),
+    [
+        ("2026-11-22T20:00:00Z", "2026-11-22T20:00:00Z"),
+        (1_795_298_512_584, "2026-11-21T22:01:52.584000+00:00"),
+        (["2026-11-22", "2026-11-23"], "2026-11-22"),
+        (10**30, str(10**30)),
+        ({"year": 2026}, "{'year': 2026}"),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_a_date_of_any_form_is_shown(published: object, told: str | None) -> None:
+    """A field of type `date` takes milliseconds since 1970, and several dates."""
+    source = {"title": "Queues", "published": published, "tags": 7, "sync": [{"version": 1}]}
+    answer = {"hits": {"hits": [{"_id": "a", "_score": 1.0, "_source": source}]}}
+    (found,) = read_hits(answer)
+    assert (found.published, found.tags, found.version) == (told, ("7",), None)
+    assert (told or "")[:10] in shown(combine(Mode.WORDS, [[found]], 1))
+
+
 def test_json_of_nothing_is_an_empty_list() -> None:
     assert json.loads(as_json([])) == []
 
@@ -272,6 +300,7 @@ async def test_both_searches_of_a_hybrid_one_go_in_one_request_each_with_its_rou
     ("answer", "family"),
     [
         (NOTHING | {"_shards": {"failed": 1}}, RetryLater),
+        (NOTHING | {"timed_out": True}, RetryLater),
         ({"status": 429, "error": {"type": "es_rejected_execution_exception"}}, RetryLater),
         ({"status": 503, "error": {"type": "unavailable"}}, RetryLater),
         ({"status": 403, "error": {"type": "security_exception"}}, Halt),

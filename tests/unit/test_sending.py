@@ -209,6 +209,18 @@ async def test_a_refused_document_is_not_hidden_by_the_tombstone_of_its_own_id(*
         assert orjson.loads(late.write.body)["sync"]["version"] == 6
 
 
+@pytest.mark.parametrize(("version", "hides", "sent"), [(9, 9, 8), (9, 0, 9), (0, 0, 0)])
+async def test_the_tombstone_of_a_refused_row_of_a_snapshot_replaces_what_is_there(
+    version: int, hides: int, sent: int
+) -> None:
+    """Elasticsearch refuses a whole request for one version below 0."""
+    one = replace(change(version, positioned=False), place=GLOBAL, left=frozenset({MOVED_FROM}), hides=hides)
+    moved = Work(unit(one), [document(one, one.fields, None, "m", None), tombstone(one, MOVED_FROM, 0)])
+    moved.rejection = Rejection(RejectReason.DOCUMENT_REFUSED, "refused")
+    (late,) = items_of(moved, "alias", late=True)
+    assert (late.write.version, late.write.version_type) == (sent, VersionType.EXTERNAL_GTE)
+
+
 async def test_a_tombstone_elsewhere_keeps_its_version_whatever_becomes_of_the_document() -> None:
     moved = work(1, 7, left=True)
     moved.rejection = Rejection(RejectReason.DOCUMENT_REFUSED, "refused")

@@ -148,6 +148,8 @@ def test_a_broker_is_a_name_or_an_address_with_a_port(address: str) -> None:
         ({"embed": []}, "embed"),
         ({"name": "Articles"}, "name"),
         ({"version_epoch": 128}, "version_epoch"),
+        ({"version": SOURCE["id"][0]}, "names the row and never changes"),
+        ({"version": SOURCE["tenant"]}, "names the row and never changes"),
     ],
 )
 def test_a_source_refuses(change: dict[str, Any], sentence: str) -> None:

@@ -87,6 +87,8 @@ def test_dropped_columns_are_known() -> None:
         ("fields: {title: {from: title, type: decimal, scale: 100000}}", "less than or equal to 1000"),
         ("fields: {title: {from: title, default: [1]}}", "default"),
         ("fields: {title: {from: title, default: .nan}}", "finite"),
+        (f"fields: {{title: {{from: title, default: {10**29}}}}}", "default cannot be written as JSON"),
+        ('fields: {title: {from: title, default: "\\ud800"}}', "default"),
         ("fields: {title: {from: title, on_bad_field: drop}}", "'reject' or 'null'"),
         ("key_missing: key", "'reject' or 'row'"),
     ],

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from worker.errors import OperatorError
 from worker.settings import ElasticsearchSettings, KafkaSecurity
+from worker.settings.embedding_backends import HttpEmbeddingSettings
 from worker.settings.types import Bytes, Seconds
 
 seconds: TypeAdapter[float] = TypeAdapter(Seconds)
@@ -104,3 +105,44 @@ def test_a_secrets_file_that_cannot_be_used_is_named_with_its_setting(
     assert str(refused.value).startswith("elasticsearch.api_key_file: ")
     assert str(file) in str(refused.value)
     assert str(refused.value).endswith(reason)
+
+
+@pytest.mark.parametrize("content", [b"k e y\n", b" k e y \r\nsecond", b"\xef\xbb\xbfk e y\n", b"k e y"])
+def test_space_and_a_byte_order_mark_around_a_secret_are_no_part_of_it(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(content)
+    assert ElasticsearchSettings(api_key_file=file).read_api_key() == "k e y"
+    in_place = {"username": "u", "password": content.decode().split("\n")[0] + "\n"}
+    assert ElasticsearchSettings.model_validate(in_place).read_password() == "k e y"
+
+
+@pytest.mark.parametrize(
+    "secret", ["hunter2\x00", "hun\tter2", "hun\rter2", "hunter2\x1b[0m", "hun\x0cter2", "hun\x85ter2"]
+)
+def test_a_control_character_in_a_secret_is_refused_by_its_setting_and_the_secret_not_shown(
+    tmp_path: Path, secret: str
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(secret, encoding="utf-8", newline="")
+    sasl = {"protocol": "SASL_SSL", "mechanism": "PLAIN", "username": "u"}
+    readings = {
+        "elasticsearch.api_key": ElasticsearchSettings.model_validate({"api_key": secret}).read_api_key,
+        "elasticsearch.api_key_file": ElasticsearchSettings(api_key_file=file).read_api_key,
+        "kafka.security.password": KafkaSecurity.model_validate({**sasl, "password": secret}).read_password,
+        "embedding.http.api_key": HttpEmbeddingSettings.model_validate({"api_key": secret}).read_api_key,
+    }
+    for setting, read in readings.items():
+        if "\r" in secret and setting.endswith("_file"):
+            continue  # it ends a line
+        with pytest.raises(OperatorError) as refused:
+            read()
+        said = str(refused.value)
+        assert said.startswith(f"{setting}: ")
+        assert "control character" in said
+        assert "hun" not in said.removeprefix(f"{setting}: {file}")
+
+
+@pytest.mark.parametrize("secret", [" ", "\n", "\ufeff"])
+def test_a_secret_of_space_alone_is_refused(secret: str) -> None:
+    with pytest.raises(OperatorError, match=r"^elasticsearch\.password: it is empty; write the secret$"):
+        ElasticsearchSettings.model_validate({"username": "u", "password": secret}).read_password()

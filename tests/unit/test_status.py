@@ -25,7 +25,7 @@ from worker.control.apply import apply
 from worker.control.status import Status, WorkerStatus, worker_status
 from worker.control.status_index import IndexStatus, index_status
 from worker.control.status_kafka import KafkaStatus, kafka_status
-from worker.errors import OperatorError, RetryLater, RetryReason
+from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.ports import ApiKey, Commit
 from worker.records import TopicPartition
 from worker.runtime.clock import Clock
@@ -404,6 +404,25 @@ async def test_a_server_that_goes_while_it_is_asked_is_missing_too() -> None:
     assert isinstance(refusal.value.__cause__, RetryLater)
 
 
+@pytest.mark.parametrize(
+    ("fault", "fix"),
+    [
+        (RetryLater(RetryReason.SERVER_ERROR, "2 shards did not answer"), "2 shards did not answer"),
+        (RetryLater(RetryReason.UNREADABLE_RESPONSE, "the answer is no JSON object"), "check the port"),
+        (Halt(HaltReason.WRITE_BLOCKED, "index read (api)"), ""),
+    ],
+)
+async def test_a_count_that_is_not_whole_is_told_and_all_else_is_told_too(fault: Exception, fix: str) -> None:
+    inspector = FakeServerInspector(holds={"articles-write": Held(1200, 3)})
+    inspector.fail_with = fault
+    found = await looked_up(await there(), inspector)
+    assert (found.write_index, found.held) == ("articles-v000001", None)
+    assert problems(found.findings) == [("documents", Level.FAILURE)]
+    documents = only(found.findings, "documents")
+    assert "lacks read" not in documents.sentence
+    assert fix in documents.fix
+
+
 async def status_of(log: Log, **more: Any) -> Status:  # noqa: ANN401
     kafka = await looked_at(log)
     workers = (WorkerStatus("http://w", answer()),)
@@ -444,3 +463,12 @@ async def test_a_missing_server_is_in_the_last_line() -> None:
     status = await status_of(log_of(1, 1, letters=1), missing=("Elasticsearch",))
     assert not status.ok
     assert status_report.render(status, "g").endswith("Not there: Elasticsearch.")
+
+
+async def test_json_knows_no_time_of_a_record_in_microseconds() -> None:
+    """A producer that takes Kafka's milliseconds for something else must not take the status from everybody."""
+    status = await status_of(log_of(100, 10, letters=1))
+    odd = replace(status.kafka.partitions[0], times=Times(done_ms=-1, next_ms=1_795_000_000_000_000))
+    said = json.loads(status_report.as_json(replace(status, kafka=replace(status.kafka, partitions=(odd,)))))
+    assert said["partitions"][0]["last_done_written"] is None
+    assert said["partitions"][0]["oldest_waiting_written"] is None

@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from tests.fakes.index_admin import FakeIndexAdmin
 from worker.control.apply import apply, render
-from worker.control.target import check_target, explained
+from worker.control.explaining import explained
+from worker.control.target import check_moved_alias, check_target
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.settings import ElasticsearchSettings, IndexSettings, Settings
 from worker.settings.sources import SourceSettings
@@ -85,10 +86,13 @@ async def test_two_indices_need_a_write_index() -> None:
     assert "no write index among articles-v000001, articles-v000002" in await refusal(admin)
 
 
-async def test_of_two_indices_the_write_index_is_checked() -> None:
+async def test_beside_the_write_index_there_must_be_no_other() -> None:
+    """Elasticsearch looks no document up through an alias of two indices."""
     admin = await applied()
     admin.state["articles-v000002"] = IndexState({WRITE: {"is_write_index": False}}, {}, {})
-    assert await check_target(admin, settings(), 384, MODEL) == []
+    sentence = await refusal(admin)
+    assert "leads to other indices beside articles-v000001" in sentence
+    assert sentence.endswith("remove it from articles-v000002")
 
 
 async def test_a_lone_index_without_a_flag_is_the_write_index() -> None:
@@ -107,6 +111,82 @@ async def test_a_fixed_routing_would_refuse_other_tenants() -> None:
     admin = await applied()
     change(admin, alias={"is_write_index": True, "index_routing": "acme"})
     assert "fixed routing 'acme'" in await refusal(admin)
+
+
+@pytest.mark.parametrize(
+    "own", [{"search_routing": "acme"}, {"filter": {"exists": {"field": "tenant"}}}], ids=["routing", "filter"]
+)
+async def test_what_narrows_a_search_would_hide_rows_that_have_moved(own: dict[str, object]) -> None:
+    admin = await applied()
+    change(admin, alias={"is_write_index": True, **own})
+    assert f"has a {next(iter(own))}, so the worker would not find all documents" in await refusal(admin)
+
+
+@pytest.mark.parametrize(
+    ("source", "fits"),
+    [
+        ({"enabled": False}, False),
+        ({"enabled": "false"}, False),
+        ({"includes": ["title"]}, False),
+        ({"excludes": ["content", "embedding"]}, False),
+        ({"excludes": ["embedding"]}, True),
+        ({"enabled": True, "includes": [], "excludes": []}, True),
+    ],
+)
+async def test_values_that_events_leave_out_must_be_kept_in_the_source(
+    source: dict[str, object], *, fits: bool
+) -> None:
+    admin = await applied()
+    change(admin, _source=source)
+    if fits:
+        assert await check_target(admin, settings(), 384, MODEL) == []
+    else:
+        assert "articles-v000001 does not keep the whole _source" in await refusal(admin)
+
+
+@pytest.mark.parametrize("name", ["default_pipeline", "final_pipeline"])
+async def test_an_ingest_pipeline_is_a_warning(name: str) -> None:
+    admin = await applied()
+    tune(admin, **{name: "enrich"})
+    (warning,) = await check_target(admin, settings(), 384, MODEL)
+    assert f"articles-v000001 has index.{name} enrich" in warning
+    await check_moved_alias(admin, settings(), 384, MODEL)
+    tune(admin, **{name: "_none"})
+    assert await check_target(admin, settings(), 384, MODEL) == []
+
+
+async def test_an_alias_that_is_moved_while_the_worker_runs_may_lead_to_an_index_that_fits() -> None:
+    await check_moved_alias(await applied(), settings(), 384, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("mappings", "told"),
+    [
+        ({"_meta": {"model": "another"}}, "was moved while the worker ran, and articles-v000001 was made for vectors"),
+        ({"_meta": {}}, "does not say in _meta.model"),
+        ({"_routing": {}}, "does not require routing"),
+    ],
+)
+async def test_an_alias_that_is_moved_to_an_index_for_another_model_halts_the_worker(
+    mappings: dict[str, Any], told: str
+) -> None:
+    admin = await applied()
+    change(admin, **mappings)
+    with pytest.raises(Halt) as halt:
+        await check_moved_alias(admin, settings(), 384, MODEL)
+    assert halt.value.reason is HaltReason.TARGET_MISCONFIGURED
+    assert told in str(halt.value)
+
+
+@pytest.mark.parametrize("fault", [RetryLater(RetryReason.TIMEOUT, "slow"), Halt(HaltReason.FORBIDDEN, "403")])
+async def test_where_a_moved_alias_cannot_be_checked_the_fault_is_as_that_of_any_request(
+    fault: RetryLater | Halt,
+) -> None:
+    admin = await applied()
+    admin.fail_with = fault
+    with pytest.raises(type(fault)) as raised:
+        await check_moved_alias(admin, settings(), 384, MODEL)
+    assert raised.value is fault
 
 
 @pytest.mark.parametrize("routing", [None, {}, {"required": False}, {"required": "false"}])

@@ -9,6 +9,7 @@ from elastic_transport import TlsError
 from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError
 from typing_extensions import override
 
+from worker.adapters.elastic_answers import readable
 from worker.adapters.elastic_client import describe, translated
 from worker.errors import OperatorError, RetryLater, RetryReason
 from worker.ports import IndexAdmin
@@ -37,7 +38,7 @@ class ElasticAdmin(IndexAdmin):
             index: IndexState(
                 aliases=body.get("aliases", {}), settings=body.get("settings", {}), mappings=body.get("mappings", {})
             )
-            for index, body in found.body.items()
+            for index, body in readable(found).items()
         }
 
     @override

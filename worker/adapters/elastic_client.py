@@ -24,13 +24,18 @@ from elasticsearch import (
 )
 from typing_extensions import override
 
+from worker.adapters.elastic_node import StraightNode
 from worker.adapters.tls import authority_context
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.settings import ElasticsearchSettings
 
+# Both headers: the client would add its own `accept` with a version in it, and a real server wants both or neither.
 JSON: Final = {"content-type": "application/json", "accept": "application/json"}
 NDJSON: Final = JSON | {"content-type": "application/x-ndjson"}
 TOO_MANY_REQUESTS = 429
+NOT_ALLOWED: Final = "security_exception"
+"""The error of one item of a request that is allowed as such: privileges are checked item by item."""
+_BLOCKED: Final = "cluster_block_exception"
 SERVER_ERRORS = range(500, 600)
 _TAKES_BASE64: Final = (9, 3)
 """The first version of Elasticsearch that takes vectors as base64."""
@@ -83,9 +88,7 @@ class ReloadingClient(AsyncElasticsearch):
             return await super().perform_request(method, path, headers=sent or None, **rest)
         except (AuthenticationException, AuthorizationException) as error:
             if await self.has_newer_credentials(used):
-                raise RetryLater(
-                    RetryReason.NEW_CREDENTIALS, f"Elasticsearch refuses what was in the file before: {describe(error)}"
-                ) from error
+                raise refused_before(describe(error)) from error
             if (key := self.api_key_id) is not None:  # no secret, and what tells one key of the list from the others
                 error.add_note(f"API key {key}")
             raise
@@ -98,6 +101,16 @@ class ReloadingClient(AsyncElasticsearch):
         with contextlib.suppress(OperatorError):
             known.authorization = await asyncio.to_thread(_authorization, known.settings)
         return known.authorization != used
+
+
+async def has_newer_credentials(client: AsyncElasticsearch) -> bool:
+    """Whether there are others by now. To be asked at items with `NOT_ALLOWED`: the client has seen nothing amiss."""
+    return isinstance(client, ReloadingClient) and await client.has_newer_credentials()
+
+
+def refused_before(detail: str) -> RetryLater:
+    """Return what to raise where credentials were refused and there are others by now."""
+    return RetryLater(RetryReason.NEW_CREDENTIALS, f"Elasticsearch refuses what was in the file before: {detail}")
 
 
 def _authorization(settings: ElasticsearchSettings) -> str | None:
@@ -118,6 +131,7 @@ def build_client(settings: ElasticsearchSettings, *, connections: int = 10) -> R
     authorization = _authorization(settings)
     client = ReloadingClient(
         settings.urls,
+        node_class=StraightNode,
         request_timeout=settings.request_timeout,
         connections_per_node=connections,
         max_retries=0,
@@ -199,6 +213,8 @@ def _of_status(error: ApiError) -> Exception:
     who = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     if status == 401:  # noqa: PLR2004 - HTTP's own numbers are clearer than names here
         return Halt(HaltReason.UNAUTHENTICATED, f"Elasticsearch refuses the credentials{who}: {detail}")
+    if status == 403 and _fault(error).get("type") == _BLOCKED:  # noqa: PLR2004
+        return Halt(HaltReason.WRITE_BLOCKED, detail)
     if status == 403:  # noqa: PLR2004
         return Halt(HaltReason.FORBIDDEN, f"the credentials{who} may not do this: {detail}")
     if status == TOO_MANY_REQUESTS:
@@ -210,7 +226,19 @@ def _of_status(error: ApiError) -> Exception:
 
 def describe(error: ApiError) -> str:
     """Return Elasticsearch's error type and reason, without the document that may be in the body."""
-    body = error.body
-    if isinstance(body, dict) and isinstance(fault := body.get("error"), dict):
+    if fault := _fault(error):
         return f"{fault.get('type', 'error')}: {fault.get('reason', '')}"
     return str(error.message)
+
+
+def _fault(error: ApiError) -> Mapping[str, Any]:
+    """Return what Elasticsearch calls the error; nothing where its body is of another form."""
+    fault = error.body.get("error") if isinstance(error.body, dict) else None
+    match fault:
+        # "all shards failed" tells nobody anything; the first cause does.
+        case {"type": "search_phase_execution_exception", "root_cause": [dict(cause), *_]}:
+            return cause
+        case dict():
+            return fault
+        case _:
+            return {}

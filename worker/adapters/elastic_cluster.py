@@ -6,6 +6,7 @@ from typing import Any, Final
 from elasticsearch import ApiError
 from typing_extensions import override
 
+from worker.adapters.elastic_answers import readable
 from worker.adapters.elastic_client import ReloadingClient, translated
 from worker.errors import Halt, HaltReason
 from worker.ports import ApiKey, ClusterInspector
@@ -50,7 +51,7 @@ async def _allowed(request: Awaitable[Any]) -> Any:  # noqa: ANN401 - bodies of 
     """Return the answer's body; None where it is refused, or where the server has no such address."""
     try:
         with translated():
-            return (await request).body
+            return readable(await request)
     except Halt as refusal:
         if refusal.reason is not HaltReason.FORBIDDEN:
             raise

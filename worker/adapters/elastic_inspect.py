@@ -7,8 +7,9 @@ from urllib.parse import quote
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
+from worker.adapters.elastic_answers import readable, refuse_partial
 from worker.adapters.elastic_client import JSON, translated
-from worker.errors import Halt
+from worker.errors import Halt, HaltReason
 from worker.ports import ServerInspector
 from worker.stages.documents import SYNC_FIELD
 from worker.stages.index_state import Held
@@ -28,12 +29,13 @@ class ElasticInspector(ServerInspector):
         try:
             with translated():
                 found = await self._client.info()
-        except Halt:  # `GET /` needs the privilege `monitor`, which a worker has no other use for
+        except Halt as halt:  # `GET /` needs the privilege `monitor`, which a worker has no other use for
+            _refuse_unless_forbidden(halt)
             return None
         except ApiError as error:
             _refuse_unless_not_offered(error)
             return None
-        return str(found["version"]["number"])
+        return str(readable(found, "version")["version"]["number"])
 
     @override
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
@@ -45,13 +47,15 @@ class ElasticInspector(ServerInspector):
         except ApiError as error:
             _refuse_unless_not_offered(error)
             return None
-        return frozenset(name for name, granted in found["index"][index].items() if granted)
+        answer = readable(found, "index")
+        return frozenset(name for name, granted in answer["index"][index].items() if granted)
 
     @override
     async def held(self, alias: str) -> Held | None:
         answer = await self._search(alias, {"track_total_hits": True, "aggs": {"them": {"filter": _TOMBSTONES}}})
         if answer is None:
             return None
+        refuse_partial(answer)
         tombstones = int(answer["aggregations"]["them"]["doc_count"])
         return Held(int(answer["hits"]["total"]["value"]) - tombstones, tombstones)
 
@@ -60,7 +64,7 @@ class ElasticInspector(ServerInspector):
         # `now` is worked out by the server, whose answers carry no date.
         ranges = {"date_range": {"field": f"{SYNC_FIELD}.deleted_at", "ranges": [{"from": "now"}]}}
         answer = await self._search(alias, {"aggs": {"clock": ranges}})
-        if answer is None or not (buckets := answer.get("aggregations", {}).get("clock", {}).get("buckets")):
+        if answer is None or not (buckets := answer["aggregations"].get("clock", {}).get("buckets")):
             return None
         return int(buckets[0]["from"])
 
@@ -70,12 +74,19 @@ class ElasticInspector(ServerInspector):
         try:
             with translated():
                 found = await self._client.perform_request("POST", path, headers=JSON, body={"size": 0, **body})
-        except Halt:
+        except Halt as halt:
+            _refuse_unless_forbidden(halt)
             return None
         except ApiError as error:
             _refuse_unless_not_offered(error)
             return None
-        return found.body if isinstance(found.body, dict) else None
+        return readable(found, "hits", "aggregations")
+
+
+def _refuse_unless_forbidden(halt: Halt) -> None:
+    """Only a privilege that is missing is a thing not to be seen: a block, or a key that is refused, is a fault."""
+    if halt.reason is not HaltReason.FORBIDDEN:
+        raise halt
 
 
 def _refuse_unless_not_offered(error: ApiError) -> None:

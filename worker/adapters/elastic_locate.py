@@ -7,8 +7,9 @@ from typing import Any, Final
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
+from worker.adapters.elastic_answers import hits_of, readable, refuse_partial, source_of
 from worker.adapters.elastic_client import JSON, describe, translated
-from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.errors import Halt, HaltReason
 from worker.ports import Locator, SourcePage
 from worker.records import Place, RowPlace
 from worker.stages.documents import LOG_FIELD, SYNC_FIELD, stands_behind
@@ -43,7 +44,7 @@ class ElasticLocator(Locator):
                 f"be able to refresh the index: grant it the privilege 'maintenance' on {self._alias}, or set locate: "
                 f"never and truncate: reject for their sources ({halt})",
             ) from halt
-        _refuse_partial(answer)
+        refuse_partial(answer)
 
     @override
     async def places(self, keys: Sequence[str]) -> Mapping[str, frozenset[Place]]:
@@ -51,7 +52,8 @@ class ElasticLocator(Locator):
         found: dict[str, set[Place]] = {}
         for start in range(0, len(keys), self._keys):
             async for hit in self._hits({"terms": {f"{SYNC_FIELD}.key": list(keys[start : start + self._keys])}}):
-                found.setdefault(hit["_source"][SYNC_FIELD]["key"], set()).add(_place(hit))
+                if (row := _row(hit)) is not None:
+                    found.setdefault(row.key, set()).add(row.place)
         return {key: frozenset(places) for key, places in found.items()}
 
     @override
@@ -62,11 +64,9 @@ class ElasticLocator(Locator):
             {"range": {f"{SYNC_FIELD}.version": {"lt": below}}},
         ]
         hits = await self._page_of(wanted, None if after is None else [after.key, after.place.tenant])
-        found = [RowPlace(hit["_source"][SYNC_FIELD]["key"], _place(hit)) for hit in hits]
-        older = [
-            row for row, hit in zip(found, hits, strict=True) if not stands_behind(hit["_source"][SYNC_FIELD], below)
-        ]
-        return SourcePage(older, found[-1] if len(found) == self._page else None)
+        found = [(hit, row) for hit in hits if (row := _row(hit)) is not None]
+        older = [row for hit, row in found if not stands_behind(hit["_source"][SYNC_FIELD], below)]
+        return SourcePage(older, _last(hits[-1]) if len(hits) == self._page else None)
 
     async def _hits(self, wanted: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         after = None
@@ -91,16 +91,12 @@ class ElasticLocator(Locator):
         }
         if after is not None:
             body["search_after"] = after
-        answer = await self._ask("_search?allow_partial_search_results=false", body)
-        _refuse_partial(answer)
-        hits: Sequence[Mapping[str, Any]] = answer["hits"]["hits"]
-        return hits
+        return hits_of(await self._ask("_search?allow_partial_search_results=false", body))
 
     async def _ask(self, what: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         with self._explained(), translated():
             response = await self._client.perform_request("POST", f"/{self._alias}/{what}", headers=JSON, body=body)
-        answer: Mapping[str, Any] = response.body
-        return answer
+        return readable(response)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -112,14 +108,20 @@ class ElasticLocator(Locator):
             raise Halt(reason, f"{self._alias}: {describe(error)}") from error
 
 
-def _refuse_partial(answer: Mapping[str, Any]) -> None:
-    """What one shard did not tell could be the copy that another tenant goes on reading."""
-    if failed := answer["_shards"]["failed"]:
-        raise RetryLater(RetryReason.SERVER_ERROR, f"{failed} shards did not answer: what they hold is not known")
-    if answer.get("timed_out"):
-        raise RetryLater(RetryReason.TIMEOUT, "the search ran into its time limit: its hits are incomplete")
+def _row(hit: Mapping[str, Any]) -> RowPlace | None:
+    """Return which row's document this is, and where; None for what somebody else has written there, of another form.
+
+    The routing is the tenant; the embedded server does not tell it.
+    """
+    body = source_of(hit)
+    match body.get(SYNC_FIELD), hit.get("_routing") or body.get("tenant"):
+        case {"key": str(key)}, str(tenant):
+            return RowPlace(key, Place(hit["_id"], tenant))
+        case _:
+            return None
 
 
-def _place(hit: Mapping[str, Any]) -> Place:
-    """The routing is the tenant; the embedded server does not tell it."""
-    return Place(hit["_id"], hit.get("_routing") or hit["_source"]["tenant"])
+def _last(hit: Mapping[str, Any]) -> RowPlace:
+    """Return where the next page begins, by what the hits are sorted by: the last may be of another form."""
+    key, tenant = hit["sort"]
+    return RowPlace(key, Place(hit["_id"], tenant))

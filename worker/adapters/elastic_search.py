@@ -8,6 +8,7 @@ from elastic_transport import ApiResponseMeta
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
+from worker.adapters.elastic_answers import hits_of, readable
 from worker.adapters.elastic_client import describe, translated
 from worker.errors import OperatorError, RetryLater, RetryReason
 from worker.ports import Searcher
@@ -30,11 +31,11 @@ class ElasticSearcher(Searcher):
         try:
             with translated():
                 response = await self._client.msearch(searches=searches)
-                for answer in response.body.get("responses", ()):
+                answers = readable(response, "responses")["responses"]
+                for answer in answers:
                     _raise_error(answer, response.meta)
         except ApiError as error:
             raise self._refused(error) from error
-        answers = response.body.get("responses", ())
         if 2 * len(answers) != len(searches):
             raise RetryLater(
                 RetryReason.UNREADABLE_RESPONSE, f"{len(answers)} answers to {len(searches) // 2} searches"
@@ -53,14 +54,9 @@ class ElasticSearcher(Searcher):
 
 
 def _raise_error(answer: Mapping[str, Any], meta: ApiResponseMeta) -> None:
-    """Raise the error of one search of several as if it had been asked alone; also where only some shards answered."""
-    fault = answer.get("error")
-    if fault is None:
-        if failed := answer.get("_shards", {}).get("failed", 0):
-            raise RetryLater(RetryReason.SERVER_ERROR, f"{failed} shards did not answer: the hits are incomplete")
+    """Raise the error of one search of several as if it had been asked alone; also where its hits are incomplete."""
+    if (fault := answer.get("error")) is None:
+        hits_of(answer)
         return
-    if isinstance(fault, dict) and (causes := fault.get("root_cause")):
-        # "all shards failed" tells nobody anything; the first cause does.
-        fault = causes[0]
     status = int(answer.get("status", meta.status))
     raise ApiError(str(status), dataclasses.replace(meta, status=status), {"error": fault})

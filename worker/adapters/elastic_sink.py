@@ -6,17 +6,15 @@ from typing import Any, Final
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
-from worker.adapters.elastic_client import NDJSON, ReloadingClient, describe, translated
+from worker.adapters.elastic_client import NDJSON, NOT_ALLOWED, describe, has_newer_credentials, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import RequestTooLargeError, Sink
 from worker.records import ItemResponse
 
 # Less to parse, and no parts of documents: error reasons are cut down to what names the fault.
-_FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
-
-_NOT_ALLOWED: Final = "security_exception"
-
-# Both headers: the client would add its own `accept` with a version in it, and a real server wants both or neither.
+_FILTER: Final = (
+    "errors,items.*.status,items.*.result,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+)
 
 # The items name the alias: not every server checks `require_alias` before it resolves an alias in the path.
 _PATH: Final = f"/_bulk?require_alias=true&filter_path={_FILTER}"
@@ -55,9 +53,8 @@ class ElasticSink(Sink):
             found = len(items) if isinstance(items, list) else "no"
             raise RetryLater(RetryReason.UNREADABLE_RESPONSE, f"sent {count} items, the answer has {found}")
         responses = [_item_response(item) for item in items]
-        if any(one.error_type == _NOT_ALLOWED for one in responses) and isinstance(self._client, ReloadingClient):
-            # Privileges are checked item by item, so the client has seen nothing amiss; the next request may know more.
-            await self._client.has_newer_credentials()
+        if any(one.error_type == NOT_ALLOWED for one in responses):
+            await has_newer_credentials(self._client)  # the next request may know more
         return responses
 
     def _request_fault(self, error: ApiError) -> Exception:
@@ -88,7 +85,7 @@ def _item_response(item: Mapping[str, Any]) -> ItemResponse:
     (answer,) = item.values()
     error = answer.get("error")
     if not error:
-        return ItemResponse(answer["status"])
+        return ItemResponse(answer["status"], dropped=answer.get("result") == "noop")
     reason = error.get("reason", "")
     if cause := (error.get("caused_by") or {}).get("reason"):
         reason = f"{reason}: {cause}"

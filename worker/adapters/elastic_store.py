@@ -1,12 +1,19 @@
 """Reading what is stored, by id and routing, in real time."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
-from worker.adapters.elastic_client import JSON, ReloadingClient, describe, translated
+from worker.adapters.elastic_client import (
+    JSON,
+    NOT_ALLOWED,
+    describe,
+    has_newer_credentials,
+    refused_before,
+    translated,
+)
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import DocumentStore
 from worker.records import Place, Stored
@@ -15,24 +22,32 @@ from worker.stages.documents import SYNC_FIELD, VECTOR_FIELD, log_place, unpacke
 _BARE: Final = [f"{SYNC_FIELD}.*"]
 _NEEDED: Final = [*_BARE, VECTOR_FIELD]
 
-_NOT_ALLOWED: Final = "security_exception"
-
 # What no other try mends, by the type of an item's error.
 _HALTS: Final = {
     "index_not_found_exception": HaltReason.TARGET_MISSING,
     "index_closed_exception": HaltReason.TARGET_MISCONFIGURED,
     "illegal_argument_exception": HaltReason.TARGET_MISCONFIGURED,
     "routing_missing_exception": HaltReason.TARGET_MISCONFIGURED,
-    _NOT_ALLOWED: HaltReason.FORBIDDEN,
+    NOT_ALLOWED: HaltReason.FORBIDDEN,
 }
 
 
 class ElasticStore(DocumentStore):
     """`ports.DocumentStore` on the write alias, by multi-get: real time, and routed document by document."""
 
-    def __init__(self, client: AsyncElasticsearch, write_alias: str) -> None:
+    def __init__(
+        self,
+        client: AsyncElasticsearch,
+        write_alias: str,
+        *,
+        index: str | None = None,
+        check: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`check` is awaited when the alias has come to lead to another index than `index`; it raises what it finds."""
         self._client = client
         self._alias = write_alias
+        self._index = index
+        self._check = check
         # From 9.2 on, vectors are left out of _source unless asked for; older servers refuse the very question.
         self._asks_for_vectors = True
 
@@ -50,24 +65,40 @@ class ElasticStore(DocumentStore):
                 RetryReason.UNREADABLE_RESPONSE, f"asked for {len(places)} documents, the answer has {len(answers)}"
             )
         await self._look_for_newer_credentials(answers)
-        return [_stored(answer) for answer in answers]
+        found = [_stored(answer) for answer in answers]
+        await self._check_index(answers[0].get("_index"))  # of an answer that is an error it would be the alias' name
+        return found
 
     async def _look_for_newer_credentials(self, answers: Sequence[Mapping[str, Any]]) -> None:
-        """Privileges are checked item by item, so the client has seen nothing amiss: try what is in the file by now.
+        """Try what is in the file by now, where an item is refused.
 
         Raises:
             RetryLater: there is something else in it.
         """
-        client = self._client
-        refused = [fault for answer in answers if (fault := answer.get("error")) and fault.get("type") == _NOT_ALLOWED]
-        if refused and isinstance(client, ReloadingClient) and await client.has_newer_credentials():
-            raise RetryLater(
-                RetryReason.NEW_CREDENTIALS,
-                f"Elasticsearch refuses what was in the file before: {refused[0].get('reason', '')}",
-            )
+        refused = [fault for answer in answers if (fault := answer.get("error")) and fault.get("type") == NOT_ALLOWED]
+        if refused and await has_newer_credentials(self._client):
+            raise refused_before(refused[0].get("reason", ""))
+
+    async def _check_index(self, index: str | None) -> None:
+        """Every lookup tells the index behind the alias, before anything is embedded for it or written to it."""
+        if self._check is not None and index is not None and index != self._index:
+            await self._check()
+            self._index = index
 
     async def _multi_get(self, body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        suffix = "?_source_exclude_vectors=false" if self._asks_for_vectors else ""
+        if self._asks_for_vectors:
+            try:
+                return await self._asked("?_source_exclude_vectors=false", body)
+            except Halt as halt:
+                if halt.reason is not HaltReason.TARGET_MISCONFIGURED:
+                    raise
+            # Not every server says what it refuses: it was the question, if it answers without.
+            answers = await self._asked("", body)
+            self._asks_for_vectors = False
+            return answers
+        return await self._asked("", body)
+
+    async def _asked(self, suffix: str, body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         try:
             with translated():
                 response = await self._client.perform_request(
@@ -77,9 +108,6 @@ class ElasticStore(DocumentStore):
                     body=body,
                 )
         except ApiError as error:
-            if self._asks_for_vectors and error.meta.status == 400 and "exclude_vectors" in describe(error):  # noqa: PLR2004
-                self._asks_for_vectors = False
-                return await self._multi_get(body)
             raise Halt(HaltReason.TARGET_MISCONFIGURED, f"{self._alias}: {describe(error)}") from error
         # What stands between here and Elasticsearch may answer in its place, with a page of its own.
         answers = response.body.get("docs") if isinstance(response.body, Mapping) else None
@@ -102,11 +130,17 @@ def _stored(answer: Mapping[str, Any]) -> Stored | None:
         raise RetryLater(RetryReason.SERVER_ERROR, message)
     if not answer.get("found"):
         return None
-    body = answer.get("_source") or {}
-    sync = body.get(SYNC_FIELD) or {}
+    if (body := answer.get("_source")) is None:
+        raise Halt(
+            HaltReason.TARGET_MISCONFIGURED,
+            f"{answer.get('_index')} keeps no _source: values that a change leaves out could not be taken from there. "
+            "Write to an index that has it, such as 'syncline apply' creates",
+        )
+    known = body.get(SYNC_FIELD)
+    sync: Mapping[str, Any] = known if isinstance(known, Mapping) else {}
     vector = body.get(VECTOR_FIELD)
     return Stored(
-        version=answer["_version"],
+        version=_version(answer["_version"], sync.get("version")),
         deleted=bool(sync.get("deleted", False)),
         text_hash=sync.get("text_hash"),
         model=sync.get("model"),
@@ -114,6 +148,11 @@ def _stored(answer: Mapping[str, Any]) -> Stored | None:
         body=body,
         log_place=log_place(sync),
     )
+
+
+def _version(of_document: int, ours: object) -> int:
+    """The higher one: a copy that was not made with `version_type: external` counts its documents' versions from 1."""
+    return max(of_document, ours) if isinstance(ours, int) else of_document
 
 
 def _numbers(vector: object) -> tuple[float, ...] | None:

@@ -4,20 +4,24 @@ Deletes name the sequence number and primary term of the write that was found. E
 nothing; a version could not say as much, since a change without a position may write the version that a tombstone has.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+from elastic_transport import TransportError
 from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError
 from typing_extensions import override
 
+from worker.adapters.elastic_answers import hits_of, readable, refuse_partial, source_of
 from worker.adapters.elastic_client import JSON, NDJSON, describe, translated
-from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
+from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason, SynclineError
 from worker.ports import Tombstones
 from worker.records import OldTombstone, Removal
 from worker.stages.documents import SYNC_FIELD
 
 _KEEP: Final = "5m"
+_LOST_SCROLL: Final = "search_context_missing_exception"
 _CONFLICT: Final = 409
 _NOT_FOUND: Final = 404
 _REFUSED: Final = 400
@@ -32,7 +36,7 @@ class ElasticTombstones(Tombstones):
 
     @override
     async def count(self, before_ms: int) -> int:
-        answer = await self._ask(f"/{self._alias}/_count", {"query": _older(before_ms)})
+        answer = await self._ask(f"/{self._alias}/_count", {"query": _older(before_ms)}, "count")
         count: int = answer["count"]
         return count
 
@@ -45,29 +49,36 @@ class ElasticTombstones(Tombstones):
             "seq_no_primary_term": True,
             "_source": [f"{SYNC_FIELD}.deleted_at"],
         }
-        answer = await self._ask(f"/{self._alias}/_search?scroll={_KEEP}", body)
+        answer = await self._ask(f"/{self._alias}/_search?scroll={_KEEP}", body, "_scroll_id")
         try:
-            while hits := answer["hits"]["hits"]:
-                yield [_tombstone(hit) for hit in hits]
-                answer = await self._ask("/_search/scroll", {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]})
+            while hits := hits_of(answer):
+                yield [one for hit in hits if (one := _tombstone(hit)) is not None]
+                scroll = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
+                answer = await self._ask("/_search/scroll", scroll, "_scroll_id")
         finally:
             await self._forget(answer["_scroll_id"])
 
-    async def _ask(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _ask(self, path: str, body: Mapping[str, Any], needed: str) -> Mapping[str, Any]:
         try:
             with translated():
                 response = await self._client.perform_request("POST", path, headers=JSON, body=body)
         except NotFoundError as error:
+            if _LOST_SCROLL in describe(error):
+                raise OperatorError(
+                    f"Elasticsearch has given up the search for old tombstones in {self._alias} (a node was lost, or a "
+                    f"page took over {_KEEP}): run 'syncline purge' again; what was removed is removed"
+                ) from error
             raise Halt(HaltReason.TARGET_MISSING, f"{self._alias}: {describe(error)}") from error
         except ApiError as error:
             raise OperatorError(f"Elasticsearch refuses to search {self._alias}: {describe(error)}") from error
-        answer: Mapping[str, Any] = response.body
-        if failed := answer.get("_shards", {}).get("failed"):
-            raise RetryLater(RetryReason.SERVER_ERROR, f"{failed} shards of {self._alias} did not answer")
+        answer = readable(response, needed)
+        refuse_partial(answer)
         return answer
 
     async def _forget(self, scroll_id: str) -> None:
-        await self._client.options(ignore_status=_NOT_FOUND).clear_scroll(scroll_id=scroll_id)
+        # What has been done, or has failed, is to be told all the same: the scroll ends by itself, too.
+        with contextlib.suppress(ApiError, TransportError, SynclineError):
+            await self._client.options(ignore_status=_NOT_FOUND).clear_scroll(scroll_id=scroll_id)
 
     @override
     async def remove(self, tombstones: Sequence[OldTombstone]) -> Sequence[tuple[Removal, str]]:
@@ -79,7 +90,7 @@ class ElasticTombstones(Tombstones):
                 response = await self._client.perform_request("POST", "/_bulk", headers=NDJSON, body=body)
         except ApiError as error:
             raise OperatorError(f"Elasticsearch refuses deletes in {self._alias}: {describe(error)}") from error
-        items = response.body["items"]
+        items = readable(response, "items")["items"]
         if len(items) != len(tombstones):
             raise RetryLater(
                 RetryReason.UNREADABLE_RESPONSE, f"sent {len(tombstones)} items, the answer has {len(items)}"
@@ -103,14 +114,20 @@ def _older(before_ms: int) -> Mapping[str, Any]:
     return {"bool": {"filter": clauses}}
 
 
-def _tombstone(hit: Mapping[str, Any]) -> OldTombstone:
+def _tombstone(hit: Mapping[str, Any]) -> OldTombstone | None:
+    """Return a hit as what it is; None for what somebody else has written there, of another form."""
+    match source_of(hit).get(SYNC_FIELD):
+        case {"deleted_at": int(deleted_at)}:
+            pass
+        case _:
+            return None
     return OldTombstone(
         index=hit["_index"],
         document_id=hit["_id"],
         routing=hit.get("_routing", hit["_id"]),  # a document without a routing is routed by its id
         sequence=hit["_seq_no"],
         term=hit["_primary_term"],
-        deleted_at_ms=hit["_source"][SYNC_FIELD]["deleted_at"],
+        deleted_at_ms=deleted_at,
     )
 
 

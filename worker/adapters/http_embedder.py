@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from typing_extensions import override
 
+from worker.adapters.http_body import read_body
 from worker.adapters.tls import authority_context
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.ports import Embedder, Vectors
@@ -93,11 +94,11 @@ class HttpEmbedder(Embedder):
                 self._served = served
         try:
             vectors = await self._ask([_FIRST_TEXT])
+            check_vectors(vectors, 1, vectors.shape[1])
         except (Halt, RetryLater) as error:
             raise OperatorError(
                 f"embedding.http: {self._http.endpoint} gives no vectors ({error}): {_remedy(error, self._http)}"
             ) from error
-        check_vectors(vectors, 1, vectors.shape[1])
         self._dimensions = vectors.shape[1]
         if self.other_model is not None:
             # No reason to refuse: a server that loads from a folder tells the folder.
@@ -112,17 +113,24 @@ class HttpEmbedder(Embedder):
         parts = []
         for begin in range(0, len(texts), self._http.max_batch):
             part = texts[begin : begin + self._http.max_batch]
-            parts.append(await self._ask(part))
-            check_shape(parts[-1], len(part), self._dimensions)  # or they could not be joined
-        vectors = np.concatenate(parts)
-        check_vectors(vectors, len(texts), self._dimensions)
-        return vectors
+            parts.append(await self._checked(part))
+        return np.concatenate(parts)
 
     @override
     async def close(self) -> None:
         """Close the connections; requests in flight fail."""
         if self._session is not None:
             await self._session.close()
+
+    async def _checked(self, texts: Sequence[str]) -> Vectors:
+        vectors = await self._ask(texts)
+        try:
+            check_shape(vectors, len(texts), self._dimensions)
+        except Halt as fault:
+            # Of several servers behind one address this one may run another model. Who is to blame, the tries tell.
+            raise RetryLater(RetryReason.UNREADABLE_RESPONSE, f"the embedding server: {fault}") from fault
+        check_vectors(vectors, len(texts), self._dimensions)
+        return vectors
 
     async def _ask(self, texts: Sequence[str]) -> Vectors:
         used = self._key
@@ -131,7 +139,8 @@ class HttpEmbedder(Embedder):
             try:
                 return vectors_of(self._http.form, body, len(texts))
             except UnreadableAnswerError as error:
-                raise Halt(HaltReason.EMBEDDER_FAILED, f"the embedding server: {error}") from error
+                # What stands before the server may have answered for it. Who is to blame, the tries tell.
+                raise RetryLater(RetryReason.UNREADABLE_RESPONSE, f"the embedding server: {error}") from error
         fault = fault_of(status, body, asked_to_wait(headers, time.time()), used)
         if status in _REFUSED_KEY and await self._has_newer_key(used):
             raise RetryLater(RetryReason.NEW_CREDENTIALS, f"refused with the key that was in the file before: {fault}")
@@ -146,7 +155,7 @@ class HttpEmbedder(Embedder):
                 self._http.endpoint, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 limit = _LARGEST_ANSWER if answer.status == _OK else _LARGEST_ERROR
-                content = await _read(answer, limit)
+                content = await read_body(answer, limit)
                 return answer.status, {name.title(): value for name, value in answer.headers.items()}, content
 
     async def _has_newer_key(self, used: str | None) -> bool:
@@ -164,20 +173,10 @@ class HttpEmbedder(Embedder):
         try:
             with _translated():
                 async with self._session.get(url, headers=headers, allow_redirects=False) as answer:
-                    content = orjson.loads(await _read(answer, _LARGEST_ERROR)) if answer.status == _OK else None
+                    content = orjson.loads(await read_body(answer, _LARGEST_ERROR)) if answer.status == _OK else None
         except (RetryLater, orjson.JSONDecodeError):
             return {}
         return content if isinstance(content, dict) else {}
-
-
-async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    parts, size = [], 0
-    async for part in answer.content.iter_chunked(256 * 1024):
-        parts.append(part)
-        size += len(part)
-        if size > limit:
-            break
-    return b"".join(parts)[:limit]
 
 
 def _session(http: HttpEmbeddingSettings) -> aiohttp.ClientSession:

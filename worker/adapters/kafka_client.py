@@ -40,7 +40,7 @@ class FileToken(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka publis
     @override
     async def token(self) -> str:
         """Return the token as it is now."""
-        content = await asyncio.to_thread(self._path.read_text, encoding="utf-8")
+        content = await asyncio.to_thread(self._path.read_text, encoding="utf-8-sig")
         return content.strip()
 
 

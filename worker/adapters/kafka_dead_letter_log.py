@@ -55,10 +55,7 @@ class KafkaDeadLetterLog(DeadLetterLog):
         last = asyncio.get_running_loop().time()
         while unread := await self._unread(ends):
             batches = await self._fetch(unread)
-            now = asyncio.get_running_loop().time()
-            if batches:
-                last = now
-            elif now - last > _STALLED_SECONDS:
+            if not batches and asyncio.get_running_loop().time() - last > _STALLED_SECONDS:
                 raise OperatorError(
                     f"kafka.dead_letter_topic: {self._topic!r} could not be read to its end: no record of partition "
                     f"{unread[0].partition} came for {_STALLED_SECONDS:.0f} s; check the brokers, and try again"
@@ -67,6 +64,8 @@ class KafkaDeadLetterLog(DeadLetterLog):
                 for message in messages:
                     if message.offset < ends[partition]:
                         yield record_of(message)
+            if batches:  # only now: how long the reader of these took is no silence of the brokers
+                last = asyncio.get_running_loop().time()
 
     async def _seek(self, since_ms: int | None) -> Mapping[ClientPartition, int]:
         """Go to where reading starts, and return the ends of those that hold something."""

@@ -24,6 +24,8 @@ from worker.stages.vectors import check_shape, check_vectors
 # tokens for the one window that `truncate` keeps; for many windows, above any language's average.
 _LONGEST_TOKEN: Final = 40
 _LONG_TOKEN: Final = 10
+_WITH_SENTENCES: Final = (OSError, ValueError, ImportError, RuntimeError)
+"""What the libraries raise when they tell a person what is wrong; a KeyError's text is a key."""
 
 
 class LocalEmbedder(Embedder):
@@ -55,11 +57,12 @@ class LocalEmbedder(Embedder):
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._executor, self._load)
-        except (OSError, ValueError, ImportError, RuntimeError) as error:
-            first_line = str(error).strip().split("\n")[0]
+        except (OperatorError, Halt):
+            raise
+        except Exception as error:  # a SafetensorError is a plain one, and a file that lacks a key may bring up any
             place = self._settings.path or self._settings.model
             raise OperatorError(
-                f"embedding: the model {str(place)!r} cannot be loaded ({first_line}): set embedding.model to a "
+                f"embedding: the model {str(place)!r} cannot be loaded ({_said(error)}): set embedding.model to a "
                 "sentence-transformers model that can be reached, or embedding.path to a folder with one"
             ) from error
 
@@ -125,3 +128,11 @@ class LocalEmbedder(Embedder):
         if lost:
             self._metrics.truncated_texts.inc()
             self._metrics.lost_tokens.inc(lost)
+
+
+def _said(error: Exception) -> str:
+    """Return the first line of what an exception says, with its type where that alone is no sentence."""
+    first_line = str(error).strip().split("\n")[0]
+    if first_line and isinstance(error, _WITH_SENTENCES):
+        return first_line
+    return ": ".join(part for part in (type(error).__name__, first_line) if part)

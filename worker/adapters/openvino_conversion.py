@@ -1,12 +1,15 @@
 """A sentence-transformers model to OpenVINO's format: `python -m worker.adapters.openvino_conversion ORDER`.
 
-A program of its own, because it needs torch and some hundred MB that the worker does not need afterwards. `ORDER` is
-JSON: see `Order`. What it leaves in the folder: `model.xml`, `model.bin`, `tokenizer.json`, `about.json`, and
-`reference.npy`, the vectors of the texts that quality is measured on, as fp32 torch makes them.
+A program of its own, because it needs torch and some hundred MB that the worker does not need afterwards. It ends when
+its standard input does: who has ordered it is gone then. `ORDER` is JSON: see `Order`. What it leaves in the folder:
+`model.xml`, `model.bin`, `tokenizer.json`, `about.json`, and `reference.npy`, the vectors of the texts that quality is
+measured on, as fp32 torch makes them.
 """
 
 import json
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -186,8 +189,16 @@ def _padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray[Any, Any], np.nda
     return ids, mask
 
 
+def _end_with_standard_input() -> None:
+    """Wait until nobody holds the other end any more; a raw read, which does not hold up the interpreter's own end."""
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
+
+
 def main() -> None:
     """Convert as ordered; a mistake ends with one line on standard error."""
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
     try:
         convert(Order(**json.loads(sys.argv[1])))
     except (OSError, ValueError, ImportError, RuntimeError) as error:

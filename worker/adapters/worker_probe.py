@@ -8,6 +8,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from typing_extensions import override
 
+from worker.adapters.http_body import read_body
 from worker.ports import WorkerProbe
 from worker.stages.worker_answer import Samples, WorkerAnswer
 
@@ -35,7 +36,7 @@ class HttpWorkerProbe(WorkerProbe):
 
 async def _get(session: aiohttp.ClientSession, url: str, longest: int) -> tuple[int, str]:
     async with session.get(url, allow_redirects=False) as response:
-        content = await response.content.read(longest)
+        content = await read_body(response, longest)
         return response.status, content.decode("utf-8", "replace")
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
@@ -16,7 +16,7 @@ from worker.app.model import build_embedder, refuse_unreachable_model
 from worker.app.sources import source_readers
 from worker.control.dead_letters import Filters, Letters, Listing, list_letters, one_letter
 from worker.control.dry_run import DryEmbedder, DryLocator, DrySink
-from worker.control.replay import Outcome, Replay, Replayed, Told, without_breaker
+from worker.control.replay import Outcome, Replay, Replayed, without_breaker
 from worker.control.target import check_alias, check_target
 from worker.errors import OperatorError
 from worker.metrics import Metrics
@@ -72,9 +72,11 @@ async def _log(settings: Settings) -> AsyncIterator[KafkaDeadLetterLog]:
 
 
 async def replay_dead_letters(
-    settings: Settings, filters: Filters, told: Told, *, dry_run: bool
+    settings: Settings, filters: Filters, told: Callable[[Replayed], bool], *, dry_run: bool
 ) -> tuple[Counter[Outcome], bool]:
-    """Replay the letters, and tell of each; return the counts, and whether a signal has cut it short.
+    """Replay the letters, and tell of each; return the counts, and whether it was cut short.
+
+    A signal does that, and `told`, where it says that it is not to go on: what is in flight is finished, and told.
 
     Raises:
         OperatorError: a mistake in the settings, found before anything is written.
@@ -86,7 +88,8 @@ async def replay_dead_letters(
 
     def count(done: Replayed) -> None:
         counts[done.outcome] += 1
-        told(done)
+        if not told(done):
+            pipeline.stop()
 
     async with _log(settings) as log, contextlib.AsyncExitStack() as closing:
         client = build_client(settings.elasticsearch, connections=2 * settings.batch.bulk_concurrency + 2)

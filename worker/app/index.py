@@ -7,8 +7,8 @@ from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_search import ElasticSearcher
 from worker.app.model import build_embedder, refuse_missing_model, refuse_unreachable_model
 from worker.control.apply import Report, apply
+from worker.control.explaining import explained
 from worker.control.search import refuse_odd_question, search
-from worker.control.target import explained
 from worker.ports import Embedder
 from worker.settings import Settings
 from worker.stages.search import Hit, Mode

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from worker.adapters.http_embedder import HttpEmbedder
 from worker.adapters.local_embedder import LocalEmbedder
-from worker.adapters.model_hub import device_fault, hub_fault, in_cache
+from worker.adapters.model_hub import address_fault, device_fault, hub_fault, in_cache
 from worker.adapters.openvino_model import OpenVinoModel, refuse_missing_openvino
 from worker.adapters.processor import available_processors
 from worker.adapters.sentence_embedder import SentenceEmbedder
@@ -55,6 +55,8 @@ async def refuse_unreachable_model(embedding: EmbeddingSettings) -> None:
     refuse_missing_model(embedding)
     if embedding.backend == "http":
         return
+    if (fault := address_fault()) is not None:
+        raise OperatorError(f"{fault}: correct the variable, or unset it")
     if embedding.backend == "openvino":
         refuse_missing_openvino()
     if (fault := await asyncio.to_thread(device_fault, embedding.device)) is not None:
@@ -65,8 +67,8 @@ async def refuse_unreachable_model(embedding: EmbeddingSettings) -> None:
         fault = await asyncio.to_thread(hub_fault)
         if fault is not None:
             raise OperatorError(
-                f"embedding.model: {embedding.model} is not in the local cache, and the model hub does not answer "
-                f"({fault}): set embedding.path to a folder that holds the model, as 'hf download "
+                f"embedding.model: {embedding.model} is not in the local cache, or not all of it, and the model hub "
+                f"does not answer ({fault}): set embedding.path to a folder that holds the model, as 'hf download "
                 f"{embedding.model} --local-dir FOLDER' makes one where there is a network"
             )
 

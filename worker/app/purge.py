@@ -3,8 +3,9 @@
 from worker.adapters.elastic_admin import ElasticAdmin
 from worker.adapters.elastic_client import build_client
 from worker.adapters.elastic_tombstones import ElasticTombstones
+from worker.control.explaining import explained
 from worker.control.purge import Purged, purge
-from worker.control.target import check_alias, explained
+from worker.control.target import check_alias
 from worker.runtime.clock import Clock
 from worker.settings import Settings
 

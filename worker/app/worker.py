@@ -16,10 +16,12 @@ from worker.adapters.kafka_dead_letters import KafkaDeadLetters
 from worker.adapters.kafka_source import KafkaSource
 from worker.app.model import build_embedder, refuse_missing_model, refuse_unreachable_model
 from worker.app.sources import source_readers, subscription
-from worker.control.target import check_alias, check_target, explained
+from worker.control.explaining import explained
+from worker.control.target import check_alias, check_moved_alias, check_target
 from worker.metrics import Metrics
+from worker.runtime.beside import beside
 from worker.runtime.clock import Clock
-from worker.runtime.cluster_watch import ClusterWatch, watching
+from worker.runtime.cluster_watch import ClusterWatch
 from worker.runtime.daemon import spare_the_collector, supervise
 from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
@@ -86,7 +88,7 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         closing.push_async_callback(client.close)
         # Cheap checks first: they answer at once, a model takes seconds to load.
         admin = ElasticAdmin(client)
-        await check_alias(admin, settings)
+        index = await check_alias(admin, settings)
         await check_kafka(settings.kafka, subscription(settings.sources)[0])
         await refuse_unreachable_model(settings.embedding)
         _log.info("Elasticsearch and Kafka are ready, loading the model", extra={"action": "loading_model"})
@@ -108,7 +110,12 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         closing.push_async_callback(source.close)
         ports = Ports(
             source=source,
-            store=ElasticStore(client, settings.index.writer_alias),
+            store=ElasticStore(
+                client,
+                settings.index.writer_alias,
+                index=index,
+                check=lambda: check_moved_alias(admin, settings, embedder.dimensions, embedder.model),
+            ),
             locator=ElasticLocator(client, settings.index.writer_alias),
             embedder=embedder,
             sink=ElasticSink(client, settings.index.writer_alias, packs_vectors=packs_vectors),
@@ -116,7 +123,7 @@ async def built_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator[
         )
         readers, cache = source_readers(settings.sources), VectorCache(int(settings.embedding.cache_size))
         pipeline = Pipeline(ports, readers, settings.batch, settings.delivery, metrics, cache=cache)
-        await closing.enter_async_context(watching(_watch(settings, client, pipeline, metrics)))
+        await closing.enter_async_context(beside(_watch(settings, client, pipeline, metrics).run(), "cluster-watch"))
         yield pipeline
 
 

@@ -18,7 +18,8 @@ from worker.cli.config import add_config
 from worker.cli.dead_letters import add_dead_letters
 from worker.cli.index import add_apply, add_search
 from worker.cli.interrupting import say_interrupted
-from worker.cli.parsing import ABORTED, FAILED, MISTAKE, OK, usage
+from worker.cli.parsing import ABORTED, FAILED, MISTAKE, usage
+from worker.cli.printing import UnwritableError, say, take_any_character
 from worker.cli.purge import add_purge
 from worker.cli.status import add_status
 from worker.cli.worker import add_demo, add_run
@@ -51,13 +52,13 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     _heed_sigterm()
+    take_any_character()
     try:
         code = _run_command(arguments)
-        # Here and not at the end of the interpreter: a reader that has gone is then noticed where it can be handled.
-        sys.stdout.flush()
-    except BrokenPipeError:  # `syncline config show | head -1`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        say("", end="")  # what argparse has printed is still in the buffer
+    except UnwritableError as error:
+        print(f"syncline: {error}", file=sys.stderr)
+        return FAILED
     return code
 
 

@@ -5,6 +5,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from worker.cli.parsing import FAILED, MISTAKE, OK, command, number, settings_of
+from worker.cli.printing import say
 
 if TYPE_CHECKING:
     from worker.cli.parsing import Commands
@@ -34,7 +35,7 @@ def _check(options: argparse.Namespace) -> int:
     from worker.control.check_report import as_json, render
 
     report = asyncio.run(check_settings(settings, options.records))
-    print(as_json(report) if options.json else render(report))
+    say(as_json(report) if options.json else render(report))
     if report.missing:
         return MISTAKE
     return OK if report.ok else FAILED

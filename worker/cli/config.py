@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.cli.parsing import OK, command, settings_of, usage
+from worker.cli.printing import say
 from worker.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_config(commands: "Commands", *parents: argparse.ArgumentParser) -> None:
 def _config_show(options: argparse.Namespace) -> int:
     from worker.settings.showing import show
 
-    print(show(settings_of(options)), end="")
+    say(show(settings_of(options)), end="")
     return OK
 
 
@@ -40,7 +41,7 @@ def _config_schema(options: argparse.Namespace) -> int:
 
     text = json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
     if options.output is None:
-        print(text, end="")
+        say(text, end="")
         return OK
     try:
         options.output.write_text(text, encoding="utf-8")

@@ -2,11 +2,13 @@
 
 import argparse
 import asyncio
+import sys
 import time
 from typing import TYPE_CHECKING
 
 from worker.cli.interrupting import ends_at_once
 from worker.cli.parsing import ABORTED, FAILED, OK, command, number, settings_of, usage
+from worker.cli.printing import discard_output, say
 from worker.errors import RejectReason
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def add_dead_letters(commands: "Commands", *parents: argparse.ArgumentParser) ->
         type=number(0, 10_000),  # bounds the memory it takes
         default=20,
         metavar="N",
-        help="show the last N (default: %(default)s)",
+        help="show the N put aside last (default: %(default)s)",
     )
     showing = command(actions, "show", "show everything of one", _show, *parents)
     showing.add_argument("position", metavar="POSITION", help="PARTITION:OFFSET in the dead-letter topic, as listed")
@@ -52,7 +54,9 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", type=_reason, metavar="CODE", help="only this reason, such as field_invalid")
     parser.add_argument("--tenant", metavar="NAME", help="only this tenant's, as far as it is known")
     parser.add_argument("--source", metavar="NAME", help="only this source's")
-    parser.add_argument("--since", metavar="TIME", help="only put aside since then: 2h, 7d, 2026-01-31T12:00 (UTC)")
+    parser.add_argument(
+        "--since", metavar="TIME", help="only put aside since then: 2h, 7d, 2026-01-31 or 2026-01-31T12:00 (UTC)"
+    )
 
 
 def _reason(text: str) -> str:
@@ -80,9 +84,12 @@ def _list(options: argparse.Namespace) -> int:
 
     listing = asyncio.run(list_dead_letters(settings, _filters(options), options.limit))
     if options.json:
-        print(listing_json(listing))
+        say(listing_json(listing))
     else:
-        show_listing(Console(highlight=False), listing, topic_of(settings))
+        console = Console(highlight=False)
+        with console.capture() as shown:
+            show_listing(console, listing, topic_of(settings))
+        say(shown.get(), end="")
     return OK
 
 
@@ -92,7 +99,7 @@ def _show(options: argparse.Namespace) -> int:
     from worker.control.dead_letters import letter_json, position, show_letter
 
     letter = asyncio.run(read_dead_letter(settings, *position(options.position)))
-    print(letter_json(letter) if options.json else show_letter(letter))
+    say(letter_json(letter) if options.json else show_letter(letter))
     return OK
 
 
@@ -107,9 +114,16 @@ def _replay(options: argparse.Namespace) -> int:
 
     logs.configure(LogSettings(format=settings.log.format, level="warning"))
 
-    def tell(done: "Replayed") -> None:
+    unwritable: list[OSError] = []
+
+    def tell(done: "Replayed") -> bool:
         text = replay_report.line_json(done) if options.json else replay_report.line(done, dry_run=options.dry_run)
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            unwritable.append(error)
+            discard_output()  # of what is in flight the outcomes are still to come
+        return not unwritable
 
     try:
         with ends_at_once():
@@ -118,6 +132,9 @@ def _replay(options: argparse.Namespace) -> int:
             )
     except AbortedError:
         return ABORTED
+    if unwritable:
+        print(f"syncline: {replay_report.unread(counts, unwritable[0], dry_run=options.dry_run)}", file=sys.stderr)
+        return FAILED
     told = replay_report.summary_json if options.json else replay_report.summary
-    print(told(counts, dry_run=options.dry_run, stopped=stopped))
+    say(told(counts, dry_run=options.dry_run, stopped=stopped))
     return ABORTED if stopped else FAILED if counts[Outcome.REJECTED] else OK

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.cli.interrupting import ends_at_once
 from worker.cli.parsing import FAILED, OK, command, settings_of
+from worker.cli.printing import say
 
 if TYPE_CHECKING:
     from worker.cli.parsing import Commands
@@ -47,7 +48,7 @@ def _apply(options: argparse.Namespace) -> int:
     from worker.control.apply import render
 
     report = asyncio.run(apply_index(settings, dry_run=options.dry_run))
-    print(render(report))
+    say(render(report))
     return OK if report.ok else FAILED
 
 
@@ -63,7 +64,10 @@ def _search(options: argparse.Namespace) -> int:
     with ends_at_once():
         hits = asyncio.run(search_index(settings, words, options.tenant, Mode(options.mode), options.size))
     if options.json:
-        print(as_json(hits))
+        say(as_json(hits))
     else:
-        show(Console(), hits, options.tenant)
+        console = Console()
+        with console.capture() as shown:
+            show(console, hits, options.tenant)
+        say(shown.get(), end="")
     return OK

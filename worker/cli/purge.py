@@ -5,6 +5,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from worker.cli.parsing import FAILED, OK, command, number, settings_of
+from worker.cli.printing import say
 
 if TYPE_CHECKING:
     from worker.cli.parsing import Commands
@@ -35,5 +36,5 @@ def _purge(options: argparse.Namespace) -> int:
     from worker.control.purge import as_json, render
 
     purged = asyncio.run(purge_index(settings, size=options.batch, dry_run=options.dry_run))
-    print(as_json(purged) if options.json else render(purged, settings.index.writer_alias))
+    say(as_json(purged) if options.json else render(purged, settings.index.writer_alias))
     return OK if purged.ok else FAILED

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from worker.cli.parsing import FAILED, MISTAKE, OK, command, number, settings_of
+from worker.cli.printing import say
 
 if TYPE_CHECKING:
     from worker.cli.parsing import Commands
@@ -55,7 +56,7 @@ def _status(options: argparse.Namespace) -> int:
     from worker.control.status_report import as_json, render
 
     status = asyncio.run(status_of(settings, options.worker, options.interval))
-    print(as_json(status) if options.json else render(status, settings.kafka.group_id))
+    say(as_json(status) if options.json else render(status, settings.kafka.group_id))
     if status.missing:
         return MISTAKE
     return OK if status.ok else FAILED

@@ -54,10 +54,6 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    import signal
-
     from worker.demo.main import run_demo
 
-    # Its servers are processes of their own: they must not outlive it, however it is asked to end.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return run_demo(events=options.events, keep=options.keep)

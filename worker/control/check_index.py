@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from worker.control.check import refused
-from worker.control.target import block_findings, check_alias, check_target, explained, lacking, missing_sync_fields
+from worker.control.explaining import explained
+from worker.control.target import block_findings, check_alias, check_target, lacking, missing_sync_fields
 from worker.errors import OperatorError, RetryLater
 from worker.ports import IndexAdmin, ServerInspector
 from worker.resources import load_index_definition
@@ -62,21 +63,20 @@ async def check_index(
     try:
         with explained(settings.elasticsearch):
             await admin.indices([alias])
+            truncating = [source.name for source in settings.sources if source.truncate is TruncatePolicy.DELETE_ALL]
+            granted = await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING, _FOR_WATCHING])
+            findings = [
+                _server(nodes, await inspector.version()),
+                *_privileges(alias, granted, locating, truncating),
+                *_watching(settings, granted),
+                *await _clock(inspector, alias, clock or Clock()),
+                *await _target(admin, settings, alias, dimensions),
+            ]
     except OperatorError as error:
         section = Section(_TITLE, (refused("server", error),))
         if isinstance(error.__cause__, RetryLater):
             raise MissingServerError(section) from error
         return section
-    with explained(settings.elasticsearch):
-        truncating = [source.name for source in settings.sources if source.truncate is TruncatePolicy.DELETE_ALL]
-        granted = await inspector.granted(alias, [*_NEEDED, *_FOR_SEARCHING, _FOR_WATCHING])
-        findings = [
-            _server(nodes, await inspector.version()),
-            *_privileges(alias, granted, locating, truncating),
-            *_watching(settings, granted),
-            *await _clock(inspector, alias, clock or Clock()),
-            *await _target(admin, settings, alias, dimensions),
-        ]
     return Section(_TITLE, tuple(findings))
 
 

@@ -1,10 +1,12 @@
 """`syncline dead-letters list` and `show`: what was put aside and why, read from the topic, which stays as it is."""
 
 import base64
+import contextlib
+import heapq
 import json
 import textwrap
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from worker.control.moments import moment
 from worker.control.search import printable
 from worker.errors import OperatorError
 from worker.ports import DeadLetterLog
@@ -45,20 +48,31 @@ class Filters:
 def since(text: str, now_ms: int) -> int:
     """Return a time in milliseconds from `2h` or `7d` (ago), a date, or a date and time (UTC unless it has a zone).
 
+    Never below 0: a time before 1970 means all there is.
+
     Raises:
         OperatorError: it is none of these.
     """
-    try:
-        return now_ms - round(1000 * parse_duration(text))
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+    if text[-1:].isalpha():  # without a unit it is no duration here: 20261122 is a date, not so many seconds
+        with contextlib.suppress(ValueError):
+            return max(0, now_ms - round(1000 * parse_duration(text)))
+    at = _date(text)
+    if at is None:
         raise OperatorError(
-            f"--since: {text!r} is no time: give a duration such as 2h or 7d, or a time such as 2026-01-31T12:00"
-        ) from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+            f"--since: {text!r} is no time: give a duration with its unit, such as 30m, 2h or 7d, or a date or a time, "
+            "such as 2026-01-31 or 2026-01-31T12:00"
+        )
+    return max(0, round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000))
+
+
+def _date(text: str) -> datetime | None:
+    # Of other numbers, such as milliseconds, fromisoformat makes a date of the Middle Ages where it can.
+    if text.isdigit() and len(text) != len("20260131"):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def position(text: str) -> tuple[int, int]:
@@ -99,7 +113,7 @@ class Listing:
 
     counts: Counter[str]
     last_ms: dict[str, int]
-    last: deque[Letter]
+    last: Sequence[Letter]
     strangers: int = 0
 
     @property
@@ -109,19 +123,30 @@ class Listing:
 
 
 async def list_letters(log: DeadLetterLog, filters: Filters, limit: int) -> Listing:
-    """Count the letters by reason and keep the last `limit`. Memory does not grow with the topic.
+    """Count the letters by reason and keep the `limit` put aside last. Memory does not grow with the topic.
+
+    A topic is read partition by partition: what was read last may be older than what was read before.
 
     Raises:
         OperatorError: the topic cannot be read.
     """
     letters = Letters(log, filters)
-    listing = Listing(Counter(), {}, deque(maxlen=limit))
+    listing = Listing(Counter(), {}, ())
+    newest: list[tuple[tuple[int, int, int], int, Letter]] = []
     async for letter in letters:
         listing.counts[letter.reason] += 1
         listing.last_ms[letter.reason] = max(listing.last_ms.get(letter.reason, 0), letter.put_aside_ms or 0)
-        listing.last.append(replace(letter, record=replace(letter.record, key=None, value=None, headers=())))
+        bare = replace(letter, record=replace(letter.record, key=None, value=None, headers=()))
+        keep = heapq.heappush if len(newest) < limit else heapq.heappushpop
+        keep(newest, (_age_order(letter), letters.seen, bare))
+    listing.last = [letter for *_, letter in sorted(newest)]
     listing.strangers = letters.strangers
     return listing
+
+
+def _age_order(letter: Letter) -> tuple[int, int, int]:
+    at = (-1, -1) if letter.at is None else (letter.at.partition, letter.at.offset)
+    return letter.put_aside_ms or 0, *at
 
 
 async def one_letter(log: DeadLetterLog, partition: int, offset: int) -> Letter:
@@ -152,9 +177,11 @@ def show_listing(console: Console, listing: Listing, topic: str) -> None:
     for reason, count in listing.counts.most_common():
         counts.add_row(f"{count:,}", printable(reason), f"last {when(listing.last_ms[reason])}")
     console.print(counts)
+    if not listing.last:
+        return
     console.print()
     if len(listing.last) < listing.total:
-        console.print(f"The last {len(listing.last):,}, oldest first:")
+        console.print("The last one:" if len(listing.last) == 1 else f"The last {len(listing.last):,}, oldest first:")
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(ratio=1)
@@ -328,8 +355,7 @@ def when(at_ms: int | None, *, seconds: bool = False) -> str:
     """Return a time in UTC, to the minute or second."""
     if at_ms is None or at_ms <= 0:
         return "unknown time"
-    try:
-        moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+    at = moment(at_ms)
+    if at is None:
         return "impossible time"
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{moment:%Y-%m-%d %H:%M}"
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{at:%Y-%m-%d %H:%M}"

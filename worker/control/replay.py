@@ -270,7 +270,9 @@ class Replay(Source, DeadLetters):
         if (why := self._batch.unmarked.get(position)) is not None:
             return why
         since = letter.age_from_ms
-        if since is None or self._clock.wall_ms() - since > 1000 * safe_seconds(self._delivery):
+        if since is None:
+            return "its record has no time, so nobody can tell whether the tombstone of a later delete is still kept"
+        if self._clock.wall_ms() - since > 1000 * safe_seconds(self._delivery):
             kept = format_duration(self._delivery.tombstone_retention)
             return f"the letter is too old for delivery.tombstone_retention ({kept}): it may have been deleted since"
         return None

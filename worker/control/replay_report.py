@@ -35,12 +35,22 @@ def summary(counts: Counter[Outcome], *, dry_run: bool, stopped: bool) -> str:
     """Return the counts as a sentence or two."""
     if not counts:
         return "No dead letters that match: nothing to replay."
-    told = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in Outcome if counts[outcome])
-    letters = "dead letter" if counts.total() == 1 else "dead letters"
-    lines = [f"{counts.total():,} {letters}{' looked at, nothing written' if dry_run else ''}: {told}"]
+    lines = [_counted(counts, dry_run=dry_run)]
     if stopped:
         lines.append("Stopped by a signal before the end: run it again for the rest.")
     return "\n".join(lines)
+
+
+def unread(counts: Counter[Outcome], error: OSError, *, dry_run: bool) -> str:
+    """Return what to say of a replay that ended because nobody could be told what becomes of the letters."""
+    done = _counted(counts, dry_run=dry_run)
+    return f"standard output cannot be written ({error.strerror}), so the replay was stopped; {done}; run it again"
+
+
+def _counted(counts: Counter[Outcome], *, dry_run: bool) -> str:
+    told = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in Outcome if counts[outcome])
+    letters = "dead letter" if counts.total() == 1 else "dead letters"
+    return f"{counts.total():,} {letters}{' looked at, nothing written' if dry_run else ''}: {told}"
 
 
 def summary_json(counts: Counter[Outcome], *, dry_run: bool, stopped: bool) -> str:

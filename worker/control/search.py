@@ -45,14 +45,21 @@ def refuse_odd_question(words: str, tenant: str, size: int) -> None:
     """Refuse what needs neither a model nor a server to be refused.
 
     Raises:
-        OperatorError: no words, no tenant, or a size out of range.
+        OperatorError: no words, no tenant, a size out of range, or what is no text.
     """
+    if not all(_is_text(given) for given in (words, tenant)):
+        raise OperatorError("search: the words or the tenant are not UTF-8 text: check the encoding of the terminal")
     if not words.strip():
         raise OperatorError("search: there are no words to search for: give some")
     if not tenant:
         raise OperatorError("search: a search needs a tenant: give one with --tenant")
     if not 1 <= size <= WINDOW:
         raise OperatorError(f"search: --size {size} is out of range: give 1 to {WINDOW}")
+
+
+def _is_text(given: str) -> bool:
+    """Whether no byte of the command line was left undecoded: such become lone surrogates, which nobody takes."""
+    return not any(unicodedata.category(character) == "Cs" for character in given)
 
 
 async def _embed(embedder: Embedder | None, words: str) -> tuple[float, ...]:

@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 from typing import Final
 
-from worker.control.target import explained
+from worker.control.explaining import explained
 from worker.ports import ApiKey, ClusterInspector
 from worker.settings import Settings
 from worker.stages.cluster_view import ClusterView
 from worker.stages.findings import Finding, failure, note, ok, warning
 from worker.stages.progress import age
 
-FILLING: Final = 0.85
+_FILLING: Final = 0.85
 """Share of a disk above which Elasticsearch puts no new shards there; the alert SynclineDiskFilling has it too."""
 _READ_ONLY: Final = 0.95
 """Elasticsearch's default, as the one above; of a disk over 2 TB it lets all but 100 GB be used. Others may be set.
 Whether it takes writes, the line on the write block tells.
 """
-EXPIRES_SOON_DAYS: Final = 7
+_EXPIRES_SOON_DAYS: Final = 7
 """As the alert SynclineApiKeyExpires."""
 _DAY_MS: Final = 86_400_000
 
@@ -53,7 +53,7 @@ def _cluster_findings(view: ClusterView | None, *, wanted: bool) -> Iterator[Fin
 
 def _disk_finding(node: str, used: float) -> Finding:
     sentence = f"that of {node}, the fullest, is {used:.0%} full"
-    if used <= FILLING:
+    if used <= _FILLING:
         return ok("disk", sentence)
     if used < _READ_ONLY:
         told = f"{sentence}: at {_READ_ONLY:.0%} the worker halts, over 2 TB when 100 GB are left"
@@ -69,7 +69,7 @@ def _key_finding(key: ApiKey, now_ms: int) -> Finding:
     if left <= 0:
         return failure("API key", f"{key.name} has expired", _entry("ApiKeyExpires"))
     sentence = f"{key.name} expires in {age(left)}"
-    if left > EXPIRES_SOON_DAYS * _DAY_MS:
+    if left > _EXPIRES_SOON_DAYS * _DAY_MS:
         return ok("API key", sentence)
     return warning("API key", f"{sentence}: then the worker halts", _entry("ApiKeyExpires"))
 

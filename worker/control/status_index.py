@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.control.check import refused
+from worker.control.explaining import explained
 from worker.control.status_cluster import cluster_status
-from worker.control.target import block_findings, check_alias, explained
+from worker.control.target import block_findings, check_alias
 from worker.errors import OperatorError, RetryLater
 from worker.ports import ClusterInspector, IndexAdmin, ServerInspector
 from worker.settings import Settings
@@ -46,13 +47,13 @@ async def index_status(
             if isinstance(error.__cause__, RetryLater):
                 raise
             return IndexStatus((refused("write alias", error), *around), cluster=cluster)
-        held = await inspector.held(writer)
+    held, documents = await _held(inspector, writer, settings)
     readers = sorted(name for name, state in indices.items() if reader in state.aliases)
     tenants = len({alias for state in indices.values() for alias in _tenant_aliases(reader, state)})
     findings = [
         ok("write alias", f"{writer} writes to {write_index}"),
         _reader_finding(reader, readers, tenants),
-        _held_finding(writer, held),
+        documents,
         *block_findings(write_index, indices[write_index]),
         *around,
     ]
@@ -71,7 +72,14 @@ def _reader_finding(reader: str, indices: Sequence[str], tenants: int) -> Findin
     return ok("reader alias", f"{reader} reads {', '.join(indices)}{more}")
 
 
-def _held_finding(alias: str, held: Held | None) -> Finding:
+async def _held(inspector: ServerInspector, alias: str, settings: Settings) -> tuple[Held | None, Finding]:
+    """Return what an alias holds, and what is to be said of it; a count of some shards only is none."""
+    try:
+        with explained(settings.elasticsearch):
+            held = await inspector.held(alias)
+    except OperatorError as error:
+        return None, refused("documents", error)
     if held is None:
-        return note("documents", f"not shown to this credential, which lacks read on {alias}")
-    return ok("documents", f"{counted(held.documents, 'document')}, {counted(held.tombstones, 'tombstone')}")
+        return None, note("documents", f"not shown to this credential, which lacks read on {alias}")
+    counts = f"{counted(held.documents, 'document')}, {counted(held.tombstones, 'tombstone')}"
+    return held, ok("documents", counts)

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.control.check_report import finding_lines, plain_section
+from worker.control.moments import moment
 from worker.control.status import Status
 from worker.stages.findings import Level, count_of, counted
 from worker.stages.progress import Progress
@@ -133,6 +133,5 @@ def _worker(answer: WorkerAnswer | None) -> dict[str, Any]:
 
 
 def _time(milliseconds: int | None) -> str | None:
-    if milliseconds is None:
-        return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = moment(milliseconds)
+    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

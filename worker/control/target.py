@@ -1,12 +1,12 @@
 """Before the worker consumes anything: is the write target there, and does it fit the model?"""
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, assert_never
+from typing import Final
 
-from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
+from worker.control.explaining import explained
+from worker.errors import Halt, HaltReason, OperatorError, RetryLater
 from worker.ports import IndexAdmin
-from worker.settings import ElasticsearchSettings, Settings
+from worker.settings import Settings
 from worker.stages.documents import SYNC_FIELD, SYNC_FIELDS
 from worker.stages.findings import Finding, failure
 from worker.stages.index_state import IndexState, Json, plain_settings
@@ -15,6 +15,7 @@ from worker.stages.vectors import full_precision
 _VECTOR = "embedding"
 _FULL: Final = "read_only_allow_delete"
 _BLOCKS: Final = ("write", "read_only", _FULL)
+_PIPELINES: Final = ("index.default_pipeline", "index.final_pipeline")
 
 
 async def check_alias(admin: IndexAdmin, settings: Settings) -> str:
@@ -30,6 +31,7 @@ async def check_alias(admin: IndexAdmin, settings: Settings) -> str:
         indices = await admin.indices([alias])
     index = _write_index(alias, indices)
     _check_routing(alias, index, indices[index])
+    _check_source(index, indices[index].mappings)
     return index
 
 
@@ -41,16 +43,47 @@ async def check_target(admin: IndexAdmin, settings: Settings, dimensions: int, m
     Raises:
         OperatorError: the worker could not write: one sentence that says what to change.
     """
+    index, state = await _fitting(admin, settings, dimensions)
+    return [*_model_warnings(index, state.mappings, model), *_pipeline_warnings(index, state)]
+
+
+async def check_moved_alias(admin: IndexAdmin, settings: Settings, dimensions: int, model: str) -> None:
+    """Check the index that the write alias has come to lead to while the worker runs, as `check_target` does.
+
+    More strictly: of another model's index it is a mistake now. Whoever moved the alias has made that index for a
+    worker with that model; two models' vectors in it would never be told apart by a search.
+
+    Raises:
+        Halt: the worker must not write there: one sentence that says what to change.
+        RetryLater: Elasticsearch does not tell.
+    """
+    try:
+        index, state = await _fitting(admin, settings, dimensions)
+    except OperatorError as error:
+        if isinstance(error.__cause__, Halt | RetryLater):
+            raise error.__cause__ from None
+        raise Halt(HaltReason.TARGET_MISCONFIGURED, str(error)) from error
+    if warnings := _model_warnings(index, state.mappings, model):
+        raise Halt(
+            HaltReason.TARGET_MISCONFIGURED,
+            f"the write alias {settings.index.writer_alias} was moved while the worker ran, and {warnings[0]}: "
+            "restart the worker if it is to write there",
+        )
+
+
+async def _fitting(admin: IndexAdmin, settings: Settings, dimensions: int) -> tuple[str, IndexState]:
+    """The write index, if the worker can write there."""
     alias = settings.index.writer_alias
     with explained(settings.elasticsearch):
         indices = await admin.indices([alias])
     index = _write_index(alias, indices)
-    mappings = indices[index].mappings
-    _check_routing(alias, index, indices[index])
-    if missing := missing_sync_fields(mappings):
+    state = indices[index]
+    _check_routing(alias, index, state)
+    _check_source(index, state.mappings)
+    if missing := missing_sync_fields(state.mappings):
         raise lacking(index, missing)
-    _check_vector(index, mappings, dimensions)
-    return _model_warnings(index, mappings, model)
+    _check_vector(index, state.mappings, dimensions)
+    return index, state
 
 
 def block_findings(name: str, index: IndexState) -> Iterator[Finding]:
@@ -77,6 +110,12 @@ def _write_index(alias: str, indices: Mapping[str, IndexState]) -> str:
     flags = {index: state.aliases.get(alias, {}).get("is_write_index") for index, state in indices.items()}
     # Elasticsearch takes a lone index for the write index unless it is flagged as not being one.
     writable = [index for index, flag in flags.items() if flag is True or (flag is None and len(flags) == 1)]
+    if len(writable) == 1 and len(flags) > 1:
+        others = ", ".join(sorted(flags.keys() - writable))
+        raise OperatorError(
+            f"the write alias {alias} leads to other indices beside {writable[0]}, so no document can be looked up "
+            f"through it: remove it from {others}"
+        )
     if len(writable) != 1:
         raise OperatorError(
             f"the write alias {alias} has no write index among {', '.join(sorted(indices))}: "
@@ -86,16 +125,36 @@ def _write_index(alias: str, indices: Mapping[str, IndexState]) -> str:
 
 
 def _check_routing(alias: str, index: str, state: IndexState) -> None:
-    if (fixed := state.aliases.get(alias, {}).get("index_routing")) is not None:
+    own = state.aliases.get(alias, {})
+    if (fixed := own.get("index_routing")) is not None:
         raise OperatorError(
             f"the write alias {alias} has the fixed routing {fixed!r} and would refuse other tenants: "
             "add the alias again without routing"
+        )
+    if named := [name for name in ("search_routing", "filter") if own.get(name)]:
+        raise OperatorError(
+            f"the write alias {alias} has a {named[0]}, so the worker would not find all documents of a row that moves "
+            "or is deleted: add the alias again without it"
         )
     routing = state.mappings.get("_routing")
     if not isinstance(routing, Mapping) or str(routing.get("required", False)).lower() != "true":
         raise OperatorError(
             f"the mapping of {index} does not require routing, so tenants would not be kept apart: "
             "write to an index that has _routing.required, such as 'syncline apply' creates"
+        )
+
+
+def _check_source(index: str, mappings: Json) -> None:
+    """The worker takes the values that an event leaves out from the stored document."""
+    source = mappings.get("_source")
+    if not isinstance(source, Mapping):
+        return
+    excluded = source.get("excludes")
+    left_out = [name for name in excluded if name != _VECTOR] if isinstance(excluded, list) else excluded
+    if str(source.get("enabled", True)).lower() != "true" or source.get("includes") or left_out:
+        raise OperatorError(
+            f"{index} does not keep the whole _source, so values that events leave out would be lost: write to an "
+            f"index whose _source leaves out {_VECTOR} at most, such as 'syncline apply' creates"
         )
 
 
@@ -150,56 +209,11 @@ def _model_warnings(index: str, mappings: Json, model: str) -> list[str]:
     return [f"{index} was made for vectors of {named}, the worker makes them with {model}: do not mix them"]
 
 
-@contextlib.contextmanager
-def explained(elasticsearch: ElasticsearchSettings) -> Iterator[None]:
-    """Turn "cannot be reached" and "may not" into one sentence that names the nodes and the setting to change.
-
-    For commands and the start, where a person waits for the answer; a worker that runs waits and retries instead.
-
-    Raises:
-        OperatorError: instead of `RetryLater` and `Halt`.
-    """
-    nodes = ", ".join(elasticsearch.urls)
-    try:
-        yield
-    except RetryLater as error:
-        raise OperatorError(
-            f"Elasticsearch at {nodes}: {_unreachable(error.reason, elasticsearch)} ({error})"
-        ) from error
-    except Halt as error:
-        raise OperatorError(f"Elasticsearch at {nodes}: {_refused(error.reason, elasticsearch)} ({error})") from error
-
-
-def _unreachable(reason: RetryReason, elasticsearch: ElasticsearchSettings) -> str:
-    match reason:
-        case RetryReason.CONNECTION:
-            return "no connection; check elasticsearch.hosts, http or https included, and that the server runs"
-        case RetryReason.TIMEOUT:
-            limit = elasticsearch.request_timeout
-            return f"no answer within {limit:g} s; check elasticsearch.hosts and elasticsearch.request_timeout"
-        case RetryReason.UNREADABLE_RESPONSE:
-            return "what answers does not speak its protocol; check the port in elasticsearch.hosts"
-        case RetryReason.REJECTED | RetryReason.SERVER_ERROR | RetryReason.NEW_CREDENTIALS:
-            return "the server is not able to answer now; try again when it has recovered"
-        case _:
-            assert_never(reason)
-
-
-def _refused(reason: HaltReason, elasticsearch: ElasticsearchSettings) -> str:
-    if reason is HaltReason.UNAUTHENTICATED:
-        return f"the credentials are refused; check {_credential(elasticsearch)}"
-    if reason is HaltReason.FORBIDDEN:
-        return f"the privileges do not suffice; grant them to the owner of {_credential(elasticsearch)}"
-    return "the request is refused"
-
-
-def _credential(elasticsearch: ElasticsearchSettings) -> str:
-    """Name the setting that holds the secret in use."""
-    if elasticsearch.api_key_file is not None:
-        return f"elasticsearch.api_key_file ({elasticsearch.api_key_file})"
-    if elasticsearch.api_key is not None:
-        return "elasticsearch.api_key"
-    if elasticsearch.username is not None:
-        secret = "password_file" if elasticsearch.password_file is not None else "password"
-        return f"elasticsearch.username and elasticsearch.{secret}"
-    return "elasticsearch.api_key_file, or username and password_file: none is set"
+def _pipeline_warnings(index: str, state: IndexState) -> list[str]:
+    settings = plain_settings(state.settings)
+    named = {name: settings.get(name, "_none") for name in _PIPELINES}
+    return [
+        f"{index} has {name} {pipeline}: what an ingest pipeline does to documents, the worker does not know"
+        for name, pipeline in named.items()
+        if pipeline != "_none"
+    ]

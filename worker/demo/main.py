@@ -25,6 +25,7 @@ from worker.control.apply import render
 from worker.demo.compare import Comparison, compare
 from worker.demo.corpus import pick, read_corpus
 from worker.demo.embedded import EmbeddedServers, EmbeddedServersError
+from worker.demo.ending import Ending
 from worker.demo.feed import FeedRecord, expected_rows, feed
 from worker.demo.model import embedding_settings
 from worker.demo.searches import show_searches
@@ -57,19 +58,21 @@ def run_demo(*, events: int, keep: bool) -> int:
         raise OperatorError(f"demo: --events {events} is too few to show anything: give at least 100")
     console = Console(highlight=False)
     logs.configure(LogSettings(level="warning"))
-    with tempfile.TemporaryDirectory(prefix="syncline-demo-") as folder:
+    ending = Ending()
+    # Its servers are processes of their own: they must not outlive it, however it is asked to end.
+    with ending.heeded(), tempfile.TemporaryDirectory(prefix="syncline-demo-") as folder:
         try:
             with EmbeddedServers(Path(folder)) as servers:
                 content = demo_content(servers.kafka_bootstrap, servers.elasticsearch_url)
                 file = Path(folder) / "syncline.yaml"
                 file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
                 settings = Settings.model_validate(content)
-                return asyncio.run(_demo(console, settings, events, file if keep else None))
+                return asyncio.run(ending.cancels(_demo(console, settings, events, file if keep else None)))
         except BaseExceptionGroup as group:
             raise first_cause(group) or group from group
         except EmbeddedServersError as error:
             raise OperatorError(f"demo: {error}") from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
             console.print("\nstopped")
             return 0 if keep else _INTERRUPTED
 

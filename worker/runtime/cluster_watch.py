@@ -4,9 +4,8 @@ What it finds steers nothing, and what goes wrong with it disturbs nothing. Each
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from worker.errors import SynclineError
@@ -129,14 +128,3 @@ class ClusterWatch:
         if action not in self._told:
             self._told.add(action)
             _log.info(message, extra={"action": f"cluster_view_{action}"})
-
-
-@contextlib.asynccontextmanager
-async def watching(watch: ClusterWatch) -> AsyncIterator[None]:
-    """Watch while the block runs."""
-    task = asyncio.create_task(watch.run(), name="cluster-watch")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])

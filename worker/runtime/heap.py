@@ -6,25 +6,23 @@ was tried: docs/decisions/0029-free-memory-goes-back.md.
 """
 
 import asyncio
-import contextlib
 import ctypes
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
-SECONDS: Final = 10.0
+from worker.runtime.beside import beside
+
+_SECONDS: Final = 10.0
 """A call takes some 10 ms, in which other threads wait for memory."""
 
 
-@contextlib.asynccontextmanager
-async def giving_back(give_back: Callable[[], object] | None = None, seconds: float = SECONDS) -> AsyncIterator[None]:
+def giving_back(
+    give_back: Callable[[], object] | None = None, seconds: float = _SECONDS
+) -> AbstractAsyncContextManager[None]:
     """Give free memory back every so many seconds, in a thread; do nothing on a system that has no call for it."""
     call = give_back or allocators_own()
-    task = None if call is None else asyncio.create_task(_again_and_again(call, seconds))
-    try:
-        yield
-    finally:
-        if task is not None:
-            task.cancel()
+    return nullcontext() if call is None else beside(_again_and_again(call, seconds), "heap")
 
 
 async def _again_and_again(call: Callable[[], object], seconds: float) -> None:

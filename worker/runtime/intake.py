@@ -249,12 +249,27 @@ class Intake:
 
     def _follow(self, key: str, waiting: _Waiting, former: str) -> None:
         """Let a row go before what waits of its former key; not if that follows the row itself: one must be first."""
-        if former in waiting.follows or self._reaches(former, key):
+        if former in waiting.follows or former == key:
             return
+        if self._reaches(former, key):
+            self._follow_none(former)
+            if self._reaches(former, key):
+                return
         waiting.follows |= {former}
         self._followed[former] += 1
         for one in (former, key):
             if (held := self._ready.pop(one, None)) is not None:
+                self._put(one, held)
+
+    def _follow_none(self, key: str) -> None:
+        """Let a row follow nobody any more if it is gone: what it took values for is hidden by its deletion."""
+        waiting = self._waiting(key)
+        if waiting is None or waiting.then is not None or waiting.change.operation is not Operation.DELETE:
+            return
+        former, waiting.follows = waiting.follows, frozenset()
+        self._followed -= Counter(former)
+        for one in (key, *former):
+            if (held := self._held.pop(one, None)) is not None:
                 self._put(one, held)
 
     def _has_new_key(self, deletion: Change) -> bool:

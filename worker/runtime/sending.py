@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from worker.errors import Halt, RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.ports import RequestTooLargeError, Sink
-from worker.records import DocumentWrite, ItemResponse, Position, Rejection, Unit, Verdict
+from worker.records import Change, DocumentWrite, ItemResponse, Position, Rejection, Unit, Verdict, VersionType
 from worker.runtime.clock import Clock
 from worker.runtime.permits import Permits
 from worker.runtime.retrying import Retrying
@@ -62,21 +62,28 @@ def items_of(work: Work, target: str, *, late: bool = False) -> list[Item]:
     on one shard both are one, and the document would be found too old. Or it replaces what the document's values are
     taken from: after a crash in between they would be lost.
 
-    If the document has been refused for good, a tombstone of its id is one version older. Else it would hide that very
-    change from whoever reads it again, before it is a dead letter, or as one; or the positioned change whose version
-    it has because it waited with it.
+    If the document has been refused for good, a tombstone of its id goes without it: see `_without_document`.
     """
     writes = (write for write in work.writes if _is_late(work, write) is late)
     if work.rejection is not None:
         change = work.unit.change
         own = (work.rejection.place or change.place).document_id
         writes = (
-            older(one)
-            if one.tombstone and one.place.document_id == own and (change.positioned or one.version == change.hides)
-            else one
-            for one in writes
+            _without_document(one, change) if one.tombstone and one.place.document_id == own else one for one in writes
         )
     return [Item(work, write, item_bytes(write, target)) for write in writes]
+
+
+def _without_document(tombstone: DocumentWrite, change: Change) -> DocumentWrite:
+    """Return the tombstone of a refused document's own id.
+
+    One version older: else it would hide that very change from whoever reads it again, before it is a dead letter, or
+    as one; or the positioned change whose version it has because it waited with it. Of other changes without a
+    position at its own version, whatever is there: nothing has come to replace it.
+    """
+    if change.positioned or tombstone.version == change.hides:
+        return older(tombstone)
+    return tombstone._replace(version_type=VersionType.EXTERNAL_GTE)
 
 
 def _is_late(work: Work, write: DocumentWrite) -> bool:

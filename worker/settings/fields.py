@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Final, Self
 
+import orjson
 from pydantic import (
     BeforeValidator,
     Discriminator,
@@ -52,6 +53,10 @@ class FieldSettings(Group):
     def _fit_together(self) -> Self:
         if self.scale is not None and self.type is not FieldType.DECIMAL:
             raise ValueError("scale goes with type: decimal")
+        try:
+            orjson.dumps(self.default)
+        except TypeError as error:
+            raise ValueError(f"default cannot be written as JSON: {error}") from None
         return self
 
     @model_serializer(mode="wrap")

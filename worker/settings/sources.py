@@ -125,6 +125,11 @@ class SourceSettings(Group):
             yield f"fields: {inside[0]!r} lies inside another field: one of the two needs another name"
         if self.tenant in self.id:
             yield f"id: leave the tenant column {self.tenant!r} out, it is added by itself"
+        if self.version is not None and self.version in (*self.id, self.tenant):
+            yield (
+                f"version: {self.version!r} names the row and never changes, so every update would be taken for an old "
+                "one: name a column that rises with every change"
+            )
         yield from self._truncate_mistakes()
         if used := self.rules().wanted_columns & set(self.drop):
             yield f"drop: column {min(used)!r} is used by this source: take it out of one of them"

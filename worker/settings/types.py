@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,6 +13,9 @@ from worker.errors import OperatorError
 
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_NO_PART_OF_A_SECRET: Final = frozenset({"Cc", "Cs"})
+"""Control characters, which no header takes, and what is left of bytes that are no UTF-8."""
+_BYTE_ORDER_MARK: Final = "\ufeff"
 _UNIT_BYTES: Final = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024}
 
 
@@ -97,23 +101,31 @@ def refuse(mistakes: Iterable[str]) -> None:
 def read_secret(name: str, value: SecretStr | None, file: Path | None) -> str | None:
     """Return the secret given in place or in a file (its first line), or None if neither is given.
 
-    Files are read at every call, so that a rotated secret is seen without a restart.
+    Space around it, and a byte order mark before it, are no part of it. Files are read at every call, so that a rotated
+    secret is seen without a restart.
 
     Raises:
-        OperatorError: the file cannot be read or is empty.
+        OperatorError: the file cannot be read, the secret is empty, or a control character is in it.
     """
     if value is not None:
-        return value.get_secret_value()
+        return _usable(name, "it", value.get_secret_value(), "write the secret")
     if file is None:
         return None
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise OperatorError(f"{name}_file: cannot read {file}: {reason}; give the path of a readable file") from error
-    if not lines or not lines[0].strip():
-        raise OperatorError(f"{name}_file: {file} is empty; write the secret on its first line")
-    return lines[0].strip()
+    return _usable(f"{name}_file", str(file), content.partition("\n")[0], "write the secret on its first line")
+
+
+def _usable(name: str, where: str, text: str, remedy: str) -> str:
+    secret = text.removeprefix(_BYTE_ORDER_MARK).strip()
+    if not secret:
+        raise OperatorError(f"{name}: {where} is empty; {remedy}")
+    if any(unicodedata.category(character) in _NO_PART_OF_A_SECRET for character in secret):
+        raise OperatorError(f"{name}: {where} holds a control character; {remedy} as plain text")
+    return secret
 
 
 def given_twice(name: str, value: SecretStr | None, file: Path | None) -> Iterator[str]:

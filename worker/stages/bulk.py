@@ -52,6 +52,12 @@ _INDEXED: Final = Done(Verdict.INDEXED)
 _DELETED: Final = Done(Verdict.DELETED)
 _SUPERSEDED: Final = Done(Verdict.SUPERSEDED)
 
+_DROPPED: Final = Stop(
+    HaltReason.TARGET_MISCONFIGURED,
+    "Elasticsearch has stored nothing: an ingest pipeline of the index (index.default_pipeline or "
+    "index.final_pipeline) drops documents. Set both to _none",
+)
+
 _STORED_VERSION: Final = re.compile(r"current version \[(\d+)\]")
 _TARGET_FAULTS: Final = frozenset({"routing_missing_exception", "index_closed_exception"})
 _TARGET_PHRASES: Final = ("no write index is defined", "has index routing associated", "not an alias")
@@ -88,7 +94,7 @@ def split(sizes: Sequence[int], max_bytes: int, max_count: int) -> Iterator[rang
         yield range(start, len(sizes))
 
 
-def judge(  # noqa: C901 - a table reads best as one
+def judge(  # noqa: C901, PLR0912 - a table reads best as one
     write: DocumentWrite, response: ItemResponse, *, in_doubt: bool = False
 ) -> Judgement:
     """Return what one item's response means.
@@ -100,6 +106,8 @@ def judge(  # noqa: C901 - a table reads best as one
     match status:
         case 409 if not (in_doubt and _stored_version(reason) == write.version):
             return _SUPERSEDED
+        case 200 if response.dropped:
+            return _DROPPED
         case 200 | 201 | 409:
             return _DELETED if write.tombstone else _INDEXED
         case 401:

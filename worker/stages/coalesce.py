@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from worker.records import Change, Operation, Place
+from worker.records import Change, Operation, Place, Stay
 from worker.stages.ordering import is_refused
 
 
@@ -30,9 +30,7 @@ def with_values_of(change: Change, earlier: Change) -> Change:
     That may have been under another key, at a place that was another row's before.
     """
     known = change.absent & earlier.fields.keys()
-    former, born = {**earlier.former, **change.former}, max(change.born, earlier.born)
-    if (stay := former.get(earlier.place)) is not None:
-        former[earlier.place] = stay._replace(since=max(stay.since, earlier.born))
+    former, born = _stays(change, earlier), max(change.born, earlier.born)
     if not known:
         is_known = (former, born) == (change.former, change.born)
         return change if is_known else replace(change, former=former, born=born)
@@ -40,6 +38,18 @@ def with_values_of(change: Change, earlier: Change) -> Change:
     inherited = {**change.inherited, **{name: earlier.inherited.get(name, earlier.version) for name in known}}
     absent = change.absent - known
     return replace(change, fields=fields, absent=absent, former=former, inherited=inherited, born=born)
+
+
+def _stays(change: Change, earlier: Change) -> Mapping[Place, tuple[Stay, ...]]:
+    """All stays that both tell. That under the earlier one's key began when the row came under that key."""
+    stays = dict(change.former)
+    if change.key != earlier.key and earlier.place in stays:
+        stays[earlier.place] = tuple(
+            stay._replace(since=max(stay.since, earlier.born)) for stay in stays[earlier.place]
+        )
+    for place, others in earlier.former.items():
+        stays[place] = tuple(dict.fromkeys((*others, *stays.get(place, ()))))
+    return stays
 
 
 def _standing_for(winner: Change, loser: Change) -> Change:

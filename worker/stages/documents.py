@@ -78,15 +78,15 @@ def _content(change: Change, fields: Mapping[str, object]) -> dict[str, object]:
     return content
 
 
-def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
-    """Return the write that marks a row as gone from a place.
+def tombstone(change: Change, place: Place, now_ms: int, *, apart: bool = False) -> DocumentWrite:
+    """Return the write that marks a row as gone from a place; `apart` if its document is known to be another there.
 
     A document, not a delete: Elasticsearch forgets the version of a deleted document after `index.gc_deletes`, and
     then any replay would revive the row. It has no tenant, no text and no vector, so no search finds it.
     """
     sync = _sync(change) | {"deleted": True, "deleted_at": now_ms}
     write = _write(change, place, {SYNC_FIELD: sync}, tombstone=True)
-    if place != change.place and place.document_id == change.place.document_id:
+    if place != change.place and place.document_id == change.place.document_id and not apart:
         # Of one id and perhaps on one shard: it must not replace the document that has the same version.
         return write._replace(version_type=_EXTERNAL)
     return write
@@ -95,9 +95,10 @@ def tombstone(change: Change, place: Place, now_ms: int) -> DocumentWrite:
 def older(write: DocumentWrite) -> DocumentWrite:
     """Return a tombstone as one of the version before.
 
-    It keeps out all that came before its change, and lets the change itself in: see `sending.items_of`.
+    It keeps out all that came before its change, and lets the change itself in: see `sending.items_of`. Before 0 there
+    is nothing to keep out; Elasticsearch refuses a whole request for one version below it.
     """
-    version = write.version - 1
+    version = max(0, write.version - 1)
     body = orjson.loads(write.body) if write.body else {}
     if body:
         body[SYNC_FIELD]["version"] = version

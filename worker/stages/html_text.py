@@ -21,6 +21,8 @@ _MARKUP: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
+# Numbers longer than any character's: Python refuses to read one of more than 4,300 digits.
+_NO_CHARACTER: Final = re.compile(r"&#[0-9]{1000,}+;?")
 # Tags inside a word or sentence; all others end a word.
 # fmt: off
 _INLINE: Final = frozenset({
@@ -38,7 +40,7 @@ def html_text(text: str) -> str:
     """
     if "<" in text:
         text = _MARKUP.sub(_gap, text)
-    return html.unescape(text) if "&" in text else text
+    return html.unescape(_NO_CHARACTER.sub("\ufffd", text)) if "&" in text else text
 
 
 def _gap(match: re.Match[str]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from worker.records import Unit
+from worker.records import Unit, needs_whole
 from worker.stages.planning import NeedsVector, Owing, Plan, Ready
 
 _BYTES: Final = 16 * 1024 * 1024
@@ -29,7 +29,7 @@ class LookupSize:
 
     def note(self, plans: Iterable[tuple[Unit, Plan]]) -> None:
         """Learn from what a batch has come to."""
-        sizes = [bytes_of(decision) for unit, decision in plans if unit.needs_whole]
+        sizes = [bytes_of(decision) for unit, decision in plans if needs_whole(unit.change)]
         if sizes:
             fitting = _BYTES * len(sizes) // max(1, sum(sizes))
             self._rows = max(1, min(self._most, 2 * self._rows, fitting))

@@ -28,7 +28,7 @@ _NOTHING: Final = object()
 # What `Place(...)` calls, at half its price: every record pays for one or two.
 _place_of: Final = partial(tuple.__new__, Place)
 _NO_PLACES: Final[frozenset[Place]] = frozenset()
-_NO_STAYS: Final[Mapping[Place, Stay]] = {}
+_NO_STAYS: Final[Mapping[Place, tuple[Stay, ...]]] = {}
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 _NO_FIELDS: Final[Mapping[str, object]] = {}
 _NO_VERSIONS: Final[Mapping[str, int]] = {}
@@ -248,6 +248,8 @@ class RowMapper:
                         value = convert(value, rule.type, rule.scale, known)
                     elif plain is not None:
                         value = plain(value)
+                    if nested:
+                        check_depth(value)  # JSON in the texts of a list adds its own levels
                     values[name] = value
                 except ValueError as error:
                     _refuse_unless_null(rule, known, error)
@@ -298,13 +300,13 @@ def _parts_in(key: Mapping[str, object], rules: SourceRules, parts: Sequence[str
 
 def _former(
     change: RowChange, rules: SourceRules, place: Place, parts: Sequence[str], until: int
-) -> Mapping[Place, Stay]:
+) -> Mapping[Place, tuple[Stay, ...]]:
     """The place of the row under its former key."""
     former = _parts_in(change.former_key, rules, parts)
     if former is None:
         return _NO_STAYS
     tenant = change.former_key.get(rules.tenant_column, place.tenant) if believes_key(rules) else place.tenant
-    return dict.fromkeys(_place(rules, tenant, former) - {place}, Stay(0, until))
+    return dict.fromkeys(_place(rules, tenant, former) - {place}, (Stay(0, until),))
 
 
 def _place(rules: SourceRules, tenant: object, parts: Iterable[str]) -> frozenset[Place]:

@@ -122,8 +122,8 @@ def with_vector(
 def _at_its_version(unit: Unit, stored: StoredDocuments) -> Change:
     """The change as it is written: one without a position with the version of what it replaces.
 
-    Not where it leaves a document of that very version and its own id: on one shard they would be one document, so
-    the tombstone replaces only what is older than it, and would be refused.
+    Not where it leaves a document of that very version and its own id, which may be its own: the tombstone replaces
+    only what is older than it, and would be refused.
     """
     change = unit.change
     if change.positioned:
@@ -132,7 +132,11 @@ def _at_its_version(unit: Unit, stored: StoredDocuments) -> Change:
     version = version_of_unpositioned(change, older.values())
     own_id = change.place.document_id
     if any(
-        place != change.place and place.document_id == own_id and not known.deleted and known.version >= version
+        place != change.place
+        and place.document_id == own_id
+        and not known.deleted
+        and known.version >= version
+        and not _is_apart(place, change, stored)
         for place, known in older.items()
     ):
         return change
@@ -147,7 +151,7 @@ def _tombstones(
     if not change.left and change.operation is not _DELETE:
         return ()
     return tuple(
-        tombstone(written, place, now_ms)
+        tombstone(written, place, now_ms, apart=_is_apart(place, change, stored))
         for place in unit.places
         if _is_left_at(change, place)
         # Where a later document of the row is found, whatever came before the delete is kept out by that.
@@ -214,6 +218,17 @@ def _is_own_document(place: Place, change: Change, stored: StoredDocuments) -> b
     return there.version == own.version
 
 
+def _is_apart(place: Place, change: Change, stored: StoredDocuments) -> bool:
+    """Whether what is stored at a place that the row has left is another document than its own, whatever its id.
+
+    On one shard an id is one document, and a lookup of either place finds it.
+    """
+    there, own = stored[place], stored[change.place]
+    if there is None:
+        return False
+    return own is None or (there.version, there.deleted, there.log_place) != (own.version, own.deleted, own.log_place)
+
+
 def _may_stay(stored: Stored, change: Change) -> bool:
     """Whether what is stored need not be written again for its version.
 
@@ -236,12 +251,14 @@ def _completed(unit: Unit, stored: StoredDocuments) -> Mapping[str, object] | Re
     own = [
         known
         for place in unit.places
-        if place not in change.former and (known := stored[place]) is not None and known.version >= change.born
+        if (place == change.place or place not in change.former)
+        and (known := stored[place]) is not None
+        and known.version >= change.born
     ]
     former = [
         known
-        for place, stay in change.former.items()
-        if (known := stored[place]) is not None and stay.since <= known.version < stay.until
+        for place, stays in change.former.items()
+        if (known := stored[place]) is not None and any(stay.since <= known.version < stay.until for stay in stays)
     ]
     for known in sorted(own, key=_newest_first) + sorted(former, key=_newest_first):
         if known.deleted:

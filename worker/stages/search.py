@@ -9,6 +9,7 @@ beside it would only be applied to the nearest documents of all tenants, and cou
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -164,17 +165,33 @@ def read_hits(answer: Mapping[str, Any]) -> list[Found]:
 def _found(hit: Mapping[str, Any]) -> Found:
     source = hit.get("_source", {})
     highlight = hit.get("highlight", {})
-    tags = source.get("tags") or ()
+    tags, sync = source.get("tags") or (), source.get("sync")
     return Found(
         id=hit["_id"],
         score=hit["_score"],
         title="".join(highlight.get("title", ())) or str(source.get("title") or ""),
         snippet=" ".join(highlight.get("content", ())),
-        tags=(tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags),
-        published=source.get("published"),
+        tags=tuple(str(tag) for tag in tags) if isinstance(tags, (list, tuple)) else (str(tags),),
+        published=_date(source.get("published")),
         url=source.get("url"),
-        version=source.get("sync", {}).get("version"),
+        version=sync.get("version") if isinstance(sync, Mapping) else None,
     )
+
+
+def _date(value: object) -> str | None:
+    """Return a date as text: a field of type `date` takes milliseconds since 1970 as well, and several."""
+    match value:
+        case None | []:
+            return None
+        case [first, *_]:
+            return _date(first)
+        case int() | float():
+            try:
+                return datetime.fromtimestamp(value / 1000, UTC).isoformat()
+            except (ValueError, OverflowError, OSError):
+                return str(value)
+        case _:
+            return str(value)
 
 
 def fuse(rankings: Sequence[Sequence[str]], k: int = RANK_CONSTANT, window: int = WINDOW) -> list[Fused]:

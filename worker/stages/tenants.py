@@ -113,6 +113,8 @@ def looks_made_up(value: object, column: ColumnType | None) -> bool:
     """Whether a value may stand for one that was not logged. `column` is what the event's schema says of it."""
     if isinstance(value, str) and not value.strip():
         return True
+    if isinstance(value, (list, dict)):  # no default of a tenant's column, and perhaps too deep to be compared
+        return False
     return value in _MADE_UP or (column is not None and value == column.default)
 
 
@@ -132,11 +134,15 @@ def tenant_of(value: object) -> Tenant | None:
     return tenant_of_text(text) if isinstance(text, str) else None
 
 
-# Many records, few tenants.
-@functools.lru_cache(maxsize=4096)
 def tenant_of_text(text: str) -> Tenant | None:
     """Return a tenant, where the text can be one."""
-    return Tenant(text, identity.key_part(text)) if text.strip() and identity.fits(text) else None
+    return _tenant_of_short_text(text) if identity.fits(text) else None
+
+
+# Many records, few tenants.
+@functools.lru_cache(maxsize=4096)
+def _tenant_of_short_text(text: str) -> Tenant | None:
+    return Tenant(text, identity.key_part(text)) if text.strip() else None
 
 
 def _why_no_tenant(value: object) -> str:

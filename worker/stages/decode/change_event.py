@@ -57,6 +57,13 @@ def _row_change(event: object, schema: object, rules: SourceRules) -> Decoded:
         return wrong
     key = _key(event)
     tenant = _tenant(event, rules)
+    for column in key.keys() & tenant.keys():
+        if str(key[column]) != str(tenant[column]):
+            raise _Invalid(
+                RejectReason.NOT_AN_EVENT,
+                f"tenant is {shown(tenant[column])}, but key has {shown(key[column])} for {cut(column, 60)!r}: "
+                "both name the row's tenant",
+            )
     row = _row(event, operation, {**key, **tenant})
     version = _version(event, row, operation, rules)
     if isinstance(version, Rejection):

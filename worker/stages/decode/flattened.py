@@ -39,10 +39,8 @@ def row_change(
     if not isinstance(operation, Operation):
         return operation
     source = _source(said)
-    if "table" in source or "collection" in source:  # else the row does not say where it comes from
-        wrong = wrong_table(source, rules)
-        if wrong is not None:
-            return wrong
+    if (wrong := _wrong_table(source, rules)) is not None:
+        return wrong
     version = _version(source, row, operation, rules)
     if isinstance(version, Rejection):
         return version
@@ -79,10 +77,17 @@ def tombstone(record: Record, rules: SourceRules) -> Decoded:
             "give the table a primary key, or set message.key.columns",
         )
     source = _source(metadata(record))
+    if (wrong := _wrong_table(source, rules)) is not None:
+        return wrong
     version = _version(source, {}, _DELETE, rules)
     if isinstance(version, Rejection):
         return version
     return RowChange(_DELETE, key, {}, {}, version, time_of(source.get("ts_ms")), new_key=new_key(record))
+
+
+def _wrong_table(source: Mapping[str, object], rules: SourceRules) -> Rejection | None:
+    """Why the row is of another table than the declared one, where it says of which."""
+    return wrong_table(source, rules) if "table" in source or "collection" in source else None
 
 
 def _operation(said: Mapping[str, object]) -> Operation | Skip | Rejection:

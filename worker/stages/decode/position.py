@@ -25,7 +25,7 @@ from worker.stages.decode.json_values import shown
 POSITION_BITS: Final = 56
 POSITION_LIMIT: Final = 1 << POSITION_BITS
 
-_BINLOG_NUMBER: Final = re.compile(r"\.([0-9]{1,10})", re.ASCII)
+_BINLOG_NUMBER: Final = re.compile(r"\.([0-9]{1,10})\Z", re.ASCII)
 _LSN: Final = re.compile(r"([0-9a-fA-F]{8}):([0-9a-fA-F]{8}):([0-9a-fA-F]{4})", re.ASCII)
 
 
@@ -57,7 +57,7 @@ def _mysql(source: Mapping[str, object]) -> int | None:
     if file is None and pos is None:
         return None
     number = _BINLOG_NUMBER.search(file) if isinstance(file, str) else None
-    if number is None or number.end() != len(number.string):
+    if number is None:
         raise ValueError(f"source.file {shown(file)} does not end in the number of a binlog file")
     place = _count(pos, "pos", 1 << 32, lowest=1) + (0 if row is None else _count(row, "row", 1 << 32))
     return _count(int(number[1]), "file", 1 << 24) << 32 | _count(place, "pos with row", 1 << 32)

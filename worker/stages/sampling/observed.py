@@ -8,7 +8,7 @@ from typing import Final
 from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip, Truncate
 from worker.stages.decode.envelope import is_envelope
 from worker.stages.decode.headers import PREFIX, metadata
-from worker.stages.decode.json_values import parse
+from worker.stages.decode.json_values import parse, shown
 from worker.stages.mapping import RowMapper
 from worker.stages.rules import SourceRules
 from worker.stages.tenants import TenantPlace, tenant_known
@@ -17,6 +17,8 @@ _CHANGE_EVENT: Final = frozenset({"upsert", "delete"})
 _NOTHING: Final[Mapping[str, object]] = {}
 _UPDATE: Final = "u"
 _UNREADABLE: Final = object()
+_SHOWN: Final = 1000
+"""Characters of a column that names a row; as many tell any two rows apart."""
 
 Decoder = Callable[[Record, SourceRules], Decoded]
 
@@ -103,7 +105,8 @@ def _form(event: object, rules: SourceRules) -> Form:
         return Form.OTHER
     if is_envelope(event):
         return Form.ENVELOPE
-    if event.get("op") in _CHANGE_EVENT and isinstance(event.get("key"), dict):
+    op = event.get("op")
+    if isinstance(op, str) and op in _CHANGE_EVENT and isinstance(event.get("key"), dict):
         return Form.CHANGE_EVENT
     return Form.OTHER if rules.wanted_columns.isdisjoint(event) else Form.FLATTENED
 
@@ -116,4 +119,4 @@ def place_of_tenant(change: RowChange, rules: SourceRules) -> TenantPlace:
 def row_of(change: RowChange, rules: SourceRules) -> tuple[str, ...]:
     """Return a text for each column that names the row, the tenant among them where the key holds it."""
     names = (*rules.id_columns, *([rules.tenant_column] if rules.tenant_column in change.key else []))
-    return tuple(repr(change.key.get(name, change.row.get(name, change.before.get(name)))) for name in names)
+    return tuple(shown(change.key.get(name, change.row.get(name, change.before.get(name))), _SHOWN) for name in names)

@@ -1,0 +1,102 @@
+"""Whether a model is there: all of it in the cache, or a hub that can be asked."""
+
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from worker.adapters.model_hub import hub_fault, in_cache
+from worker.app import model
+from worker.app.model import check_model
+from worker.settings import EmbeddingSettings
+from worker.stages.findings import Level
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CONFIG, PARTS = ("config.json", "{}"), ("modules.json", "[]")
+INDEX = ("model.safetensors.index.json", json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}))
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the cache of this test has the model `some/model`, which holds no file yet."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    model = tmp_path / "models--some--model"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text(COMMIT)
+    folder = model / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    return folder
+
+
+def put(folder: Path, *files: tuple[str, str]) -> None:
+    for name, content in files:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("files", "whole"),
+    [
+        ([], False),
+        ([CONFIG], False),
+        ([PARTS], False),
+        ([PARTS, CONFIG], False),
+        ([("model.safetensors", "")], False),
+        ([PARTS, CONFIG, ("model.safetensors", "")], True),
+        ([PARTS, CONFIG, ("pytorch_model.bin", "")], True),
+        ([CONFIG, ("model.safetensors", "")], True),
+        ([PARTS, ("0_Transformer/pytorch_model.bin", "")], True),
+        ([PARTS, CONFIG, ("2_Dense/model.safetensors", "")], False),
+        ([PARTS, CONFIG, INDEX, ("one.safetensors", "")], False),
+        ([PARTS, CONFIG, INDEX, ("one.safetensors", ""), ("two.safetensors", "")], True),
+        ([PARTS, CONFIG, (INDEX[0], INDEX[1][:20])], False),
+        ([PARTS, CONFIG, (INDEX[0], "[]")], False),
+    ],
+)
+def test_a_model_is_in_the_cache_with_its_weights_or_not_at_all(
+    snapshot: Path, files: list[tuple[str, str]], *, whole: bool
+) -> None:
+    put(snapshot, *files)
+    assert in_cache("some/model", None) is whole
+    assert in_cache("some/model", COMMIT) is whole
+    assert not in_cache("some/other", None)
+
+
+def test_weights_of_another_revision_do_not_count(snapshot: Path) -> None:
+    put(snapshot, PARTS, CONFIG)
+    before = snapshot.with_name("f" * 40)
+    before.mkdir()
+    put(before, PARTS, CONFIG, ("model.safetensors", ""))
+    assert not in_cache("some/model", None)
+    assert in_cache("some/model", "f" * 40)
+
+
+def test_a_folder_and_a_name_that_no_model_can_have(tmp_path: Path) -> None:
+    assert in_cache(str(tmp_path), None)
+    assert not in_cache("no//model..", None)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://h:99999", "http://h:word", "http://user:sec/ret@h", "http://[h", f"http://{'h' * 70}"]
+)
+def test_an_address_that_is_none_is_said_and_not_repeated(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HUB_OFFLINE", *(f"{kind}_{end}" for kind in ("HTTPS", "HTTP", "ALL") for end in ("PROXY",))):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    assert hub_fault() == "HF_ENDPOINT is not the address of a server"
+
+
+@pytest.mark.parametrize("path", [None, Path()], ids=["from the hub", "in a folder"])
+async def test_an_address_that_is_none_is_said_before_a_library_is_imported_that_fails_on_it(
+    path: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").touch()
+    monkeypatch.setenv("HF_ENDPOINT", "http://user:sec/ret@h")
+    monkeypatch.setattr(model, "in_cache", lambda *_: pytest.fail("imported"))
+    (found,), _ = await check_model(EmbeddingSettings(model="some/model", path=path and tmp_path))
+    assert found.level is Level.FAILURE
+    assert f"{found.sentence}: {found.fix}" == (
+        "HF_ENDPOINT is not the address of a server: correct the variable, or unset it"
+    )
