@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -200,6 +201,18 @@ def fetched(client: Client, partition: ClientPartition, *, broken: bool = False)
             isolation_level=1,
         ),
     )
+
+
+@pytest.mark.parametrize(("stable", "highest", "end"), [(3, 3, END), (3, 5, 3), (None, None, END)])
+async def test_only_an_open_transaction_holds_the_end_back(
+    client: Client, stable: int | None, highest: int | None, end: int
+) -> None:
+    """What the last answer gave whole is no bound: the log goes on behind it while nothing is fetched."""
+    client.assign(FIRST)
+    await client.take_up()
+    state = client.consumer._subscription.subscription.assignment.state_value(FIRST)
+    state.lso, state.highwater, state.timestamp = stable, highest, int(time.time() * 1000)
+    assert await client.source.ends() == {OURS: end}
 
 
 async def test_a_broken_batch_takes_no_records_of_other_partitions_along(client: Client) -> None:
