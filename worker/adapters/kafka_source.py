@@ -198,8 +198,8 @@ class KafkaSource(Source):
         return {_ours(one): min(end, self._decided(one, end)) for one, end in ends.items() if one in still}
 
     def _decided(self, partition: ClientPartition, end: int) -> int:
-        # What lies behind an open transaction may not be read yet. A client that is stuck knows no news of it. Where the
-        # last answer ended is no bound by itself: a transaction is open there only if the log went on behind it.
+        # What lies behind an open transaction may not be read yet. A client that is stuck knows no news of it. Where
+        # the last answer ended is no bound by itself: a transaction is open there only if the log went on behind it.
         polled_at = self._consumer.last_poll_timestamp(partition)
         fresh = polled_at is not None and time.time() * 1000 - polled_at < _FRESH_MS
         stable, highest = self._consumer.last_stable_offset(partition), self._consumer.highwater(partition)
