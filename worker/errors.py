@@ -26,6 +26,7 @@ class RejectReason(StrEnum):
     EMBEDDING_FAILED = "embedding_failed"
     DOCUMENT_REFUSED = "document_refused"
     DOCUMENT_TOO_LARGE = "document_too_large"
+    UNEXPECTED_ERROR = "unexpected_error"
 
 
 class SkipReason(StrEnum):

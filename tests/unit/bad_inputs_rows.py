@@ -107,7 +107,8 @@ ROWS = (
         36,
         "numbers: NaN, Infinity, 1e400, 2^63, decimals as bytes",
         "Not finite: rejected, or null with `on_bad_field: null`; as a bare number, which cannot be read, it "
-        "rejects the record whatever the column. Others keep every digit",
+        "rejects the record whatever the column. Others keep every digit; a decimal that "
+        "Connect wrote as a JSON number (`decimal.format: NUMERIC`) is rejected beyond 15, where some are lost",
         (
             *(
                 rejected(record(b'{"id":1,"tenant":"acme","n":%b}' % text), RejectReason.INVALID_JSON)

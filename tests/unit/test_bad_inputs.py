@@ -177,5 +177,5 @@ def test_the_table_is_complete() -> None:
 
 def test_every_reason_of_a_record_s_own_is_in_the_table() -> None:
     codes = {code for one in ALL for code in one.codes}
-    not_a_record_s = {RejectReason.EMBEDDING_FAILED, SkipReason.LOST_ASSIGNMENT}
+    not_a_record_s = {RejectReason.EMBEDDING_FAILED, RejectReason.UNEXPECTED_ERROR, SkipReason.LOST_ASSIGNMENT}
     assert {*RejectReason, *SkipReason} - codes == not_a_record_s

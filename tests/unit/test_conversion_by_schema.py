@@ -89,6 +89,8 @@ LINE = "AQIAAAACAAAAAAAAAAAA8D8AAAAAAAAAQAAAAAAAAAhAAAAAAAAAEEA="
         ),
         (DECIMAL, 1.5, "1.50"),  # decimal.format=NUMERIC
         (DECIMAL, 7, "7.00"),
+        (DECIMAL, 9999999999999.99, "9999999999999.99"),
+        (DECIMAL, 12345678901234567, "12345678901234567.00"),
         (VARIABLE, {"scale": 3, "value": "MDk="}, "12.345"),
         (VARIABLE, {"scale": 0, "value": "MDk="}, "12345"),
         # texts and bytes
@@ -200,6 +202,8 @@ def test_a_value_becomes_what_its_schema_says(of: ColumnType, value: object, exp
         (column("bytes"), 5, "5 is not base64"),
         (JSON, {"a": 1}, "{'a': 1} is not text"),
         (column("array", items=column("string")), "a", "'a' is not an array"),
+        (DECIMAL, 12345678901234567.89, "JSON number of more than 15 digits"),
+        (column("bytes", f"{CONNECT}Decimal", scale="20"), 0.12345678901234566, "decimal.format to BASE64"),
         (column("array", items=DECIMAL), ["AJY=", "%"], "'%' is not a decimal's bytes in base64"),
         (column("map"), [[1, 2, 3]], "[[1, 2, 3]] is not a map"),
         (column("map"), "a", "'a' is not a map"),

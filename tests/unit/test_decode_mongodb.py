@@ -46,7 +46,7 @@ def test_an_image_of_the_document_before_is_believed_where_declared() -> None:
     assert change("d", None, {"id": "1"}, '{"tenant": "acme"}').before == {}
 
 
-@pytest.mark.parametrize("after", [None, "", "{", "[]", "5", 5])
+@pytest.mark.parametrize("after", [None, 5])
 def test_an_update_without_its_document_is_rejected_with_the_remedy(after: object) -> None:
     outcome = decode(record({"op": "u", "after": after, "source": SOURCE}, {"id": "1"}), rules(id_columns=["_id"]))
     assert isinstance(outcome, Rejection)
@@ -90,9 +90,15 @@ def test_extended_json_becomes_the_value_that_it_stands_for(form: object, expect
     assert document(orjson.dumps({"x": form}).decode()) == {"x": expected}
 
 
-@pytest.mark.parametrize("text", [None, 5, {"_id": 1}, "", "{", "[]", "5", "null", '"x"'])
-def test_what_is_no_text_of_a_document_holds_none(text: object) -> None:
-    assert document(text) is None
+@pytest.mark.parametrize("text", ["", "{", '{"x": NaN}', "[]", "5", "null", '"x"'])
+@pytest.mark.parametrize("part", ["after", "before"])
+def test_a_document_that_cannot_be_read_is_said_to_be_that(text: str, part: str) -> None:
+    """Not that it is missing: the connector's capture.mode would not mend it."""
+    value = {"op": "u", "after": '{"_id": 1}', "source": SOURCE, part: text}
+    outcome = decode(record(value, {"id": "1"}), rules(id_columns=["_id"], trusts_before=True))
+    assert isinstance(outcome, Rejection)
+    assert outcome.reason is RejectReason.INVALID_JSON
+    assert "MongoDB" in outcome.message
 
 
 @pytest.mark.parametrize(("opening", "closing", "most"), [("[", "]", 199), ('{"a":', "}", 199), ('[{"a":', "}]", 99)])
@@ -103,4 +109,4 @@ def test_a_document_is_as_deep_as_a_row_may_be_and_no_deeper(opening: str, closi
         return '{"x":' + opening * times + "1" + closing * times + "}"
 
     assert document(nested(most)) == orjson.loads(nested(most))
-    assert document(nested(most + 1)) is None
+    assert isinstance(document(nested(most + 1)), Rejection)

@@ -278,6 +278,38 @@ def test_with_ids_unique_over_tenants_a_move_keeps_the_id_and_changes_the_routin
     assert moved.left == {Place("articles/1", "acme")}
 
 
+BY_SLUG = rules(id_columns=["slug"], trusts_before=True)
+"""The id's column is not in the record's key, so its change is an update like any other."""
+
+
+def by_slug(slug: str, tenant: str = TENANT) -> Place:
+    return Place(f"{tenant}/articles/{slug}", tenant)
+
+
+@pytest.mark.parametrize("tenant", [TENANT, "globex"])
+def test_a_row_whose_id_changes_outside_the_records_key_leaves_its_former_document(tenant: str) -> None:
+    renamed = mapped(row_change(row(tenant=tenant, slug="new"), before=row(slug="old")), BY_SLUG)
+    assert renamed.place == by_slug("new", tenant)
+    assert renamed.left == {by_slug("old")}
+
+
+@pytest.mark.parametrize("slug", ["new", UNAVAILABLE, None])
+def test_one_whose_former_id_is_the_same_or_not_told_leaves_nothing(slug: object) -> None:
+    assert mapped(row_change(row(slug="new"), before=row(slug=slug)), BY_SLUG).left == frozenset()
+    assert mapped(row_change(row(slug="new"), before=row()), BY_SLUG).left == frozenset()
+
+
+def test_one_that_is_rejected_leaves_it_all_the_same() -> None:
+    given = replace(BY_SLUG, fields=(field("n", FieldType.INTEGER),))
+    outcome = RowMapper(given).map(RECORD, row_change(row(slug="new", n="x"), before=row(slug="old")), 0)
+    assert isinstance(outcome, Rejection)
+    assert outcome.departure is not None
+    assert (outcome.departure.key, outcome.departure.place) == ("articles/old", by_slug("old"))
+    stays = RowMapper(given).map(RECORD, row_change(row(slug="new", n="x"), before=row(slug="new")), 0)
+    assert isinstance(stays, Rejection)
+    assert stays.departure is None
+
+
 # --- the key
 
 

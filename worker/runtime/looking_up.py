@@ -22,6 +22,7 @@ from worker.runtime.clock import Clock
 from worker.runtime.recent import RecentPlaces
 from worker.runtime.retrying import Retrying
 from worker.runtime.sources import SourceReaders
+from worker.runtime.unexpected import unexpected
 from worker.stages.locate import must_be_located, with_located
 from worker.stages.planning import NeedsVector, Owing, Plan, Ready, plan
 from worker.stages.truncate import kept_out, marker
@@ -106,8 +107,13 @@ class Lookup:
         plans: list[tuple[Unit, Plan]] = []
         for unit in units:
             embed = self._readers.rules_of(unit.change.source).embed
-            decision = plan(unit, stored, embed, model, now_ms, packed=packed)
-            plans.append((unit, kept_out(unit.change, decision, stored, now_ms)))
+            decision: Plan
+            try:
+                decision = plan(unit, stored, embed, model, now_ms, packed=packed)
+                decision = kept_out(unit.change, decision, stored, now_ms)
+            except Exception as error:  # noqa: BLE001 - see `unexpected`
+                decision = unexpected(error, "plan", unit.change.record.position)
+            plans.append((unit, decision))
         return plans
 
     async def _stored(self, units: Sequence[Unit], known: Collection[Place], bare: Collection[Place] = ()) -> _Stored:

@@ -35,6 +35,7 @@ from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
 from worker.runtime.truncating import Sweeper, Truncating
+from worker.runtime.unexpected import unexpected
 from worker.runtime.vector_cache import VectorCache
 from worker.runtime.watchdog import Watchdog
 from worker.settings import BatchSettings, DeliverySettings
@@ -303,9 +304,15 @@ class Pipeline:
             for (unit, needed), vector in zip(batch, vectors, strict=True):
                 if isinstance(vector, Rejection):
                     works += self._rejected(unit, vector, "embed", owed=needed.tombstones)
-                else:
-                    self._rejecting.accepted(unit.change.source, "embed")
-                    works.append(Work(unit, with_vector(needed, vector, model, packed=packed).writes))
+                    continue
+                try:
+                    work = Work(unit, with_vector(needed, vector, model, packed=packed).writes)
+                except Exception as error:  # noqa: BLE001 - see `unexpected`
+                    rejection = unexpected(error, "write", unit.change.record.position)
+                    works += self._rejected(unit, rejection, "embed", owed=needed.tombstones)
+                    continue
+                self._rejecting.accepted(unit.change.source, "embed")
+                works.append(work)
             await self._pass_on(works)
 
     async def _send(self) -> None:

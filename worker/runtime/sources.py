@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.records import Change, Decoded, Record, Rejection, RowChange, Skip, Truncate
+from worker.runtime.unexpected import unexpected
 from worker.stages.decode import change_event, debezium
 from worker.stages.mapping import RowMapper
 from worker.stages.rules import SourceRules, TruncatePolicy
@@ -32,6 +33,12 @@ class SourceReader:
 
     def read(self, record: Record, watermark: int) -> tuple[Change | Truncate | Skip | Rejection, int | None]:
         """Return what a record says, and its own version if it has one."""
+        try:
+            return self._read(record, watermark)
+        except Exception as error:  # noqa: BLE001 - see `unexpected`
+            return unexpected(error, "decode", record.position), None
+
+    def _read(self, record: Record, watermark: int) -> tuple[Change | Truncate | Skip | Rejection, int | None]:
         decoded = self.decode(record, self.rules)
         if not isinstance(decoded, RowChange):
             return decoded, decoded.version if isinstance(decoded, Truncate) else None

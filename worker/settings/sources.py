@@ -62,7 +62,8 @@ class SourceSettings(Group):
     """Columns of the primary key, the tenant column left out."""
     key_missing: KeyMissing = KeyMissing.ROW
     """Where a column of `id` comes from that the record's key lacks: `row` takes it from the row (a table without a
-    primary key has null keys, and its rows come from any partition), `reject` refuses such records."""
+    primary key has null keys, and its rows come from any partition), `reject` refuses such records. Where such a column
+    may change, the former document is found by the old row alone: `replica_identity: full`."""
     tenant: str = Field(min_length=1)
     """Column that holds the tenant; `_routing`, the document's `tenant` field and its id follow from it."""
     tenant_in_key: TenantInKey = TenantInKey.AUTO

@@ -128,13 +128,14 @@ class RowMapper:
         if not parts or change.operation is not _UPSERT or not change.before or rules.tenant_column in change.key:
             return None
         now = tenant_of(change.row.get(rules.tenant_column))
+        former = _parts_before(change, rules, parts)
         for place in _left(change, rules, parts):
-            if now is not None and now.name == place.tenant:
+            if now is not None and now.name == place.tenant and former == parts:
                 return None
             return Change(
                 record,
                 rules.name,
-                identity.shortened(identity.joined(rules.name, parts)),
+                identity.shortened(identity.joined(rules.name, former)),
                 Operation.DELETE,
                 place,
                 watermark if change.version is None else change.version,
@@ -281,10 +282,25 @@ def _key_elsewhere(column: str, change: RowChange, rules: SourceRules) -> object
     return change.row.get(column, change.before.get(column))
 
 
-def _left(change: RowChange, rules: SourceRules, parts: Iterable[str]) -> frozenset[Place]:
+def _left(change: RowChange, rules: SourceRules, parts: Sequence[str]) -> frozenset[Place]:
     """The place of the row before this change, where the event tells it and it may be believed."""
     value = change.before.get(rules.tenant_column)
-    return _NO_PLACES if is_unavailable(value, rules.unavailable_placeholder) else _place(rules, value, parts)
+    if is_unavailable(value, rules.unavailable_placeholder):
+        return _NO_PLACES
+    return _place(rules, value, _parts_before(change, rules, parts))
+
+
+def _parts_before(change: RowChange, rules: SourceRules, parts: Sequence[str]) -> Sequence[str]:
+    """The key's parts before this change: columns of `id` outside the record's key may change without a new key."""
+    key, before, placeholder = change.key, change.before, rules.unavailable_placeholder
+    if all(column in key for column in rules.id_columns):
+        return parts
+    outside = {
+        column: before[column]
+        for column in rules.id_columns
+        if column not in key and column in before and not is_unavailable(before[column], placeholder)
+    }
+    return _parts_in(outside, rules, parts) or parts
 
 
 def _parts_in(key: Mapping[str, object], rules: SourceRules, parts: Sequence[str]) -> list[str] | None:

@@ -8,6 +8,7 @@ import binascii
 import decimal
 import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,6 +20,8 @@ _LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
 _MAX_DIGITS: Final = 4300
 """Python's own limit for integers in text, whose conversion takes quadratic time. A huge scale would fill memory."""
 _MAX_BYTES: Final = 1785
+_EXACT_DIGITS: Final = sys.float_info.dig
+"""Every decimal of so many digits comes back from a JSON number as it was; of a longer one nobody knows."""
 _LONG: Final = 1000
 """Characters of a number that Elasticsearch still reads."""
 _DECIMAL_TEXT: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
@@ -77,6 +80,9 @@ def scaled_decimal(value: object, scale: int) -> str:
 
 def _with_scale(value: object, scale: int) -> str:
     text = plain_decimal(value)
+    if isinstance(value, float) and len(decimal.Decimal(repr(value)).as_tuple().digits) > _EXACT_DIGITS:
+        told = f"{shown(value, _LIMIT)} is a JSON number of more than {_EXACT_DIGITS} digits, of which some may be lost"
+        raise ValueError(f"{told}: set the converter's decimal.format to BASE64, or decimal.handling.mode to string")
     if scale < 0:
         return text
     whole, _, fraction = text.partition(".")

@@ -65,6 +65,8 @@ def row_change(
     before = event.get("before") if rules.trusts_before else None
     if source.get("connector") == "mongodb":
         row, before, key = _document(row), _document(before), mongodb.key_of(key)
+        if isinstance(unreadable := row if isinstance(row, Rejection) else before, Rejection):
+            return unreadable
     if not isinstance(row, dict):
         return _row_missing(code, source)
     version = version_of(source, row, operation, rules)

@@ -9,31 +9,35 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from worker.stages.decode.json_values import loads
+from worker.errors import RejectReason
+from worker.records import Rejection
+from worker.stages.decode.json_values import loads, shown
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
-def document(text: object) -> Mapping[str, object] | None:
-    """Return the columns of a document, None where the text holds none."""
-    found = _read(text)
-    return found if isinstance(found, dict) else None
+def document(text: str) -> Mapping[str, object] | Rejection:
+    """Return the columns of a document, or why the text holds none."""
+    try:
+        found = _plain(loads(text))
+    except ValueError as error:
+        return Rejection(RejectReason.INVALID_JSON, f"the document of a MongoDB event is not JSON: {error}")
+    if isinstance(found, dict):
+        return found
+    return Rejection(RejectReason.INVALID_JSON, f"the document of a MongoDB event is not an object: {shown(text, 60)}")
 
 
 def key_of(key: Mapping[str, object]) -> Mapping[str, object]:
     """Return the key's columns, under the name that the document has for them: `{"id": "1004"}` is `{"_id": 1004}`."""
-    identifier = _read(key.get("id"))
-    return key if identifier is None else {"_id": identifier}
-
-
-def _read(text: object) -> object:
+    text = key.get("id")
     if not isinstance(text, str):
-        return None
+        return key
     try:
-        return _plain(loads(text))
+        identifier = _plain(loads(text))
     except ValueError:
-        return None
+        return key
+    return key if identifier is None else {"_id": identifier}
 
 
 def _plain(value: object) -> object:
