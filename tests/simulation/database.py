@@ -157,14 +157,20 @@ class Database:
         self._next_serial()
         self._change("d", key, held, None, txn)
 
-    def drift(self, row_id: int, tenant: object) -> None:
-        """Change a row without an event, as where the connector has lost some; a later snapshot mends it."""
+    def drift(self, row_id: int, tenant: object, to: object = None) -> None:
+        """Change a row without an event, as where the connector has lost some; a later snapshot mends it.
+
+        Where no event tells of a move anyway, that may be one to another tenant.
+        """
         key = self._key(row_id, tenant)
         held = self._rows.get(key)
         if held is None or self._locked(key, None):
             return
         serial = self._next_serial()
         row = replace(held, content=f"c{serial}", serial=serial)
+        if to is not None and self.schema.identity is Identity.DEFAULT:
+            row = replace(row, tenant=to)
+            self.tenants.add(str(to))
         self._rows[key] = self._committed[key] = self.states[serial] = row
         self.drifted = True
 

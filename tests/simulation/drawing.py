@@ -39,7 +39,7 @@ def _surroundings(chance: random.Random) -> Surroundings:
     identity = chance.choice(tuple(Identity))
     schema = Schema(
         identity=identity,
-        global_ids=identity is Identity.FULL and chance.random() < 0.6,
+        global_ids=identity is not Identity.TENANT_IN_KEY and chance.random() < 0.6,
         toast=identity is not Identity.FULL and chance.random() < 0.5,
         partitions=chance.choice((1, 2, 3)),
     )
@@ -115,6 +115,8 @@ class _Workload:
         self._often_rekeyed = 8 if schema.toast else 3
         # A snapshot leaves out what an event has mentioned meanwhile, even one that leaves the drifted value out.
         self._drifts = self._snapshots and not schema.toast
+        # Only a row whose former place no event tells is looked for.
+        self._strays = self._drifts and schema.identity is Identity.DEFAULT
         self._rejections = not schema.toast or allowed.toast_with_rejections
         # A tombstone of a document's own id can hide that one's dead letter: what leads there is rare.
         self._often_refused = 3 if schema.global_ids else 1
@@ -158,6 +160,10 @@ class _Workload:
                 ),
                 (self._snapshots, (3, lambda _: Step("snapshot_begin")), (4, lambda _: Step("snapshot_end"))),
                 (self._drifts, (2, on_row("drift"))),
+                (
+                    self._strays,
+                    (2, on_row("drift_away", to=lambda chance: chance.randrange(len(TENANTS)))),
+                ),
                 (self._partitions, (1, lambda _: Step("add_partition"))),
             )
             if wanted

@@ -60,6 +60,7 @@ _STATEMENTS: Final[Mapping[str, _Statement]] = {
     "rekey": lambda table, step, tenant, _: table.rekey(step.row, tenant, step.to, txn=step.txn),
     "delete": lambda table, step, tenant, _: table.delete(step.row, tenant, txn=step.txn),
     "drift": lambda table, step, tenant, _: table.drift(step.row, tenant),
+    "drift_away": lambda table, step, tenant, to: table.drift(step.row, tenant, to),
     "commit": lambda table, step, *_: table.commit(step.txn or 0),
     "snapshot_begin": lambda table, *_: table.snapshot_begin(),
     "snapshot_end": lambda table, *_: table.snapshot_end(),
@@ -104,7 +105,7 @@ class _Performance:
         self._watching = Watching(self._world, self._database)
         self._written_again: list[tuple[Place, Document | None, Document]] = []
         self._fleet = Fleet(self._world, story.surroundings.workers, self.found, self._note)
-        self._watching.drifts = any(one.what == "drift" for one in story.steps)
+        self._watching.drifts = any(one.what in {"drift", "drift_away"} for one in story.steps)
         broker, server = self._world.broker, self._world.server
         broker.on_commit = self._committed
         broker.on_event = self._note

@@ -196,3 +196,22 @@ def test_a_document_counts_as_indexed_though_the_reply_was_lost() -> None:
 def test_a_delete_without_its_tenant() -> None:
     outcome = told(DEFAULT, Step("upsert"), Step("delete", pause=0.5))
     assert outcome.verdicts["dead_lettered"] == 0
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("global_ids", [False, True])
+def test_a_move_without_an_event_that_a_snapshot_finds_right_behind_the_rows_last_change(
+    *, global_ids: bool, shards: int
+) -> None:
+    """The document and its tombstone elsewhere have one version then, and with ids over all tenants one id, too."""
+    schema = Schema(Identity.DEFAULT, global_ids=global_ids)
+    steps = (
+        Step("upsert"),
+        Step("drift_away", to=1, pause=1),
+        Step("snapshot_begin"),
+        Step("snapshot_end"),
+        Step("drift_away", to=2, pause=1),
+    )
+    outcome = perform(Story(1, Surroundings(schema, shards=shards), (*steps, A_SECOND)))
+    assert outcome.violation is None
+    assert outcome.verdicts == {"indexed": 3}
