@@ -53,11 +53,12 @@ def said(config: dict[str, Any], *arguments: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def until(config: dict[str, Any], code: int, lag: int) -> dict[str, Any]:
+def until(config: dict[str, Any], code: int, lag: int, *, ready: bool = False) -> dict[str, Any]:
+    """Ask until the exit code and the lag are these, and the only worker is ready: it may be asked before its group."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         found, status = said(config)
-        if (found, status["lag"]) == (code, lag):
+        if (found, status["lag"]) == (code, lag) and (not ready or status["workers"][0].get("ready")):
             return status
     raise AssertionError(f"no exit with {code} at a lag of {lag}")
 
@@ -75,7 +76,7 @@ def test_a_worker_that_runs_is_seen_from_all_sides(config: dict[str, Any]) -> No
     assert subjects(status, "failure") == ["group", "lag"]
 
     with running(config):
-        status = until(config, code=0, lag=0)
+        status = until(config, code=0, lag=0, ready=True)
         assert status["workers"] == [
             {"url": f"http://127.0.0.1:{port}", "answers": True, "ready": True, "reason": None, "halts": []}
             | {name: status["workers"][0][name] for name in ("version", "last_progress")}
