@@ -70,6 +70,19 @@ async def test_every_record_with_a_tenant_counts_under_its_tenant() -> None:
     assert world.value("syncline_tenant_records_total", tenant="globex", verdict="indexed") == 1
 
 
+async def test_a_delete_that_tells_no_tenant_counts_under_none() -> None:
+    """The place of its key has the key for a tenant: the rows' keys would take the tenants' names from them."""
+    world = World()
+    world.upsert(1, "a", lsn=1)
+    await world.run_to_the_end()
+    world.append(builders.event("d", None, lsn=2), 1)
+    await (later := World(like=world)).run_to_the_end()
+    assert later.verdicts == {"deleted": 1}
+    assert later.value("syncline_freshness_missed_total") == 1
+    for metric in (later.metrics.tenant_records, later.metrics.tenant_freshness_missed):
+        assert [sample for family in metric.collect() for sample in family.samples] == []
+
+
 def test_a_tenant_that_loses_its_name_loses_its_series_and_other_gets_nothing_of_it() -> None:
     metrics = Metrics(MetricsSettings(tenants=1))
     counters = TenantCounters(metrics)
