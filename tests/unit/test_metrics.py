@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+import orjson
 import pytest
 from prometheus_client.exposition import generate_latest
 
@@ -81,6 +82,15 @@ async def test_a_delete_that_tells_no_tenant_counts_under_none() -> None:
     assert later.value("syncline_freshness_missed_total") == 1
     for metric in (later.metrics.tenant_records, later.metrics.tenant_freshness_missed):
         assert [sample for family in metric.collect() for sample in family.samples] == []
+
+
+async def test_a_delete_whose_tenant_is_doubted_counts_under_none() -> None:
+    world = World()
+    key, event = {"id": 1, "tenant": 0}, builders.event("d", None, lsn=2)
+    world.log.append(TopicPartition(TOPIC, 0), orjson.dumps(key), orjson.dumps(event))
+    await world.run_to_the_end()
+    assert world.verdicts == {"tenant_unknown": 1}
+    assert [sample for family in world.metrics.tenant_records.collect() for sample in family.samples] == []
 
 
 def test_a_tenant_that_loses_its_name_loses_its_series_and_other_gets_nothing_of_it() -> None:

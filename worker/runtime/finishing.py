@@ -148,7 +148,8 @@ class Finishing:
         is_known = _tells_tenant(change) and change.doubt is None and change.rejection is None
         place = change.place if is_known else None
         await self.reject(change.record, rejection, stage, place=place, version=version)
-        self._count([(unit, Verdict.DEAD_LETTERED)])
+        if change.doubt is None:
+            self._count([(unit, Verdict.DEAD_LETTERED)])
         self._ledger.resolve_all(unit.hidden, _SUPERSEDED)
         self._intake.release(unit.change.key)
 
