@@ -76,6 +76,23 @@ async def test_a_model_that_fails_on_a_plain_text_halts() -> None:
     assert len(embedder.calls) == 2, "one try, and one with a plain text"
 
 
+async def test_a_model_that_is_mended_right_after_it_failed_costs_no_text() -> None:
+    world = World()
+    world.upsert(1, "good", lsn=1)
+
+    async def mended_after(_texts: Sequence[str]) -> None:
+        world.embedder.fail_with = Halt(HaltReason.EMBEDDER_FAILED, "out of memory") if is_first() else None
+
+    def is_first() -> bool:
+        return len(world.embedder.calls) == 1
+
+    world.embedder.before_embed = mended_after
+    await world.run_to_the_end()
+    assert world.embedder.calls[0] == ["good"]
+    assert world.verdicts == {"indexed": 1}
+    assert not world.dead_letters.sent
+
+
 async def test_the_same_text_is_given_to_the_model_once_a_call() -> None:
     embedder, metrics = FakeEmbedder(), Metrics()
     found = await embedding(embedder, metrics).vectors(["a", "b", "a", "a"])

@@ -167,3 +167,20 @@ async def test_a_consumer_that_is_stuck_is_not_alive() -> None:
         assert health.live().ok
     assert not answer.ok
     assert "records wait in Kafka" in answer.reason
+
+
+async def test_that_nothing_was_fetched_in_a_halt_does_not_count_when_it_is_over() -> None:
+    """After a rebalance no record is open any more, and while the worker is halted it fetches none."""
+    world = World()
+    world.upsert(1, "a", lsn=1)
+    world.index.alias_exists = False
+    health = health_of(world)
+    async with world.running():
+        await world.until_halted()
+        await world.source.rebalance()
+        await asyncio.sleep(2 * LIMIT)
+        assert not world.pipeline.ledger.open_records
+        world.index.alias_exists = True
+        await world.until(lambda: not world.pipeline.retrying.halting.halted)
+        assert health.live().ok
+        await world.settle()

@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+import orjson
 import pytest
 from prometheus_client.exposition import generate_latest
 
@@ -68,6 +69,28 @@ async def test_every_record_with_a_tenant_counts_under_its_tenant() -> None:
     assert sum(counted.values()) == 2
     assert counted[Verdict.SUPERSEDED] == 1, "the older of two changes of one row"
     assert world.value("syncline_tenant_records_total", tenant="globex", verdict="indexed") == 1
+
+
+async def test_a_delete_that_tells_no_tenant_counts_under_none() -> None:
+    """The place of its key has the key for a tenant: the rows' keys would take the tenants' names from them."""
+    world = World()
+    world.upsert(1, "a", lsn=1)
+    await world.run_to_the_end()
+    world.append(builders.event("d", None, lsn=2), 1)
+    await (later := World(like=world)).run_to_the_end()
+    assert later.verdicts == {"deleted": 1}
+    assert later.value("syncline_freshness_missed_total") == 1
+    for metric in (later.metrics.tenant_records, later.metrics.tenant_freshness_missed):
+        assert [sample for family in metric.collect() for sample in family.samples] == []
+
+
+async def test_a_delete_whose_tenant_is_doubted_counts_under_none() -> None:
+    world = World()
+    key, event = {"id": 1, "tenant": 0}, builders.event("d", None, lsn=2)
+    world.log.append(TopicPartition(TOPIC, 0), orjson.dumps(key), orjson.dumps(event))
+    await world.run_to_the_end()
+    assert world.verdicts == {"tenant_unknown": 1}
+    assert [sample for family in world.metrics.tenant_records.collect() for sample in family.samples] == []
 
 
 def test_a_tenant_that_loses_its_name_loses_its_series_and_other_gets_nothing_of_it() -> None:

@@ -8,7 +8,8 @@ import pytest
 from tests import builders
 from tests.fakes.elasticsearch import UNPARSABLE
 from tests.fakes.world import World
-from worker.errors import HaltReason
+from worker.errors import HaltReason, RejectReason
+from worker.records import Rejection, TopicPartition
 from worker.settings import DeliverySettings
 
 pytestmark = pytest.mark.virtual_time
@@ -162,3 +163,27 @@ async def test_a_rebalance_hands_what_is_held_back_to_whoever_comes(caplog: pyte
         assert 3 <= len(world.dead_letters.sent) <= 7
         await asyncio.sleep(2)
         assert world.committed() == len(world.dead_letters.sent)
+
+
+async def test_the_calm_of_another_source_lets_nothing_pass() -> None:
+    """A source whose rows are good again says nothing of another one."""
+    world = World(delivery=DeliverySettings(rejections_in_a_row=2))
+    rejecting = world.pipeline._rejecting
+    unreadable = Rejection(RejectReason.INVALID_JSON, "no")
+    for offset, source in enumerate(["a", "a", "b", "b"]):
+        rejecting.record(builders.record(offset=offset), unreadable, "decode", source, None)
+    world.pipeline.ledger.begin(0, {TopicPartition(builders.TOPIC, 0): ""})
+    for offset in range(4):
+        world.pipeline.ledger.admit(builders.record(offset=offset))
+    passing = asyncio.ensure_future(rejecting.run())
+    await asyncio.sleep(1)
+    for _ in range(2):
+        rejecting.accepted("b", "decode")
+    await asyncio.sleep(1)
+    assert not world.dead_letters.sent
+    for _ in range(2):
+        rejecting.accepted("a", "decode")
+    await asyncio.sleep(1)
+    assert len(world.dead_letters.sent) == 4
+    passing.cancel()
+    await asyncio.wait([passing])

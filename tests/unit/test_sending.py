@@ -6,6 +6,7 @@ import pytest
 
 from tests.builders import change, place, record, unit
 from tests.fakes.elasticsearch import REJECTED, UNAVAILABLE, UNPARSABLE, FakeElasticsearch
+from tests.fakes.world import Gate
 from worker.errors import RejectReason, RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.ports import RequestTooLargeError
@@ -63,6 +64,22 @@ async def test_what_another_worker_reads_again_by_now_is_not_sent_again() -> Non
     await Sender(index, holds, Retrying(DeliverySettings(), metrics), metrics, Clock()).send(items(index, [lost, kept]))
     assert (lost.verdict, lost.ended, kept.verdict) == (Verdict.SKIPPED, True, Verdict.INDEXED)
     assert index.live.keys() == {kept.unit.change.place}
+
+
+async def test_what_another_worker_reads_again_by_now_is_not_sent_when_its_turn_comes() -> None:
+    """Under pressure one request goes at a time, and the others wait as long as that takes."""
+    index, metrics = FakeElasticsearch(), Metrics()
+    index.before_bulk = gate = Gate()
+    on_its_way, lost = work(1), work(2)
+    held = {one.unit.change.record.position for one in (on_its_way, lost)}
+    sender = Sender(index, held.__contains__, Retrying(DeliverySettings(), metrics), metrics, Clock(), concurrency=1)
+    sending = asyncio.gather(*(sender.send(items(index, [one])) for one in (on_its_way, lost)))
+    await asyncio.sleep(1)
+    held.clear()
+    gate.open()
+    await sending
+    assert [one.verdict for one in (on_its_way, lost)] == [Verdict.INDEXED, Verdict.SKIPPED]
+    assert len(index.requests) == 1
 
 
 async def test_what_was_given_up_is_not_given_up_again_when_the_rest_is_sent_in_parts() -> None:

@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from worker.adapters.kafka_client import connection_options, ended, record_of, start_up_faults
 from worker.adapters.kafka_offsets import AssignmentGoneError, StartPositions
-from worker.errors import OperatorError, RetryLater, RetryReason
+from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.ports import AssignmentListener, Commit, CommitRefusedError, Source
 from worker.records import Record, TopicPartition
 from worker.settings import KafkaSettings
@@ -269,7 +269,15 @@ class KafkaSource(Source):
 
     def fail(self, fault: Exception) -> None:
         """Let the next `fetch` raise this: the client swallows what a rebalance listener raises."""
-        self._fault = fault
+        self._fault = self._halting(fault) if isinstance(fault, KafkaError) else fault
+
+    def _halting(self, fault: KafkaError) -> Halt:
+        """Brokers that are gone for longer than a rebalance, or refuse, end no worker: it leaves and joins anew."""
+        try:
+            with start_up_faults(self._settings):
+                raise fault
+        except OperatorError as mistake:
+            return Halt(HaltReason.MISCONFIGURED, str(mistake))
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types

@@ -46,7 +46,8 @@ class Source(Protocol):
 
         Partitions that were added to a topic bring nothing until the group has read what lay in the older ones when
         they were found. Positions carry the assignment's epoch. Cancelling loses nothing that was not committed.
-        Raises `Halt` when offsets are missing or lost and the declared policy is `fail`.
+        Raises `Halt` when offsets are missing or lost and the declared policy is `fail`, or when the brokers do not
+        tell where to go on.
         """
 
     def pause(self) -> None:

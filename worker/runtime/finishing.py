@@ -134,9 +134,10 @@ class Finishing:
                 seconds = max(0, now_ms - change.source_ts_ms) / 1000
                 self._metrics.freshness.observe(seconds)
                 if seconds > promised:
-                    missed[change.place.tenant] += 1
+                    self._metrics.freshness_missed.inc()
+                    if _tells_tenant(change):
+                        missed[change.place.tenant] += 1
         for tenant, records in missed.items():
-            self._metrics.freshness_missed.inc(records)
             self._tenants.missed(tenant, records)
 
     async def finish_rejected(self, unit: Unit, rejection: Rejection, stage: str) -> None:
@@ -144,10 +145,11 @@ class Finishing:
         change = unit.change
         version = change.version if change.positioned else None
         # Neither the place of a key, nor one that the row has left, nor one whose tenant is doubted tells whose it is.
-        is_known = change.place not in change.key_places and change.doubt is None and change.rejection is None
+        is_known = _tells_tenant(change) and change.doubt is None and change.rejection is None
         place = change.place if is_known else None
         await self.reject(change.record, rejection, stage, place=place, version=version)
-        self._count([(unit, Verdict.DEAD_LETTERED)])
+        if change.doubt is None:
+            self._count([(unit, Verdict.DEAD_LETTERED)])
         self._ledger.resolve_all(unit.hidden, _SUPERSEDED)
         self._intake.release(unit.change.key)
 
@@ -156,9 +158,14 @@ class Finishing:
         records: Counter[tuple[str, Verdict]] = Counter()
         for unit, verdict in ended:
             change = unit.change
-            if self._ledger.holds(change.record.position):
+            if _tells_tenant(change) and self._ledger.holds(change.record.position):
                 records[change.place.tenant, verdict] += 1
                 if unit.hidden:
                     records[change.place.tenant, _SUPERSEDED] += len(unit.hidden)
         for (tenant, verdict), count in records.items():
             self._tenants.count(tenant, verdict, count)
+
+
+def _tells_tenant(change: Change) -> bool:
+    """Whether a change's place is a tenant's; that of a key bears the key for a name."""
+    return change.place not in change.key_places

@@ -33,14 +33,15 @@ class Health:
         """Not live: there is work, none was resolved or fetched for too long, and it is no declared backoff or halt."""
         if self._retrying.halting.halted or self._retrying.failing:
             return Answer(ok=True)
-        # After a backoff or halt, work has as long to be resolved as after its arrival.
-        marks = (self._ledger.last_progress, self._retrying.recovered_at, self._retrying.halting.lifted_at)
-        stalled = self._clock.monotonic() - max(mark for mark in marks if mark is not None)
+        # After a backoff or halt, work has as long to be resolved as after its arrival, and to be fetched.
+        marks = (self._retrying.recovered_at, self._retrying.halting.lifted_at)
+        well = self._clock.monotonic() - max((mark for mark in marks if mark is not None), default=float("-inf"))
+        stalled = min(well, self._clock.monotonic() - self._ledger.last_progress)
         if self._ledger.open_records and stalled > self._limit:
             return Answer(
                 ok=False, reason=f"{self._ledger.open_records} records open, none resolved for {stalled:.0f} s"
             )
-        if (stuck := self._watchdog.stuck_seconds) and stuck > self._limit:
+        if (stuck := min(well, self._watchdog.stuck_seconds)) > self._limit:
             missing = "records wait in Kafka" if self._ledger.has_assignment else "the group gives no partitions"
             return Answer(ok=False, reason=f"{missing} and nothing was fetched for {stuck:.0f} s")
         return Answer(ok=True)

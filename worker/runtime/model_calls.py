@@ -109,6 +109,10 @@ class Batch:
         except Halt as fault:
             if fault.reason is not HaltReason.EMBEDDER_FAILED:
                 raise
+            if not is_doubted and len(self._texts) == 1:
+                # Once more, behind a plain text: in between the model may be mended. Several are tried again in parts.
+                self._failures = _TRIES
+                return await self._whole()
             if not is_doubted:
                 await self._plain_text()
             raise _OnTheseTextsError(str(fault)) from fault

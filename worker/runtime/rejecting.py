@@ -141,20 +141,21 @@ class Rejecting:
 
     async def _pass(self, one: _Waiting) -> None:
         if one.breaker.open:
-            await self._wait_for_leave()
+            await self._wait_for_leave(one.breaker)
         await self._retrying.call(_DEAD_LETTERS, one.put_aside)
         self._waiting.popleft()
         self._signal()
         # Whether it is mended only new records can tell: fetching goes on until the next of them is rejected.
         self._retrying.halting.lift(_REJECTIONS)
 
-    async def _wait_for_leave(self) -> None:
+    async def _wait_for_leave(self, breaker: Breaker) -> None:
         """Wait until an interval has passed, or the breaker is closed."""
-        self._calmed.clear()
         halting = self._retrying.halting
         with halting.holding(), contextlib.suppress(TimeoutError):
             async with asyncio.timeout(halting.interval()):
-                await self._calmed.wait()
+                while breaker.open:  # another one closes, perhaps
+                    self._calmed.clear()
+                    await self._calmed.wait()
 
     def _breaker(self, source: str, stage: str) -> Breaker:
         breaker = self._breakers.get((source, stage))

@@ -126,8 +126,10 @@ class Sender:
 
         async def send_what_is_left() -> None:
             nonlocal left
-            left = self._held(left)
-            left, fault = await self._once(left)
+            async with self._permits.one():
+                # Not before its turn: while it waits for that, partitions may go to another worker.
+                left = self._held(left)
+                left, fault = await self._once(left)
             if fault is not None:
                 raise fault
 
@@ -175,37 +177,36 @@ class Sender:
         return left, None if again is None else RetryLater(again.reason, again.message)
 
     async def _answers(self, items: Sequence[Item]) -> Sequence[ItemResponse]:
-        """Send once, when there is room for one more request, and note what the answer tells of the pressure."""
-        async with self._permits.one():
-            pressure = self._permits.pressure
-            body = b"".join(item.data for item in items)
-            if any(item.write.hard for item in items):
-                # Elasticsearch heeds no `require_alias` for deletes: one would create an index in place of the alias.
-                await self._sink.probe()
-            began_in, started = pressure.round, self._clock.monotonic()
-            try:
-                responses = await self._sink.bulk(body, len(items))
-            except RetryLater as fault:
-                self._metrics.bulk_requests.labels(fault.reason.value).inc()
-                if fault.reason in _OVERLOADED:
-                    pressure.overloaded(began_in)
-                raise
-            except Halt as fault:
-                self._metrics.bulk_requests.labels(fault.reason.value).inc()
-                raise
-            except RequestTooLargeError:
-                self._metrics.bulk_requests.labels("too_large").inc()
-                raise
-            finally:
-                seconds = self._clock.monotonic() - started
-                self._metrics.bulk_bytes.inc(len(body))
-                self._metrics.stage.labels("bulk").observe(seconds)
-            self._metrics.bulk_requests.labels("answered").inc()
-            if any(response.status == _TOO_MANY_REQUESTS for response in responses):
+        """Send once, and note what the answer tells of the pressure. Its caller holds a permit."""
+        pressure = self._permits.pressure
+        body = b"".join(item.data for item in items)
+        if any(item.write.hard for item in items):
+            # Elasticsearch heeds no `require_alias` for deletes: one would create an index in place of the alias.
+            await self._sink.probe()
+        began_in, started = pressure.round, self._clock.monotonic()
+        try:
+            responses = await self._sink.bulk(body, len(items))
+        except RetryLater as fault:
+            self._metrics.bulk_requests.labels(fault.reason.value).inc()
+            if fault.reason in _OVERLOADED:
                 pressure.overloaded(began_in)
-            else:
-                pressure.answered(began_in, len(body), seconds)
-            return responses
+            raise
+        except Halt as fault:
+            self._metrics.bulk_requests.labels(fault.reason.value).inc()
+            raise
+        except RequestTooLargeError:
+            self._metrics.bulk_requests.labels("too_large").inc()
+            raise
+        finally:
+            seconds = self._clock.monotonic() - started
+            self._metrics.bulk_bytes.inc(len(body))
+            self._metrics.stage.labels("bulk").observe(seconds)
+        self._metrics.bulk_requests.labels("answered").inc()
+        if any(response.status == _TOO_MANY_REQUESTS for response in responses):
+            pressure.overloaded(began_in)
+        else:
+            pressure.answered(began_in, len(body), seconds)
+        return responses
 
     async def _apart(self, items: Sequence[Item], message: str) -> None:
         """Send halves of what was too large; a single document that is too large can never be stored."""
