@@ -116,6 +116,18 @@ def test_which_models_are_packed(kind: str, packs: bool, folders: dict[str, Path
     assert ours.is_packed == packs
 
 
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
+def test_weights_stored_in_half_the_precision_are_computed_in_the_one_that_is_set(
+    stored: torch.dtype, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    SentenceTransformer(str(folders["bert"]), device="cpu").to(stored).save(str(tmp_path))
+    ours = torch_model(tmp_path)
+    shape = ours.load()
+    found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(TEXTS)])
+    whole = SentenceTransformer(str(tmp_path), device="cpu", model_kwargs={"dtype": torch.float32})
+    assert np.allclose(found, whole.encode(TEXTS, show_progress_bar=False), atol=1e-5)
+
+
 def test_half_the_precision_gives_nearly_the_same(folders: dict[str, Path]) -> None:
     """In a process of its own: what the processor may do must be found out before torch computes anything."""
     done = subprocess.run(

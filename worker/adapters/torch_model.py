@@ -77,8 +77,9 @@ class TorchModel(EmbeddingModel):
                 "or set embedding.device to cpu"
             )
         torch.set_num_threads(settings.threads or available_processors())
-        types = {"bf16": torch.bfloat16, "fp16": torch.float16}
-        kwargs = {} if settings.precision == "fp32" else {"dtype": types[settings.precision]}
+        types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        # Left out, it would be what the weights are stored in.
+        kwargs = {"dtype": types[settings.precision]}
         model = SentenceTransformer(path, revision=settings.revision, device=settings.device, model_kwargs=kwargs)
         model.eval()
         if not hasattr(model[0], "auto_model"):
