@@ -109,6 +109,30 @@ def test_it_gives_what_encode_gives(kind: str, folders: dict[str, Path]) -> None
     assert np.allclose(found, theirs, atol=1e-5)
 
 
+def with_prompt(folder: Path, *, include_prompt: bool) -> None:
+    """Write a tiny BERT with a default prompt, which its pooling takes in, or leaves out."""
+    make(folder, 32)
+    first = SentenceTransformer(str(folder), device="cpu")[0]
+    pooling = Pooling(32, include_prompt=include_prompt)
+    prompts = {"prompts": {"query": "a question "}, "default_prompt_name": "query"}
+    SentenceTransformer(modules=[first, pooling], device="cpu", **prompts).save(str(folder))  # type: ignore[arg-type]
+
+
+def test_a_default_prompt_goes_before_each_text(tmp_path: Path) -> None:
+    with_prompt(tmp_path, include_prompt=True)
+    ours = torch_model(tmp_path)
+    shape = ours.load()
+    found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(TEXTS)])
+    theirs = SentenceTransformer(str(tmp_path), device="cpu").encode(TEXTS, show_progress_bar=False)
+    assert np.allclose(found, theirs, atol=1e-5)
+
+
+def test_a_prompt_that_the_pooling_leaves_out_is_refused(tmp_path: Path) -> None:
+    with_prompt(tmp_path, include_prompt=False)
+    with pytest.raises(ValueError, match="leaves its default prompt out"):
+        torch_model(tmp_path).load()
+
+
 @pytest.mark.parametrize(("kind", "packs"), [("bert", True), ("roberta", True), ("mpnet", False)])
 def test_which_models_are_packed(kind: str, packs: bool, folders: dict[str, Path]) -> None:  # noqa: FBT001
     ours = torch_model(folders[kind])

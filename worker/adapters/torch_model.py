@@ -86,6 +86,8 @@ class TorchModel(EmbeddingModel):
             raise ValueError(f"it begins with {type(model[0]).__name__}, and only transformers are supported")
         self._model = model
         self._prompt = model.prompts.get(model.default_prompt_name or "") or ""
+        if self._prompt and not all(getattr(part, "include_prompt", True) for part in model):
+            raise ValueError("its pooling leaves its default prompt out, which is not supported")
         self._before, self._after = self._special_tokens()
         special = len(self._before) + len(self._after)
         most = int(min(model.max_seq_length or _MOST_TOKENS, _MOST_TOKENS)) - special
