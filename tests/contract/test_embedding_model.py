@@ -11,7 +11,17 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, PreTrainedModel, RobertaConfig, RobertaModel
+from transformers import (
+    BartConfig,
+    BartModel,
+    BertConfig,
+    BertModel,
+    MPNetConfig,
+    MPNetModel,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from tests.e2e.make_tiny_model import make
 from tests.fakes.embedding_model import FakeModel
@@ -38,6 +48,12 @@ def mpnet(words: int) -> PreTrainedModel:
     return MPNetModel(MPNetConfig(vocab_size=words, max_position_embeddings=128, pad_token_id=0, **SHAPE))
 
 
+def bart(words: int) -> PreTrainedModel:
+    """Counts positions by itself, and has none for a batch without padding: a sequence longer than any text."""
+    layers: Any = {f"{part}_{name}": 4 for part in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+    return BartModel(BartConfig(vocab_size=words, d_model=32, max_position_embeddings=64, pad_token_id=0, **layers))
+
+
 KINDS: dict[str, Callable[[int], PreTrainedModel]] = {"bert": bert, "roberta": roberta, "mpnet": mpnet}
 
 
@@ -47,7 +63,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     tiny = tmp_path_factory.mktemp("tiny")
     make(tiny)
     found = {}
-    for kind, transformer in KINDS.items():
+    for kind, transformer in (KINDS | {"bart": bart}).items():
         torch.manual_seed(2)
         whole = SentenceTransformer(str(tiny), device="cpu")
         first = whole[0]
@@ -99,7 +115,7 @@ def test_a_vector_does_not_depend_on_its_neighbours(model: EmbeddingModel) -> No
         assert np.allclose(model.embed([tokens])[0], vector, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "bart"])
 def test_it_gives_what_encode_gives(kind: str, folders: dict[str, Path]) -> None:
     ours = torch_model(folders[kind])
     shape = ours.load()
@@ -133,7 +149,7 @@ def test_a_prompt_that_the_pooling_leaves_out_is_refused(tmp_path: Path) -> None
         torch_model(tmp_path).load()
 
 
-@pytest.mark.parametrize(("kind", "packs"), [("bert", True), ("roberta", True), ("mpnet", False)])
+@pytest.mark.parametrize(("kind", "packs"), [("bert", True), ("roberta", True), ("mpnet", False), ("bart", False)])
 def test_which_models_are_packed(kind: str, packs: bool, folders: dict[str, Path]) -> None:  # noqa: FBT001
     ours = torch_model(folders[kind])
     ours.load()

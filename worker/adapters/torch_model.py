@@ -145,7 +145,7 @@ class TorchModel(EmbeddingModel):
             cosines = (usual * normalised(self._vectors(packed.features(trial)))).sum(axis=1)
             if cosines.min() >= _SAME[self._settings.precision]:
                 self._packed = packed
-        except (ImportError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ImportError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
             _log.debug("batches are padded: %s", error)
         if self._packed is None and packed is not None:
             packed.switch_off()
