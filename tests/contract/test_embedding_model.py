@@ -1,5 +1,7 @@
 """What every model of this process promises: the fake, torch, and OpenVINO, with small models of several kinds."""
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +18,8 @@ from transformers import (
     BartModel,
     BertConfig,
     BertModel,
+    GPT2Config,
+    GPT2Model,
     MPNetConfig,
     MPNetModel,
     PreTrainedModel,
@@ -54,6 +58,10 @@ def bart(words: int) -> PreTrainedModel:
     return BartModel(BartConfig(vocab_size=words, d_model=32, max_position_embeddings=64, pad_token_id=0, **layers))
 
 
+def gpt2(words: int) -> PreTrainedModel:
+    return GPT2Model(GPT2Config(vocab_size=words, n_positions=64, n_embd=32, n_layer=1, n_head=4))
+
+
 KINDS: dict[str, Callable[[int], PreTrainedModel]] = {"bert": bert, "roberta": roberta, "mpnet": mpnet}
 
 
@@ -63,7 +71,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     tiny = tmp_path_factory.mktemp("tiny")
     make(tiny)
     found = {}
-    for kind, transformer in (KINDS | {"bart": bart}).items():
+    for kind, transformer in (KINDS | {"bart": bart, "gpt2": gpt2}).items():
         torch.manual_seed(2)
         whole = SentenceTransformer(str(tiny), device="cpu")
         first = whole[0]
@@ -147,6 +155,25 @@ def test_a_prompt_that_the_pooling_leaves_out_is_refused(tmp_path: Path) -> None
     with_prompt(tmp_path, include_prompt=False)
     with pytest.raises(ValueError, match="leaves its default prompt out"):
         torch_model(tmp_path).load()
+
+
+def test_a_model_without_special_tokens_is_taken(folders: dict[str, Path], tmp_path: Path) -> None:
+    """An empty sequence, which GPT-2 cannot reshape, never comes: a text that is empty gets no vector."""
+    folder = shutil.copytree(folders["gpt2"], tmp_path / "gpt2")
+    rewrite(folder / "tokenizer.json", post_processor=None)
+    names = ["input_ids", "attention_mask"]
+    rewrite(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", model_input_names=names)
+    ours = torch_model(folder)
+    shape = ours.load()
+    assert (shape.special_tokens, shape.max_tokens) == (0, 64)
+    texts = [text for text in TEXTS if text]
+    found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(texts)])
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(texts, show_progress_bar=False)
+    assert np.allclose(found, theirs, atol=1e-5)
+
+
+def rewrite(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 @pytest.mark.parametrize(("kind", "packs"), [("bert", True), ("roberta", True), ("mpnet", False), ("bart", False)])

@@ -95,7 +95,8 @@ class TorchModel(EmbeddingModel):
             self._pack(most)
             if settings.precision == "bf16":
                 _warn_of_slow_bf16()
-        return ModelShape(len(self.embed([[]])[0]), most, special, padded=self._packed is None)
+        dimensions = len(self.embed(self.tokens([_PROBE]))[0])
+        return ModelShape(dimensions, most, special, padded=self._packed is None)
 
     @override
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
