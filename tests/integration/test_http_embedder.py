@@ -110,7 +110,7 @@ async def test_what_is_asked_for_is_what_the_settings_say(server: EmbeddingServe
         (400, HaltReason.EMBEDDER_FAILED),
         (413, HaltReason.EMBEDDER_FAILED),
         (422, HaltReason.EMBEDDER_FAILED),
-        (424, HaltReason.EMBEDDER_FAILED),
+        (424, RetryReason.SERVER_ERROR),
         (403, HaltReason.FORBIDDEN),
         (404, HaltReason.MISCONFIGURED),
         (307, HaltReason.MISCONFIGURED),
@@ -390,6 +390,17 @@ async def test_what_is_overloaded_or_gone_for_a_while_costs_nothing_but_time(
     server.answers = fail
     found = await sending(one)(["a", "b"])
     assert not any(isinstance(result, Rejection) for result in found)
+
+
+@pytest.mark.parametrize("status", [424, 500])
+async def test_a_model_that_breaks_once_costs_no_row(
+    server: EmbeddingServer, started: Callable[..., Any], status: int
+) -> None:
+    """As for want of memory, which a plain text does not need."""
+    one = await started()
+    answers = iter([refusal(status, "CUDA out of memory", "Backend")])
+    server.answers = lambda _: next(answers, None)
+    assert not any(isinstance(result, Rejection) for result in await sending(one)(["a"]))
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=list(UNREADABLE))

@@ -80,7 +80,7 @@ def test_the_key_is_never_repeated() -> None:
 @pytest.mark.parametrize("status", range(300, 600))
 def test_every_status_asks_for_something(status: int) -> None:
     fault = fault_of(status, b"", 3.0)
-    assert isinstance(fault, RetryLater if status in {408, 409, 425, 429} or status >= 500 else Halt)
+    assert isinstance(fault, RetryLater if status in {408, 409, 424, 425, 429} or status >= 500 else Halt)
     if isinstance(fault, RetryLater):
         assert fault.wait_s == 3
 

@@ -25,10 +25,11 @@ _LITTLE_ENDIAN: Final = np.dtype("<f4")
 _UNAUTHENTICATED: Final = 401
 _FORBIDDEN: Final = 403
 _TOO_MANY_REQUESTS: Final = 429
-_REFUSALS: Final = frozenset({400, 413, 422, 424})
-"""What a server answers that fails on the texts of this request. 424 is text-embeddings-inference's word for a model
-that broke: on these texts, or altogether, which only another text can tell."""
-_PASSING: Final = frozenset({408, 409, 425})
+_REFUSALS: Final = frozenset({400, 413, 422})
+"""What a server answers that does not take the texts of this request."""
+_PASSING: Final = frozenset({408, 409, 424, 425})
+"""424 is text-embeddings-inference's word for a model that broke: on these texts, or for want of memory, or altogether.
+Which of them, only further tries can tell."""
 _SERVER_ERRORS: Final = range(500, 600)
 
 
