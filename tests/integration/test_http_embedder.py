@@ -392,6 +392,22 @@ async def test_what_is_overloaded_or_gone_for_a_while_costs_nothing_but_time(
     assert not any(isinstance(result, Rejection) for result in found)
 
 
+async def test_requests_of_one_call_that_were_answered_are_not_sent_again(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    """With a limit on requests a minute that is below those of one call, it would never be done."""
+    one = await started(max_batch=2)
+
+    def limited(_: list[str]) -> web.Response | None:
+        return refusal(429, "slow down", "Overloaded") if len(server.requests) % 3 == 0 else None
+
+    server.answers = limited
+    texts = [str(number) for number in range(10)]
+    found = await asyncio.wait_for(sending(one)(texts), 5)
+    np.testing.assert_allclose(np.stack(found), [vector_of(text) for text in texts], atol=1e-6)  # type: ignore[arg-type]
+    assert len(server.requests) == 5 + 2
+
+
 @pytest.mark.parametrize("status", [424, 500])
 async def test_a_model_that_breaks_once_costs_no_row(
     server: EmbeddingServer, started: Callable[..., Any], status: int

@@ -74,6 +74,12 @@ class HttpEmbedder(Embedder):
         return self._http.concurrency
 
     @property
+    @override
+    def most_texts(self) -> int:
+        """Texts in one request."""
+        return self._http.max_batch
+
+    @property
     def other_model(self) -> str | None:
         """What the server calls its model, where it tells that and it is not `embedding.model`; known after `start`."""
         return None if self._served == self._settings.model else self._served

@@ -1,5 +1,6 @@
 """The embedding model, as the pipeline sees it, and as one of this process is seen by what feeds it."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,6 +30,11 @@ class Embedder(Protocol):
         loop.
         """
         return 2
+
+    @property
+    def most_texts(self) -> int:
+        """How many texts `embed` takes at once. Of more it makes several calls, all of them again after a fault."""
+        return sys.maxsize
 
     async def start(self) -> None:
         """Load the model and embed one text. Raises `OperatorError` if the model is missing or broken."""
