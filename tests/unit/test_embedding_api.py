@@ -77,6 +77,12 @@ def test_the_key_is_never_repeated() -> None:
     assert "sk-secret" not in str(fault)
 
 
+@pytest.mark.parametrize("before", range(280, 300))
+def test_nor_is_a_part_of_the_key(before: int) -> None:
+    """As in an indented page: white space counts when the answer is cut, and is gone when it is told."""
+    assert "sk-" not in str(fault_of(401, b" " * before + b"sk-secret", None, "sk-secret"))
+
+
 @pytest.mark.parametrize("status", range(300, 600))
 def test_every_status_asks_for_something(status: int) -> None:
     fault = fault_of(status, b"", 3.0)

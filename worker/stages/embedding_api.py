@@ -133,8 +133,11 @@ def fault_of(status: int, answer: bytes, wait_s: float | None, secret: str | Non
 
     `Halt` with reason `embedder_failed` means that these texts, or all texts, are refused.
     """
-    detail, code = _described(answer)
     if secret:
+        # Before anything is cut: a part of it is too much as well.
+        answer = answer.replace(secret.encode(), b"***")
+    detail, code = _described(answer)
+    if secret:  # it may have been written with escapes
         detail = detail.replace(secret, "***")
     said = f"the embedding server answered {status}: {detail}"[:_LONGEST_DETAIL]
     if status == _UNAUTHENTICATED:
