@@ -285,6 +285,8 @@ async def test_what_is_at_the_other_end_of_a_redirect_gets_no_key(
 async def test_mistakes_are_told_at_the_start(server: EmbeddingServer, tmp_path: Path) -> None:
     nowhere = EmbeddingServer(url=f"http://127.0.0.1:{free_ports(1)[0]}")
     assert "check embedding.http.url" in await refused(unstarted(nowhere))
+    for host in ("a..b", "a" * 64):
+        assert "embedding.http.url" in await refused(unstarted(EmbeddingServer(url=f"http://{host}:8080")))
     server.key = "sk-right"
     assert "embedding.http.api_key_file" in await refused(unstarted(server))
     assert "api_key" in await refused(unstarted(server, api_key="sk-wrong"))

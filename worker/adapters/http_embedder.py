@@ -248,6 +248,8 @@ def _translated() -> Iterator[None]:
         raise RetryLater(RetryReason.TIMEOUT, "the embedding server did not answer in time") from error
     except aiohttp.ClientConnectionError as error:
         raise RetryLater(RetryReason.CONNECTION, f"the embedding server cannot be reached: {error}") from error
+    except UnicodeError as error:  # a part of the server's name is empty or too long
+        raise OperatorError("embedding.http.url: its host is no name that a server can have: correct it") from error
     except aiohttp.ClientError as error:
         raise RetryLater(
             RetryReason.UNREADABLE_RESPONSE, f"the embedding server's answer broke off: {error}"
