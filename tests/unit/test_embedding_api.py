@@ -102,6 +102,8 @@ def test_every_status_asks_for_something(status: int) -> None:
         ({"http": {"url": "http://user:secret@h"}}, "set api_key_file"),
         ({"http": {"url": "http://h", "ca_file": "x"}}, "https://"),
         ({"http": {"url": "http://h", "model": "x"}}, "model is for form: openai"),
+        ({"http": {"url": "http://h", "vectors": "base64"}}, "vectors is for form: openai"),
+        ({"http": {"url": "http://h", "form": "openai", "truncate": False}}, "truncate is for form: tei"),
         ({"http": {"api_key": "a", "api_key_file": "b"}}, "keep one of them"),
     ],
 )
