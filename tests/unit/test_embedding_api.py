@@ -104,6 +104,10 @@ def test_every_status_asks_for_something(status: int) -> None:
         ({"http": {"url": "http://h", "model": "x"}}, "model is for form: openai"),
         ({"http": {"url": "http://h", "vectors": "base64"}}, "vectors is for form: openai"),
         ({"http": {"url": "http://h", "form": "openai", "truncate": False}}, "truncate is for form: tei"),
+        (
+            {"backend": "http", "http": {"url": "http://h", "form": "openai", "model": "x"}},
+            "http.model is x, but documents would carry sentence-transformers/all-MiniLM-L6-v2: set embedding.model",
+        ),
         ({"http": {"api_key": "a", "api_key_file": "b"}}, "keep one of them"),
     ],
 )
