@@ -29,7 +29,8 @@ from transformers import (
 
 from tests.e2e.make_tiny_model import make
 from tests.fakes.embedding_model import FakeModel
-from worker.adapters.openvino_model import OpenVinoModel
+from worker.adapters.local_embedder import LocalEmbedder
+from worker.adapters.openvino_model import OpenVinoModel, question_prompt
 from worker.adapters.torch_model import TorchModel
 from worker.ports import EmbeddingModel, ModelShape
 from worker.settings import EmbeddingSettings
@@ -149,6 +150,28 @@ def test_a_default_prompt_goes_before_each_text(tmp_path: Path) -> None:
     found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(TEXTS)])
     theirs = SentenceTransformer(str(tmp_path), device="cpu").encode(TEXTS, show_progress_bar=False)
     assert np.allclose(found, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("default", "prompts"), [(None, {"query": "find "}), ("own", {"own": "a ", "query": "b "})])
+async def test_a_question_gets_the_prompt_that_the_model_has_for_questions(
+    default: str | None, prompts: dict[str, str], folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["bert"], tmp_path / "bert")
+    rewrite(folder / "config_sentence_transformers.json", prompts=prompts, default_prompt_name=default)
+    ours = LocalEmbedder(torch_model(folder), EmbeddingSettings())
+    await ours.start()
+    theirs = SentenceTransformer(str(folder), device="cpu")
+    assert np.allclose(await ours.embed_question("a few words"), theirs.encode_query("a few words"), atol=1e-5)
+    assert np.allclose(await ours.embed(["a few words"]), theirs.encode("a few words"), atol=1e-5)
+    assert question_prompt(folder) == prompts["query"]
+    await ours.close()
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"prompts": null}', '{"prompts": {"query": null}}'])
+def test_a_model_that_tells_of_no_prompt_has_none(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "config_sentence_transformers.json").write_text(content)
+    assert question_prompt(tmp_path) == ""
 
 
 def test_a_prompt_that_the_pooling_leaves_out_is_refused(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class TorchModel(EmbeddingModel):
     def __init__(self, settings: EmbeddingSettings) -> None:
         self._settings = settings
         self._model: SentenceTransformer | None = None
-        self._prompt = ""
+        self._prompt = self._question_prompt = ""
         self._before: list[int] = []
         self._after: list[int] = []
         self._packed: PackedAttention | None = None
@@ -86,6 +86,7 @@ class TorchModel(EmbeddingModel):
             raise ValueError(f"it begins with {type(model[0]).__name__}, and only transformers are supported")
         self._model = model
         self._prompt = model.prompts.get(model.default_prompt_name or "") or ""
+        self._question_prompt = model.prompts.get("query") or self._prompt
         if self._prompt and not all(getattr(part, "include_prompt", True) for part in model):
             raise ValueError("its pooling leaves its default prompt out, which is not supported")
         self._before, self._after = self._special_tokens()
@@ -102,6 +103,11 @@ class TorchModel(EmbeddingModel):
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return each text's tokens; see the port."""
         return self._tokenised([self._prompt + text for text in texts], special=False)
+
+    @override
+    def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """Return the tokens of texts that are searched for; see the port."""
+        return self._tokenised([self._question_prompt + text for text in texts], special=False)
 
     @override
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:

@@ -67,7 +67,7 @@ async def _embed(embedder: Embedder | None, words: str) -> tuple[float, ...]:
     if embedder is None:
         raise ValueError("comparing meaning needs an embedder")
     # In the form that documents' texts were given to the model.
-    vectors = await embedder.embed([normalised(words)])
+    vectors = await embedder.embed_question(normalised(words))
     return tuple(vectors[0].tolist())
 
 

@@ -46,6 +46,10 @@ class Embedder(Protocol):
         One behind HTTP also raises `RetryLater`, and `Halt` with reasons of its own.
         """
 
+    async def embed_question(self, words: str) -> Vectors:
+        """Return the vector of what is searched for: shape (1, dimensions). Some models want a prompt before it."""
+        return await self.embed([words])
+
     async def close(self) -> None:
         """Let the thread end. Returns when the call in progress has ended."""
 
@@ -76,6 +80,10 @@ class EmbeddingModel(Protocol):
 
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return each text's tokens: all of them, however many, without special tokens. Perhaps none."""
+
+    def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """Return the tokens of texts that are searched for: of a model that tells them from documents, other ones."""
+        return self.tokens(texts)
 
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
         """Return one vector a sequence: shape (len(batch), dimensions), float32, in order, of any length.
