@@ -97,6 +97,7 @@ def test_every_status_asks_for_something(status: int) -> None:
         ({"backend": "http"}, "set embedding.http.url"),
         ({"backend": "http", "http": {"url": "http://h"}, "precision": "bf16"}, "precision is the server's own matter"),
         ({"backend": "http", "http": {"url": "http://h"}, "path": "x"}, "path is the server's own matter"),
+        ({"revision": ""}, "at least 1 character"),
         ({"precision": "int8"}, "precision int8 needs backend: openvino"),
         ({"backend": "openvino", "device": "cuda"}, "set device to cpu"),
         ({"http": {"url": "http://user:secret@h"}}, "set api_key_file"),

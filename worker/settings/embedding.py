@@ -28,7 +28,7 @@ class EmbeddingSettings(Group):
     """Name of the model, as it is stored with every document: a document of another model is embedded anew."""
     path: Path | None = None
     """Folder that holds the model, where it is not to be taken from the model hub: in an image, or offline."""
-    revision: str | None = None
+    revision: str | None = Field(default=None, min_length=1)
     """Commit or tag of the model. Pin it: a model that changes under its name spoils the index silently."""
     backend: Literal["torch", "openvino", "http"] = "torch"
     """What computes the model: `torch`; `openvino`, up to four times as fast on a CPU, where it is installed
