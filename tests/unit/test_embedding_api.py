@@ -1,11 +1,12 @@
 """What is said to a server that embeds, and what its answers mean."""
 
+import numpy as np
 import orjson
 import pytest
 
 from worker.errors import Halt, HaltReason, RetryLater
 from worker.settings import EmbeddingSettings
-from worker.stages.embedding_api import Form, asked_to_wait, endpoint, fault_of
+from worker.stages.embedding_api import Form, asked_to_wait, endpoint, fault_of, vectors_of
 from worker.stages.vectors import may_stand_for
 
 
@@ -67,6 +68,13 @@ def test_an_answer_that_is_no_json_is_quoted_briefly() -> None:
     assert len(str(fault_of(502, b"<html>" * 10_000, None))) < 400
     assert "no body" in str(fault_of(502, b"", None))
     assert str(fault_of(502, b"\xff\xfe", None))
+
+
+@pytest.mark.parametrize("number", [1e-40, 1e-30, 1.0, 1e30, 3e38])
+def test_vectors_of_any_size_are_brought_to_unit_length(number: float) -> None:
+    made = vectors_of(Form.TEI, orjson.dumps([[number, 0.0, number]]), 1)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, [[0.5**0.5, 0, 0.5**0.5]], rtol=1e-4)
 
 
 def test_the_key_is_never_repeated() -> None:

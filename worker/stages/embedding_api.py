@@ -19,6 +19,7 @@ import orjson
 from numpy.typing import NDArray
 
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.stages.packing import normalised
 
 _LONGEST_DETAIL: Final = 300
 _LITTLE_ENDIAN: Final = np.dtype("<f4")
@@ -97,8 +98,7 @@ def vectors_of(form: Form, answer: bytes, count: int) -> NDArray[np.float32]:
         raise UnreadableAnswerError("the server returned vectors of different lengths")
     stacked = np.stack(vectors)
     with np.errstate(invalid="ignore"):
-        lengths = np.linalg.norm(stacked, axis=1, keepdims=True)
-        return np.asarray(stacked / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+        return normalised(stacked)
 
 
 def _of_tei(content: object) -> Sequence[object]:
