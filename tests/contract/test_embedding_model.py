@@ -1,5 +1,7 @@
 """What every model of this process promises: the fake, torch, and OpenVINO, with small models of several kinds."""
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,11 +13,24 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, PreTrainedModel, RobertaConfig, RobertaModel
+from transformers import (
+    BartConfig,
+    BartModel,
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
+    MPNetConfig,
+    MPNetModel,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from tests.e2e.make_tiny_model import make
 from tests.fakes.embedding_model import FakeModel
-from worker.adapters.openvino_model import OpenVinoModel
+from worker.adapters.local_embedder import LocalEmbedder
+from worker.adapters.openvino_model import OpenVinoModel, question_prompt
 from worker.adapters.torch_model import TorchModel
 from worker.ports import EmbeddingModel, ModelShape
 from worker.settings import EmbeddingSettings
@@ -38,6 +53,16 @@ def mpnet(words: int) -> PreTrainedModel:
     return MPNetModel(MPNetConfig(vocab_size=words, max_position_embeddings=128, pad_token_id=0, **SHAPE))
 
 
+def bart(words: int) -> PreTrainedModel:
+    """Counts positions by itself, and has none for a batch without padding: a sequence longer than any text."""
+    layers: Any = {f"{part}_{name}": 4 for part in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+    return BartModel(BartConfig(vocab_size=words, d_model=32, max_position_embeddings=64, pad_token_id=0, **layers))
+
+
+def gpt2(words: int) -> PreTrainedModel:
+    return GPT2Model(GPT2Config(vocab_size=words, n_positions=64, n_embd=32, n_layer=1, n_head=4))
+
+
 KINDS: dict[str, Callable[[int], PreTrainedModel]] = {"bert": bert, "roberta": roberta, "mpnet": mpnet}
 
 
@@ -47,7 +72,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     tiny = tmp_path_factory.mktemp("tiny")
     make(tiny)
     found = {}
-    for kind, transformer in KINDS.items():
+    for kind, transformer in (KINDS | {"bart": bart, "gpt2": gpt2}).items():
         torch.manual_seed(2)
         whole = SentenceTransformer(str(tiny), device="cpu")
         first = whole[0]
@@ -99,7 +124,7 @@ def test_a_vector_does_not_depend_on_its_neighbours(model: EmbeddingModel) -> No
         assert np.allclose(model.embed([tokens])[0], vector, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "bart"])
 def test_it_gives_what_encode_gives(kind: str, folders: dict[str, Path]) -> None:
     ours = torch_model(folders[kind])
     shape = ours.load()
@@ -109,11 +134,88 @@ def test_it_gives_what_encode_gives(kind: str, folders: dict[str, Path]) -> None
     assert np.allclose(found, theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "packs"), [("bert", True), ("roberta", True), ("mpnet", False)])
+def with_prompt(folder: Path, *, include_prompt: bool) -> None:
+    """Write a tiny BERT with a default prompt, which its pooling takes in, or leaves out."""
+    make(folder, 32)
+    first = SentenceTransformer(str(folder), device="cpu")[0]
+    pooling = Pooling(32, include_prompt=include_prompt)
+    prompts = {"prompts": {"query": "a question "}, "default_prompt_name": "query"}
+    SentenceTransformer(modules=[first, pooling], device="cpu", **prompts).save(str(folder))  # type: ignore[arg-type]
+
+
+def test_a_default_prompt_goes_before_each_text(tmp_path: Path) -> None:
+    with_prompt(tmp_path, include_prompt=True)
+    ours = torch_model(tmp_path)
+    shape = ours.load()
+    found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(TEXTS)])
+    theirs = SentenceTransformer(str(tmp_path), device="cpu").encode(TEXTS, show_progress_bar=False)
+    assert np.allclose(found, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("default", "prompts"), [(None, {"query": "find "}), ("own", {"own": "a ", "query": "b "})])
+async def test_a_question_gets_the_prompt_that_the_model_has_for_questions(
+    default: str | None, prompts: dict[str, str], folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["bert"], tmp_path / "bert")
+    rewrite(folder / "config_sentence_transformers.json", prompts=prompts, default_prompt_name=default)
+    ours = LocalEmbedder(torch_model(folder), EmbeddingSettings())
+    await ours.start()
+    theirs = SentenceTransformer(str(folder), device="cpu")
+    assert np.allclose(await ours.embed_question("a few words"), theirs.encode_query("a few words"), atol=1e-5)
+    assert np.allclose(await ours.embed(["a few words"]), theirs.encode("a few words"), atol=1e-5)
+    assert question_prompt(folder) == prompts["query"]
+    await ours.close()
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"prompts": null}', '{"prompts": {"query": null}}'])
+def test_a_model_that_tells_of_no_prompt_has_none(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "config_sentence_transformers.json").write_text(content)
+    assert question_prompt(tmp_path) == ""
+
+
+def test_a_prompt_that_the_pooling_leaves_out_is_refused(tmp_path: Path) -> None:
+    with_prompt(tmp_path, include_prompt=False)
+    with pytest.raises(ValueError, match="leaves its default prompt out"):
+        torch_model(tmp_path).load()
+
+
+def test_a_model_without_special_tokens_is_taken(folders: dict[str, Path], tmp_path: Path) -> None:
+    """An empty sequence, which GPT-2 cannot reshape, never comes: a text that is empty gets no vector."""
+    folder = shutil.copytree(folders["gpt2"], tmp_path / "gpt2")
+    rewrite(folder / "tokenizer.json", post_processor=None)
+    names = ["input_ids", "attention_mask"]
+    rewrite(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", model_input_names=names)
+    ours = torch_model(folder)
+    shape = ours.load()
+    assert (shape.special_tokens, shape.max_tokens) == (0, 64)
+    texts = [text for text in TEXTS if text]
+    found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(texts)])
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(texts, show_progress_bar=False)
+    assert np.allclose(found, theirs, atol=1e-5)
+
+
+def rewrite(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.parametrize(("kind", "packs"), [("bert", True), ("roberta", True), ("mpnet", False), ("bart", False)])
 def test_which_models_are_packed(kind: str, packs: bool, folders: dict[str, Path]) -> None:  # noqa: FBT001
     ours = torch_model(folders[kind])
     ours.load()
     assert ours.is_packed == packs
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
+def test_weights_stored_in_half_the_precision_are_computed_in_the_one_that_is_set(
+    stored: torch.dtype, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    SentenceTransformer(str(folders["bert"]), device="cpu").to(stored).save(str(tmp_path))
+    ours = torch_model(tmp_path)
+    shape = ours.load()
+    found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(TEXTS)])
+    whole = SentenceTransformer(str(tmp_path), device="cpu", model_kwargs={"dtype": torch.float32})
+    assert np.allclose(found, whole.encode(TEXTS, show_progress_bar=False), atol=1e-5)
 
 
 def test_half_the_precision_gives_nearly_the_same(folders: dict[str, Path]) -> None:

@@ -110,7 +110,7 @@ async def test_what_is_asked_for_is_what_the_settings_say(server: EmbeddingServe
         (400, HaltReason.EMBEDDER_FAILED),
         (413, HaltReason.EMBEDDER_FAILED),
         (422, HaltReason.EMBEDDER_FAILED),
-        (424, HaltReason.EMBEDDER_FAILED),
+        (424, RetryReason.SERVER_ERROR),
         (403, HaltReason.FORBIDDEN),
         (404, HaltReason.MISCONFIGURED),
         (307, HaltReason.MISCONFIGURED),
@@ -285,6 +285,8 @@ async def test_what_is_at_the_other_end_of_a_redirect_gets_no_key(
 async def test_mistakes_are_told_at_the_start(server: EmbeddingServer, tmp_path: Path) -> None:
     nowhere = EmbeddingServer(url=f"http://127.0.0.1:{free_ports(1)[0]}")
     assert "check embedding.http.url" in await refused(unstarted(nowhere))
+    for host in ("a..b", "a" * 64):
+        assert "embedding.http.url" in await refused(unstarted(EmbeddingServer(url=f"http://{host}:8080")))
     server.key = "sk-right"
     assert "embedding.http.api_key_file" in await refused(unstarted(server))
     assert "api_key" in await refused(unstarted(server, api_key="sk-wrong"))
@@ -390,6 +392,33 @@ async def test_what_is_overloaded_or_gone_for_a_while_costs_nothing_but_time(
     server.answers = fail
     found = await sending(one)(["a", "b"])
     assert not any(isinstance(result, Rejection) for result in found)
+
+
+async def test_requests_of_one_call_that_were_answered_are_not_sent_again(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    """With a limit on requests a minute that is below those of one call, it would never be done."""
+    one = await started(max_batch=2)
+
+    def limited(_: list[str]) -> web.Response | None:
+        return refusal(429, "slow down", "Overloaded") if len(server.requests) % 3 == 0 else None
+
+    server.answers = limited
+    texts = [str(number) for number in range(10)]
+    found = await asyncio.wait_for(sending(one)(texts), 5)
+    np.testing.assert_allclose(np.stack(found), [vector_of(text) for text in texts], atol=1e-6)  # type: ignore[arg-type]
+    assert len(server.requests) == 5 + 2
+
+
+@pytest.mark.parametrize("status", [424, 500])
+async def test_a_model_that_breaks_once_costs_no_row(
+    server: EmbeddingServer, started: Callable[..., Any], status: int
+) -> None:
+    """As for want of memory, which a plain text does not need."""
+    one = await started()
+    answers = iter([refusal(status, "CUDA out of memory", "Backend")])
+    server.answers = lambda _: next(answers, None)
+    assert not any(isinstance(result, Rejection) for result in await sending(one)(["a"]))
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=list(UNREADABLE))

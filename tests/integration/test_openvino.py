@@ -245,6 +245,19 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence(tiny: Path, tmp_path: 
         openvino_cache.converted(missing, tiny, "1", 1)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "there is no text in"), (b"\n \n", "no text in"), (b"Gr\xf6\xdfe\n", "not UTF-8 text")]
+)
+def test_a_calibration_file_without_texts_is_a_sentence_on_it(
+    content: bytes, said: str, tiny: Path, tmp_path: Path, converting: list[Path]
+) -> None:
+    own = tmp_path / "own.txt"
+    own.write_bytes(content)
+    with pytest.raises(OperatorError, match=rf"embedding\.openvino\.calibration_file: .*{said}"):
+        openvino_cache.converted(settings(tiny, "int8", cache_dir=tmp_path, calibration_file=own), tiny, "1", 1)
+    assert not converting
+
+
 def test_without_openvino_the_remedy_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(OperatorError, match=r"pip install 'syncline\[openvino\]'"):

@@ -1,11 +1,12 @@
 """What is said to a server that embeds, and what its answers mean."""
 
+import numpy as np
 import orjson
 import pytest
 
 from worker.errors import Halt, HaltReason, RetryLater
 from worker.settings import EmbeddingSettings
-from worker.stages.embedding_api import Form, asked_to_wait, endpoint, fault_of
+from worker.stages.embedding_api import Form, asked_to_wait, endpoint, fault_of, vectors_of
 from worker.stages.vectors import may_stand_for
 
 
@@ -69,6 +70,13 @@ def test_an_answer_that_is_no_json_is_quoted_briefly() -> None:
     assert str(fault_of(502, b"\xff\xfe", None))
 
 
+@pytest.mark.parametrize("number", [1e-40, 1e-30, 1.0, 1e30, 3e38])
+def test_vectors_of_any_size_are_brought_to_unit_length(number: float) -> None:
+    made = vectors_of(Form.TEI, orjson.dumps([[number, 0.0, number]]), 1)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, [[0.5**0.5, 0, 0.5**0.5]], rtol=1e-4)
+
+
 def test_the_key_is_never_repeated() -> None:
     answer = orjson.dumps({"error": {"message": "Incorrect API key provided: sk-secret"}})
     fault = fault_of(401, answer, None, "sk-secret")
@@ -77,10 +85,16 @@ def test_the_key_is_never_repeated() -> None:
     assert "sk-secret" not in str(fault)
 
 
+@pytest.mark.parametrize("before", range(280, 300))
+def test_nor_is_a_part_of_the_key(before: int) -> None:
+    """As in an indented page: white space counts when the answer is cut, and is gone when it is told."""
+    assert "sk-" not in str(fault_of(401, b" " * before + b"sk-secret", None, "sk-secret"))
+
+
 @pytest.mark.parametrize("status", range(300, 600))
 def test_every_status_asks_for_something(status: int) -> None:
     fault = fault_of(status, b"", 3.0)
-    assert isinstance(fault, RetryLater if status in {408, 409, 425, 429} or status >= 500 else Halt)
+    assert isinstance(fault, RetryLater if status in {408, 409, 424, 425, 429} or status >= 500 else Halt)
     if isinstance(fault, RetryLater):
         assert fault.wait_s == 3
 
@@ -91,11 +105,18 @@ def test_every_status_asks_for_something(status: int) -> None:
         ({"backend": "http"}, "set embedding.http.url"),
         ({"backend": "http", "http": {"url": "http://h"}, "precision": "bf16"}, "precision is the server's own matter"),
         ({"backend": "http", "http": {"url": "http://h"}, "path": "x"}, "path is the server's own matter"),
+        ({"revision": ""}, "at least 1 character"),
         ({"precision": "int8"}, "precision int8 needs backend: openvino"),
         ({"backend": "openvino", "device": "cuda"}, "set device to cpu"),
         ({"http": {"url": "http://user:secret@h"}}, "set api_key_file"),
         ({"http": {"url": "http://h", "ca_file": "x"}}, "https://"),
         ({"http": {"url": "http://h", "model": "x"}}, "model is for form: openai"),
+        ({"http": {"url": "http://h", "vectors": "base64"}}, "vectors is for form: openai"),
+        ({"http": {"url": "http://h", "form": "openai", "truncate": False}}, "truncate is for form: tei"),
+        (
+            {"backend": "http", "http": {"url": "http://h", "form": "openai", "model": "x"}},
+            "http.model is x, but documents would carry sentence-transformers/all-MiniLM-L6-v2: set embedding.model",
+        ),
         ({"http": {"api_key": "a", "api_key_file": "b"}}, "keep one of them"),
     ],
 )

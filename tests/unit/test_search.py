@@ -39,6 +39,10 @@ class OneVector(Embedder):
         return np.tile(np.array([1, 0], dtype=np.float32), (len(texts), 1))
 
     @override
+    async def embed_question(self, words: str) -> Vectors:
+        return await self.embed([f"question: {words}"])
+
+    @override
     async def close(self) -> None: ...
 
 
@@ -144,11 +148,18 @@ def test_a_hit_of_one_ranking_keeps_the_servers_score(mode: Mode, by_words: int 
     assert combine(mode, [[Found("a", 9.0)]], 10) == [Hit(Found("a", 9.0), 9.0, by_words, by_meaning)]
 
 
+async def test_words_are_embedded_in_the_form_of_the_documents_texts() -> None:
+    """As a terminal gives them that writes an umlaut as two characters, or a page from which they were copied."""
+    embedder = OneVector()
+    await search(FakeSearcher(), embedder, "Gro\u0308\u00dfe \n der\u200b Warteschlange", "acme")
+    assert embedder.texts == ["question: Gr\u00f6\u00dfe der Warteschlange"]
+
+
 async def test_only_modes_that_compare_meaning_embed_the_words() -> None:
     searcher, embedder = FakeSearcher(), OneVector()
     await search(searcher, None, "queues", "acme", Mode.WORDS)
     await search(searcher, embedder, "full queues", "acme", Mode.HYBRID)
-    assert embedder.texts == ["full queues"]
+    assert embedder.texts == ["question: full queues"]
     assert [asked.vector for asked in searcher.queries] == [None, (1.0, 0.0)]
 
 
@@ -161,6 +172,7 @@ async def test_size_is_the_most_that_comes_back() -> None:
     ("words", "tenant", "size", "says"),
     [
         (" ", "acme", 5, "no words"),
+        ("\u200b", "acme", 5, "no words"),
         ("w", "", 5, "--tenant"),
         ("w", "acme", 0, "1 to 50"),
         ("w", "acme", 51, "1 to 50"),

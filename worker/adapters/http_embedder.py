@@ -74,6 +74,12 @@ class HttpEmbedder(Embedder):
         return self._http.concurrency
 
     @property
+    @override
+    def most_texts(self) -> int:
+        """Texts in one request."""
+        return self._http.max_batch
+
+    @property
     def other_model(self) -> str | None:
         """What the server calls its model, where it tells that and it is not `embedding.model`; known after `start`."""
         return None if self._served == self._settings.model else self._served
@@ -242,6 +248,8 @@ def _translated() -> Iterator[None]:
         raise RetryLater(RetryReason.TIMEOUT, "the embedding server did not answer in time") from error
     except aiohttp.ClientConnectionError as error:
         raise RetryLater(RetryReason.CONNECTION, f"the embedding server cannot be reached: {error}") from error
+    except UnicodeError as error:  # a part of the server's name is empty or too long
+        raise OperatorError("embedding.http.url: its host is no name that a server can have: correct it") from error
     except aiohttp.ClientError as error:
         raise RetryLater(
             RetryReason.UNREADABLE_RESPONSE, f"the embedding server's answer broke off: {error}"

@@ -6,7 +6,7 @@ thread per call leaks memory. Heavy libraries are imported in that thread, so th
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -24,6 +24,7 @@ from worker.stages.vectors import check_shape, check_vectors
 # tokens for the one window that `truncate` keeps; for many windows, above any language's average.
 _LONGEST_TOKEN: Final = 40
 _LONG_TOKEN: Final = 10
+_Tokenise = Callable[[Sequence[str]], Sequence[Sequence[int]]]
 _WITH_SENTENCES: Final = (OSError, ValueError, ImportError, RuntimeError)
 """What the libraries raise when they tell a person what is wrong; a KeyError's text is a key."""
 
@@ -69,9 +70,17 @@ class LocalEmbedder(Embedder):
     @override
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one vector a text."""
+        return await self._called(list(texts), self._local.tokens)
+
+    @override
+    async def embed_question(self, words: str) -> Vectors:
+        """Return the vector of what is searched for."""
+        return await self._called([words], self._local.question_tokens)
+
+    async def _called(self, texts: list[str], tokenise: _Tokenise) -> Vectors:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._executor, self._embed, list(texts))
+            return await loop.run_in_executor(self._executor, self._embed, texts, tokenise)
         except Halt:  # it says itself what is wrong with the vectors
             raise
         except Exception as error:  # tokenisers raise plain ones, torch an IndexError: a text may bring up any
@@ -90,10 +99,10 @@ class LocalEmbedder(Embedder):
             tokens = self._local.tokens(["warm up " * size])[0][:size]
             self._vectors([tokens])
 
-    def _embed(self, texts: list[str]) -> Vectors:
+    def _embed(self, texts: list[str], tokenise: _Tokenise) -> Vectors:
         started = time.perf_counter()
         kept = [text[: self._most_characters] for text in texts]
-        tokens = self._local.tokens(kept)
+        tokens = tokenise(kept)
         cuts = [windows(len(one), self._shape.max_tokens, self._most_windows) for one in tokens]
         pieces = [one[cut.start : cut.stop] for one, its in zip(tokens, cuts, strict=True) for cut in its]
         vectors = averaged(self._vectors(pieces), cuts)

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from worker.adapters.openvino_conversion import TEXTS, Order
+from worker.adapters.openvino_conversion import TEXTS, Order, read_texts
 from worker.errors import OperatorError
 from worker.settings import EmbeddingSettings
 
@@ -22,7 +22,7 @@ _FOLDER: Final = "openvino"
 _ASIDE: Final = ".new-"
 _ABANDONED_SECONDS: Final = 3600.0
 _LAST_WRITTEN: Final = "about.json"
-_FORM: Final = "1"
+_FORM: Final = "2"
 """To be raised when what is written changes."""
 _CONVERTED: Final = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
 _log = logging.getLogger(__name__)
@@ -85,14 +85,19 @@ def _key(settings: EmbeddingSettings, model: Path, version: str, cache: Path) ->
             _add(digest, file)
     if settings.precision != "int8":
         return f"fp32-{version}-{digest.hexdigest()}"
-    calibration = settings.openvino.calibration_file
+    calibration = settings.openvino.calibration_file or TEXTS
     try:
-        _add(digest, calibration or TEXTS)
-    except OSError as error:
+        texts = read_texts(calibration)
+        _add(digest, calibration)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or error) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise OperatorError(
-            f"embedding.openvino.calibration_file: cannot read {calibration}: {error.strerror or error}; give the path "
-            "of a text file"
+            f"embedding.openvino.calibration_file: cannot read {calibration}: {reason}; give the path of a text file"
         ) from error
+    if not texts:
+        raise OperatorError(
+            f"embedding.openvino.calibration_file: there is no text in {calibration}: write 100 or more, a text a line"
+        )
     return f"int8-{version}-{digest.hexdigest()}"
 
 

@@ -95,7 +95,9 @@ def convert(order: Order) -> None:
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
     torch.set_num_threads(order.threads)
-    model = SentenceTransformer(order.model, device="cpu", model_kwargs={"attn_implementation": "eager"})
+    model = SentenceTransformer(
+        order.model, device="cpu", model_kwargs={"attn_implementation": "eager", "dtype": torch.float32}
+    )
     model.eval()
     about, encoder = _about(model), _encoder(model)
     with torch.inference_mode():

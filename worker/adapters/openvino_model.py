@@ -46,6 +46,7 @@ class OpenVinoModel(EmbeddingModel):
         self._about = About(0, 0, [], [])
         self._compiled: Any = None
         self._tokenizer: Any = None
+        self._question_prompt = ""
 
     @override
     def load(self) -> ModelShape:
@@ -62,7 +63,9 @@ class OpenVinoModel(EmbeddingModel):
         from tokenizers import Tokenizer  # noqa: PLC0415
 
         version = openvino.__version__.partition("-")[0]
-        folder = converted(self._settings, _model_folder(self._settings), version, self._threads)
+        model = _model_folder(self._settings)
+        folder = converted(self._settings, model, version, self._threads)
+        self._question_prompt = question_prompt(model)
         self._about = About(**json.loads((folder / "about.json").read_text(encoding="utf-8")))
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
@@ -86,6 +89,11 @@ class OpenVinoModel(EmbeddingModel):
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return each text's tokens; see the port."""
         return [one.ids for one in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    @override
+    def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """Return the tokens of texts that are searched for; see the port."""
+        return self.tokens([self._question_prompt + text for text in texts])
 
     @override
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
@@ -116,6 +124,17 @@ class OpenVinoModel(EmbeddingModel):
                 f"those of fp32, below the floor of {floor}: set another precision, better calibration texts "
                 "(embedding.openvino.calibration_file), or a lower embedding.openvino.quality_floor"
             )
+
+
+def question_prompt(model: Path) -> str:
+    """Return what a model wants before each question. Before a document it wants nothing, or it is not converted."""
+    try:
+        prompt = json.loads((model / "config_sentence_transformers.json").read_text(encoding="utf-8"))["prompts"][
+            "query"
+        ]
+    except (OSError, ValueError, LookupError, TypeError):  # an older model has none, or no such file
+        return ""
+    return prompt if isinstance(prompt, str) else ""
 
 
 def _model_folder(settings: EmbeddingSettings) -> Path:

@@ -43,7 +43,7 @@ class TorchModel(EmbeddingModel):
     def __init__(self, settings: EmbeddingSettings) -> None:
         self._settings = settings
         self._model: SentenceTransformer | None = None
-        self._prompt = ""
+        self._prompt = self._question_prompt = ""
         self._before: list[int] = []
         self._after: list[int] = []
         self._packed: PackedAttention | None = None
@@ -77,14 +77,18 @@ class TorchModel(EmbeddingModel):
                 "or set embedding.device to cpu"
             )
         torch.set_num_threads(settings.threads or available_processors())
-        types = {"bf16": torch.bfloat16, "fp16": torch.float16}
-        kwargs = {} if settings.precision == "fp32" else {"dtype": types[settings.precision]}
+        types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        # Left out, it would be what the weights are stored in.
+        kwargs = {"dtype": types[settings.precision]}
         model = SentenceTransformer(path, revision=settings.revision, device=settings.device, model_kwargs=kwargs)
         model.eval()
         if not hasattr(model[0], "auto_model"):
             raise ValueError(f"it begins with {type(model[0]).__name__}, and only transformers are supported")
         self._model = model
         self._prompt = model.prompts.get(model.default_prompt_name or "") or ""
+        self._question_prompt = model.prompts.get("query") or self._prompt
+        if self._prompt and not all(getattr(part, "include_prompt", True) for part in model):
+            raise ValueError("its pooling leaves its default prompt out, which is not supported")
         self._before, self._after = self._special_tokens()
         special = len(self._before) + len(self._after)
         most = int(min(model.max_seq_length or _MOST_TOKENS, _MOST_TOKENS)) - special
@@ -92,12 +96,18 @@ class TorchModel(EmbeddingModel):
             self._pack(most)
             if settings.precision == "bf16":
                 _warn_of_slow_bf16()
-        return ModelShape(len(self.embed([[]])[0]), most, special, padded=self._packed is None)
+        dimensions = len(self.embed(self.tokens([_PROBE]))[0])
+        return ModelShape(dimensions, most, special, padded=self._packed is None)
 
     @override
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return each text's tokens; see the port."""
         return self._tokenised([self._prompt + text for text in texts], special=False)
+
+    @override
+    def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """Return the tokens of texts that are searched for; see the port."""
+        return self._tokenised([self._question_prompt + text for text in texts], special=False)
 
     @override
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
@@ -142,7 +152,7 @@ class TorchModel(EmbeddingModel):
             cosines = (usual * normalised(self._vectors(packed.features(trial)))).sum(axis=1)
             if cosines.min() >= _SAME[self._settings.precision]:
                 self._packed = packed
-        except (ImportError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ImportError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
             _log.debug("batches are padded: %s", error)
         if self._packed is None and packed is not None:
             packed.switch_off()

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from worker.errors import OperatorError
 from worker.ports import Embedder, Searcher
+from worker.stages.embedding_text import normalised
 from worker.stages.search import MARK, UNMARK, WINDOW, Hit, Mode, Query, combine
 
 _MARKED: Final = re.compile(f"{MARK}([^{MARK}{UNMARK}]*){UNMARK}")
@@ -49,7 +50,7 @@ def refuse_odd_question(words: str, tenant: str, size: int) -> None:
     """
     if not all(_is_text(given) for given in (words, tenant)):
         raise OperatorError("search: the words or the tenant are not UTF-8 text: check the encoding of the terminal")
-    if not words.strip():
+    if not normalised(words):
         raise OperatorError("search: there are no words to search for: give some")
     if not tenant:
         raise OperatorError("search: a search needs a tenant: give one with --tenant")
@@ -65,7 +66,8 @@ def _is_text(given: str) -> bool:
 async def _embed(embedder: Embedder | None, words: str) -> tuple[float, ...]:
     if embedder is None:
         raise ValueError("comparing meaning needs an embedder")
-    vectors = await embedder.embed([words])
+    # In the form that documents' texts were given to the model.
+    vectors = await embedder.embed_question(normalised(words))
     return tuple(vectors[0].tolist())
 
 

@@ -1,5 +1,6 @@
 """The embedding model, as the pipeline sees it, and as one of this process is seen by what feeds it."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +31,11 @@ class Embedder(Protocol):
         """
         return 2
 
+    @property
+    def most_texts(self) -> int:
+        """How many texts `embed` takes at once. Of more it makes several calls, all of them again after a fault."""
+        return sys.maxsize
+
     async def start(self) -> None:
         """Load the model and embed one text. Raises `OperatorError` if the model is missing or broken."""
 
@@ -39,6 +45,10 @@ class Embedder(Protocol):
         Raises `Halt` with reason `embedder_failed` where it fails on these texts, or on any: the caller tells which.
         One behind HTTP also raises `RetryLater`, and `Halt` with reasons of its own.
         """
+
+    async def embed_question(self, words: str) -> Vectors:
+        """Return the vector of what is searched for: shape (1, dimensions). Some models want a prompt before it."""
+        return await self.embed([words])
 
     async def close(self) -> None:
         """Let the thread end. Returns when the call in progress has ended."""
@@ -70,6 +80,10 @@ class EmbeddingModel(Protocol):
 
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return each text's tokens: all of them, however many, without special tokens. Perhaps none."""
+
+    def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """Return the tokens of texts that are searched for: of a model that tells them from documents, other ones."""
+        return self.tokens(texts)
 
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
         """Return one vector a sequence: shape (len(batch), dimensions), float32, in order, of any length.

@@ -32,11 +32,13 @@ class Embedding:
         """Return what `vectors` does, to be called until it returns: after a fault it goes on where it was."""
         known = self._known(texts)
         new = [text for text in dict.fromkeys(texts) if text not in known]
-        # Past the cache, which would answer for a model that is broken by now.
-        batch = Batch(self._calls, new)
+        # Past the cache, which would answer for a model that is broken by now. A call each: what a call has brought is
+        # kept when the next one fails, or a server that allows few of them in a row would never be done.
+        most = self._embedder.most_texts
+        batches = [Batch(self._calls, new[begin : begin + most]) for begin in range(0, len(new), most)]
 
         async def vectors() -> list[Result]:
-            made = dict(zip(new, await batch(), strict=True)) if new else {}
+            made = dict(zip(new, [result for batch in batches for result in await batch()], strict=True))
             self._keep(made)
             self._count(texts, made)
             return [known[text] if text in known else made[text] for text in texts]

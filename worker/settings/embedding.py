@@ -28,7 +28,7 @@ class EmbeddingSettings(Group):
     """Name of the model, as it is stored with every document: a document of another model is embedded anew."""
     path: Path | None = None
     """Folder that holds the model, where it is not to be taken from the model hub: in an image, or offline."""
-    revision: str | None = None
+    revision: str | None = Field(default=None, min_length=1)
     """Commit or tag of the model. Pin it: a model that changes under its name spoils the index silently."""
     backend: Literal["torch", "openvino", "http"] = "torch"
     """What computes the model: `torch`; `openvino`, up to four times as fast on a CPU, where it is installed
@@ -79,6 +79,9 @@ class EmbeddingSettings(Group):
     def _http_mistakes(self) -> Iterator[str]:
         if self.http.url is None:
             yield "backend http needs the server's address: set embedding.http.url"
+        if self.http.model is not None and "model" not in self.model_fields_set:
+            # Or a change of `http.model` would be none of what is stored, and vectors of two models mix.
+            yield f"http.model is {self.http.model}, but documents would carry {self.model}: set embedding.model, too"
         for name in ("path", "device", "precision", "threads", "batch_tokens", "long_texts", "long_text_windows"):
             if name in self.model_fields_set:
                 yield f"{name} is the server's own matter with backend: http: leave it out"

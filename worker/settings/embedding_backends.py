@@ -65,6 +65,10 @@ class HttpEmbeddingSettings(Group):
             for name in ("model", "dimensions"):
                 if getattr(self, name) is not None:
                     yield f"{name} is for form: openai; a text-embeddings-inference serves one model as it is"
+            if self.vectors != "floats":
+                yield "vectors is for form: openai; a text-embeddings-inference writes numbers"
+        elif not self.truncate:
+            yield "truncate is for form: tei; with openai the server decides what becomes of texts that are too long"
 
 
 class OpenVinoSettings(Group):

@@ -19,16 +19,18 @@ import orjson
 from numpy.typing import NDArray
 
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.stages.packing import normalised
 
 _LONGEST_DETAIL: Final = 300
 _LITTLE_ENDIAN: Final = np.dtype("<f4")
 _UNAUTHENTICATED: Final = 401
 _FORBIDDEN: Final = 403
 _TOO_MANY_REQUESTS: Final = 429
-_REFUSALS: Final = frozenset({400, 413, 422, 424})
-"""What a server answers that fails on the texts of this request. 424 is text-embeddings-inference's word for a model
-that broke: on these texts, or altogether, which only another text can tell."""
-_PASSING: Final = frozenset({408, 409, 425})
+_REFUSALS: Final = frozenset({400, 413, 422})
+"""What a server answers that does not take the texts of this request."""
+_PASSING: Final = frozenset({408, 409, 424, 425})
+"""424 is text-embeddings-inference's word for a model that broke: on these texts, or for want of memory, or altogether.
+Which of them, only further tries can tell."""
 _SERVER_ERRORS: Final = range(500, 600)
 
 
@@ -96,8 +98,7 @@ def vectors_of(form: Form, answer: bytes, count: int) -> NDArray[np.float32]:
         raise UnreadableAnswerError("the server returned vectors of different lengths")
     stacked = np.stack(vectors)
     with np.errstate(invalid="ignore"):
-        lengths = np.linalg.norm(stacked, axis=1, keepdims=True)
-        return np.asarray(stacked / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+        return normalised(stacked)
 
 
 def _of_tei(content: object) -> Sequence[object]:
@@ -132,8 +133,11 @@ def fault_of(status: int, answer: bytes, wait_s: float | None, secret: str | Non
 
     `Halt` with reason `embedder_failed` means that these texts, or all texts, are refused.
     """
-    detail, code = _described(answer)
     if secret:
+        # Before anything is cut: a part of it is too much as well.
+        answer = answer.replace(secret.encode(), b"***")
+    detail, code = _described(answer)
+    if secret:  # it may have been written with escapes
         detail = detail.replace(secret, "***")
     said = f"the embedding server answered {status}: {detail}"[:_LONGEST_DETAIL]
     if status == _UNAUTHENTICATED:

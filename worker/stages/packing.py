@@ -56,7 +56,8 @@ def averaged(vectors: Vectors, cuts: Sequence[Sequence[range]]) -> Vectors:
 
 def normalised(vectors: Vectors) -> Vectors:
     """Return the vectors at unit length; one that is zero or not finite stays what it is, or becomes not finite."""
-    squares: Vectors = np.square(vectors).sum(axis=1, keepdims=True)
+    # In double precision: squares of very small numbers are zero in single, and those of large ones infinite.
+    squares: NDArray[np.float64] = np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True)
     norms = np.sqrt(squares)
     norms[norms == 0] = 1
     return (vectors / norms).astype(np.float32, copy=False)
