@@ -41,7 +41,7 @@ class Health:
             return Answer(
                 ok=False, reason=f"{self._ledger.open_records} records open, none resolved for {stalled:.0f} s"
             )
-        if (stuck := min(well, self._watchdog.stuck_seconds)) > self._limit:
+        if (stuck := min(well, self._watchdog.stuck_seconds)) and stuck > self._limit:
             missing = "records wait in Kafka" if self._ledger.has_assignment else "the group gives no partitions"
             return Answer(ok=False, reason=f"{missing} and nothing was fetched for {stuck:.0f} s")
         return Answer(ok=True)
