@@ -156,7 +156,7 @@ async def test_who_may_not_look_up_where_to_begin_is_told_at_once(topic: tuple[K
         while True:
             await source.fetch()
 
-    with pytest.raises(Halt, match="does not allow this .*GroupAuthorizationFailed"):
+    with pytest.raises(Halt, match=r"does not allow this .*GroupAuthorizationFailed"):
         await asyncio.wait_for(fetch_on(), 20)
     await source.close()
 
