@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
 from worker.adapters import kafka_dead_letter_log
 from worker.adapters.kafka_dead_letter_log import KafkaDeadLetterLog
@@ -72,3 +73,18 @@ async def test_brokers_that_say_nothing_for_half_a_minute_are_told(monkeypatch: 
     with pytest.raises(OperatorError, match="no record of partition 0 came for 30 s"):
         await asyncio.wait_for(anext(records), 1000)
     assert 130 <= asyncio.get_running_loop().time() - began < 132
+
+
+async def test_brokers_that_go_away_while_letters_are_read_are_not_told_as_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def gone(*_: object) -> None:
+        raise KafkaConnectionError("no broker")
+
+    monkeypatch.setattr(Consumer, "end_offsets", gone)
+    log = log_of(monkeypatch, lambda _: False)
+    told = r"^kafka: localhost:9092 does not answer while dead letters are read \(KafkaConnectionError"
+    with pytest.raises(OperatorError, match=told):
+        await anext(aiter(log.read()))
+    with pytest.raises(OperatorError, match=told):
+        await log.record_at(0, 1)

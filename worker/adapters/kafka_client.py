@@ -15,6 +15,8 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
+    KafkaTimeoutError,
+    RequestTimedOutError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
@@ -28,6 +30,8 @@ from worker.settings import KafkaSecurity, KafkaSettings, SaslMechanism
 from worker.settings.types import read_secret
 
 CLIENT_ID: Final = "syncline"
+_FIRST: Final = "at the first contact"
+"""When a setting is wrong, as a rule; later it is the brokers' state."""
 _log = logging.getLogger(__name__)
 
 
@@ -93,27 +97,42 @@ def _tls_context(security: KafkaSecurity) -> ssl.SSLContext:
     return context
 
 
-@contextlib.contextmanager
-def start_up_faults(settings: KafkaSettings) -> Iterator[None]:
+def start_up_faults(settings: KafkaSettings) -> contextlib.AbstractContextManager[None]:
     """Turn what goes wrong at the first contact into one sentence that names the setting to change."""
-    servers = ", ".join(settings.bootstrap_servers)
+    return told_faults(settings, _FIRST)
+
+
+@contextlib.contextmanager
+def told_faults(settings: KafkaSettings, when: str) -> Iterator[None]:
+    """Turn what goes wrong in the block into one sentence; `when` says in its words where that is.
+
+    Raises:
+        OperatorError: in place of a `KafkaError`.
+    """
     try:
         yield
-    except (SaslAuthenticationFailed, UnsupportedSaslMechanismError) as error:
-        raise OperatorError(
-            f"kafka.security: {servers} refuses the login ({error}): check mechanism, username and password"
-        ) from error
-    except (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
-        raise OperatorError(
-            f"kafka: {servers} does not allow this ({error}): grant the user read on the topics and on group "
-            f"{settings.group_id!r}"
-        ) from error
-    except KafkaConnectionError as error:
-        raise OperatorError(
-            f"kafka.bootstrap_servers: cannot connect to {servers}: check host, port and kafka.security.protocol"
-        ) from error
     except KafkaError as error:
-        raise OperatorError(f"kafka: {servers} answers with an error at start: {error!r}") from error
+        raise OperatorError(sentence_of(error, settings, when)) from error
+
+
+def sentence_of(error: KafkaError, settings: KafkaSettings, when: str) -> str:
+    """Return what an error of Kafka means for an operator, with the setting to change where there is one."""
+    servers = ", ".join(settings.bootstrap_servers)
+    match error:
+        case SaslAuthenticationFailed() | UnsupportedSaslMechanismError():
+            return f"kafka.security: {servers} refuses the login ({error}): check mechanism, username and password"
+        case TopicAuthorizationFailedError() | GroupAuthorizationFailedError() | ClusterAuthorizationFailedError():
+            return (
+                f"kafka: {servers} does not allow this ({error}): grant the user read on the topics and on group "
+                f"{settings.group_id!r}"
+            )
+        case KafkaConnectionError() if when == _FIRST:
+            return f"kafka.bootstrap_servers: cannot connect to {servers}: check host, port and kafka.security.protocol"
+        case KafkaConnectionError() | KafkaTimeoutError() | RequestTimedOutError():
+            # Whoever was connected before has no setting to change.
+            return f"kafka: {servers} does not answer {when} ({error!r}): look whether the brokers are up"
+        case _:
+            return f"kafka: {servers} answers with an error {when}: {error!r}"
 
 
 async def ended(closing: Coroutine[Any, Any, object], seconds: float) -> None:

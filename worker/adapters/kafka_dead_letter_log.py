@@ -9,7 +9,7 @@ from aiokafka import TopicPartition as ClientPartition
 from aiokafka.errors import KafkaError
 from typing_extensions import override
 
-from worker.adapters.kafka_client import connection_options, record_of, start_up_faults
+from worker.adapters.kafka_client import connection_options, record_of, start_up_faults, told_faults
 from worker.errors import OperatorError
 from worker.ports import DeadLetterLog
 from worker.records import Record
@@ -18,6 +18,7 @@ from worker.settings import KafkaSettings
 _WAIT_MS: Final = 500
 _STALLED_SECONDS: Final = 30.0
 _FETCH_BYTES: Final = 8 * 1024 * 1024
+_READING: Final = "while dead letters are read"
 
 
 class KafkaDeadLetterLog(DeadLetterLog):
@@ -50,7 +51,7 @@ class KafkaDeadLetterLog(DeadLetterLog):
 
     @override
     async def read(self, since_ms: int | None = None) -> AsyncIterator[Record]:
-        with start_up_faults(self._settings):
+        with told_faults(self._settings, _READING):
             ends = await self._seek(since_ms)
         last = asyncio.get_running_loop().time()
         while unread := await self._unread(ends):
@@ -102,7 +103,7 @@ class KafkaDeadLetterLog(DeadLetterLog):
 
     @override
     async def record_at(self, partition: int, offset: int) -> Record | None:
-        with start_up_faults(self._settings):
+        with told_faults(self._settings, _READING):
             wanted = ClientPartition(self._topic, partition)
             if wanted not in await self._partitions():
                 return None

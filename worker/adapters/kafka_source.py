@@ -25,7 +25,7 @@ from aiokafka.errors import (
 )
 from typing_extensions import override
 
-from worker.adapters.kafka_client import connection_options, ended, record_of, start_up_faults
+from worker.adapters.kafka_client import connection_options, ended, record_of, sentence_of, start_up_faults
 from worker.adapters.kafka_offsets import AssignmentGoneError, StartPositions
 from worker.errors import Halt, HaltReason, OperatorError, RetryLater, RetryReason
 from worker.ports import AssignmentListener, Commit, CommitRefusedError, Source
@@ -269,15 +269,10 @@ class KafkaSource(Source):
 
     def fail(self, fault: Exception) -> None:
         """Let the next `fetch` raise this: the client swallows what a rebalance listener raises."""
-        self._fault = self._halting(fault) if isinstance(fault, KafkaError) else fault
-
-    def _halting(self, fault: KafkaError) -> Halt:
-        """Brokers that are gone for longer than a rebalance, or refuse, end no worker: it leaves and joins anew."""
-        try:
-            with start_up_faults(self._settings):
-                raise fault
-        except OperatorError as mistake:
-            return Halt(HaltReason.MISCONFIGURED, str(mistake))
+        if isinstance(fault, KafkaError):
+            # Brokers that are gone for longer than a rebalance, or refuse, end no worker: it leaves and joins anew.
+            fault = Halt(HaltReason.MISCONFIGURED, sentence_of(fault, self._settings, "in a rebalance"))
+        self._fault = fault
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
