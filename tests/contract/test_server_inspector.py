@@ -38,6 +38,10 @@ async def test_without_security_there_are_no_privileges(inspector: ServerInspect
     assert await inspector.granted("articles-write", PRIVILEGES) is None
 
 
+async def test_a_cluster_that_takes_writes_has_no_block(inspector: ServerInspector) -> None:
+    assert not await inspector.write_blocks()
+
+
 async def test_nothing_is_told_of_an_alias_that_is_not_there(inspector: ServerInspector) -> None:
     assert await inspector.held("nowhere-write") is None
     assert await inspector.clock_ms("nowhere-write") is None
@@ -73,10 +77,12 @@ async def test_with_security_each_privilege_is_told(request: pytest.FixtureReque
         role = {"indices": [{"names": ["a-write"], "privileges": ["index", "read"]}]}
         key = await admin.security.create_api_key(name="least", role_descriptors={"worker": role})
         assert await ElasticInspector(admin).granted("a-write", PRIVILEGES) == frozenset(PRIVILEGES)
+        assert await ElasticInspector(admin).write_blocks() == ()
     least = ElasticsearchSettings.model_validate({"hosts": hosts, "api_key": key["encoded"]})
     async with build_client(least) as client:
         assert await ElasticInspector(client).granted("a-write", PRIVILEGES) == frozenset({"index", "read"})
         assert await ElasticInspector(client).granted("other", PRIVILEGES) == frozenset()
         assert await ElasticInspector(client).version() is None
+        assert await ElasticInspector(client).write_blocks() is None
         assert await ElasticInspector(client).held("other") is None
         assert await ElasticInspector(client).clock_ms("other") is None

@@ -26,6 +26,7 @@ class FakeServerInspector(ServerInspector):
         self._holds = holds or {}
         self._clock = clock
         self.fail_with: Exception | None = None
+        self.blocks: Sequence[str] | None = ()
 
     @override
     async def version(self) -> str | None:
@@ -34,6 +35,10 @@ class FakeServerInspector(ServerInspector):
     @override
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
         return None if self._privileges is None else self._privileges & frozenset(privileges)
+
+    @override
+    async def write_blocks(self) -> Sequence[str] | None:
+        return self.blocks
 
     @override
     async def held(self, alias: str) -> Held | None:

@@ -573,3 +573,10 @@ async def test_an_index_that_is_blocked_fails(blocks: dict[str, object], fix: st
     admin.state[INDEX] = IndexState(state.aliases, {**state.settings, **blocks}, state.mappings)
     found = (await check_index(admin, FakeServerInspector(), settings())).findings
     assert [one.fix for one in found if one.subject == "write block"] == ([] if fix is None else [fix])
+
+
+async def test_a_cluster_that_is_blocked_fails() -> None:
+    inspector = FakeServerInspector()
+    inspector.blocks = ["cluster.blocks.read_only (persistent)"]
+    found = (await check_index(await applied(), inspector, settings())).findings
+    assert "the whole cluster has cluster.blocks.read_only (persistent)" in only(found, "write block").sentence

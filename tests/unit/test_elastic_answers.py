@@ -108,6 +108,7 @@ CALLS: dict[str, Call] = {
     "granted": lambda client: ElasticInspector(client).granted(ALIAS, ["read"]),
 }
 OF_ANY_FORM: dict[str, Call] = {
+    "blocks": lambda client: ElasticInspector(client).write_blocks(),
     "cluster": lambda client: ElasticCluster(client, [ALIAS]).cluster(),
     "index": lambda client: ElasticCluster(client, [ALIAS]).index(),
     "indices": lambda client: ElasticAdmin(client).indices([ALIAS]),
@@ -193,6 +194,37 @@ async def test_a_block_of_the_cluster_is_no_lack_of_privileges(
     assert halt.value.reason is HaltReason.WRITE_BLOCKED
     assert "maintenance" not in str(halt.value)
     assert "credentials" not in str(halt.value)
+
+
+READ_ONLY, FULL = "cluster.blocks.read_only", "cluster.blocks.read_only_allow_delete"
+
+
+@pytest.mark.parametrize(
+    ("body", "blocks"),
+    [
+        ({"persistent": {}, "transient": {}}, ()),
+        ({"persistent": {READ_ONLY: "true"}, "transient": {READ_ONLY: "false"}}, (f"{READ_ONLY} (persistent)",)),
+        ({"persistent": {READ_ONLY: False}, "transient": {FULL: True}}, (f"{FULL} (transient)",)),
+        (
+            {"persistent": {FULL: "true", READ_ONLY: "true"}, "transient": {}},
+            (f"{READ_ONLY} (persistent)", f"{FULL} (persistent)"),
+        ),
+        ({}, ()),
+    ],
+)
+async def test_the_blocks_of_the_whole_cluster_are_read_with_where_they_are_set(
+    server: Server, client: ReloadingClient, body: dict[str, Any], blocks: tuple[str, ...]
+) -> None:
+    server.answer = lambda _: of_json(body)
+    assert await ElasticInspector(client).write_blocks() == blocks
+    assert server.asked == [("GET", "/_cluster/settings")]
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+async def test_blocks_that_are_not_shown_are_no_fault(server: Server, client: ReloadingClient, status: int) -> None:
+    error = {"type": "security_exception", "reason": "action [cluster:monitor/settings] is unauthorized"}
+    server.answer = lambda _: of_json({"error": error, "status": status}, status=status)
+    assert await ElasticInspector(client).write_blocks() is None
 
 
 async def test_a_privilege_that_is_missing_still_is_one(server: Server, client: ReloadingClient) -> None:

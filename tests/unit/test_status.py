@@ -343,6 +343,20 @@ async def test_a_block_on_writes_is_wrong() -> None:
     assert problems((await looked_up(admin)).findings) == [("write block", Level.FAILURE)]
 
 
+async def test_a_block_on_the_whole_cluster_is_wrong_also_where_nothing_else_can_be_told() -> None:
+    inspector = FakeServerInspector()
+    inspector.blocks = ["cluster.blocks.read_only (transient)"]
+    found = await looked_up(await there(), inspector)
+    assert problems(found.findings) == [("write block", Level.FAILURE)]
+    block = only(found.findings, "write block")
+    assert block.sentence.startswith("the whole cluster has cluster.blocks.read_only (transient): the worker halts")
+    assert "'Halt write_blocked' in deploy/README.md" in block.fix
+    without = await looked_up(FakeIndexAdmin(), inspector)
+    assert problems(without.findings) == [("write alias", Level.FAILURE), ("write block", Level.FAILURE)]
+    inspector.blocks = None
+    assert problems((await looked_up(await there(), inspector)).findings) == []
+
+
 @pytest.mark.parametrize(
     ("status", "disks", "expected"),
     [

@@ -11,6 +11,7 @@ from worker.adapters.elastic_answers import readable, refuse_partial
 from worker.adapters.elastic_client import JSON, translated
 from worker.errors import Halt, HaltReason
 from worker.ports import ServerInspector
+from worker.stages.cluster_view import write_blocks
 from worker.stages.documents import SYNC_FIELD
 from worker.stages.index_state import Held
 
@@ -49,6 +50,19 @@ class ElasticInspector(ServerInspector):
             return None
         answer = readable(found, "index")
         return frozenset(name for name, granted in answer["index"][index].items() if granted)
+
+    @override
+    async def write_blocks(self) -> Sequence[str] | None:
+        try:
+            with translated():
+                found = await self._client.cluster.get_settings(flat_settings=True)
+        except Halt as halt:
+            _refuse_unless_forbidden(halt)
+            return None
+        except ApiError as error:
+            _refuse_unless_not_offered(error)
+            return None
+        return write_blocks(readable(found))
 
     @override
     async def held(self, alias: str) -> Held | None:

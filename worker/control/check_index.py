@@ -6,7 +6,14 @@ from typing import Final
 
 from worker.control.check import refused
 from worker.control.explaining import explained
-from worker.control.target import block_findings, check_alias, check_target, lacking, missing_sync_fields
+from worker.control.target import (
+    block_findings,
+    check_alias,
+    check_target,
+    cluster_block_findings,
+    lacking,
+    missing_sync_fields,
+)
 from worker.errors import OperatorError, RetryLater
 from worker.ports import IndexAdmin, ServerInspector
 from worker.resources import load_index_definition
@@ -70,6 +77,7 @@ async def check_index(
                 *_privileges(alias, granted, locating, truncating),
                 *_watching(settings, granted),
                 *await _clock(inspector, alias, clock or Clock()),
+                *cluster_block_findings(await inspector.write_blocks()),
                 *await _target(admin, settings, alias, dimensions),
             ]
     except OperatorError as error:

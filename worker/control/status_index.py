@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from worker.control.check import refused
 from worker.control.explaining import explained
 from worker.control.status_cluster import cluster_status
-from worker.control.target import block_findings, check_alias
+from worker.control.target import block_findings, check_alias, cluster_block_findings
 from worker.errors import OperatorError, RetryLater
 from worker.ports import ClusterInspector, IndexAdmin, ServerInspector
 from worker.settings import Settings
@@ -40,6 +40,7 @@ async def index_status(
     writer, reader = settings.index.writer_alias, settings.index.reader_alias
     cluster, around = await cluster_status(watching, settings, now_ms)
     with explained(settings.elasticsearch):
+        around = [*cluster_block_findings(await inspector.write_blocks()), *around]
         indices = await admin.indices([writer, reader])
         try:
             write_index = await check_alias(admin, settings)

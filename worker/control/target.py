@@ -1,6 +1,6 @@
 """Before the worker consumes anything: is the write target there, and does it fit the model?"""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from worker.control.explaining import explained
@@ -94,6 +94,16 @@ def block_findings(name: str, index: IndexState) -> Iterator[Finding]:
             "write block",
             f"{name} has index.blocks.{' and '.join(found)}: the worker halts until it is lifted",
             "free the disk, where it was set for that" if found == [_FULL] else f"set it to null on {name}",
+        )
+
+
+def cluster_block_findings(blocks: Sequence[str] | None) -> Iterator[Finding]:
+    """Yield the blocks that keep documents out of every index; None: they are not shown to this credential."""
+    if blocks:
+        yield failure(
+            "write block",
+            f"the whole cluster has {' and '.join(blocks)}: the worker halts until it is lifted",
+            "set it to null there, with _cluster/settings; see 'Halt write_blocked' in deploy/README.md",
         )
 
 

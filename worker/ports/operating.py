@@ -60,6 +60,9 @@ class ServerInspector(Protocol):
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
         """Return which of these index privileges the credential has on a name; None where security is off."""
 
+    async def write_blocks(self) -> Sequence[str] | None:
+        """Return the settings of the whole cluster that keep writes out. Needs the cluster privilege `monitor`."""
+
     async def held(self, alias: str) -> Held | None:
         """Return what an alias holds, as far as it is refreshed; None without `read`, or where there is none."""
 

@@ -12,6 +12,9 @@ POOLS: Final = ("write", "search", "get")
 """Thread pools whose rejections concern the worker or those who search."""
 
 
+_BLOCKS: Final = ("cluster.blocks.read_only", "cluster.blocks.read_only_allow_delete")
+
+
 class Count(NamedTuple):
     """A number that only rises while its node is up; `name` says which, `labels` of what."""
 
@@ -74,6 +77,19 @@ def index_view(stats: Json) -> IndexView:
         Count("indexing_seconds"): _number(total, "indexing", "index_time_in_millis") / 1000,
     }
     return IndexView(sizes, counts)
+
+
+def write_blocks(settings: Json) -> tuple[str, ...]:
+    """Read `_cluster/settings?flat_settings=true`: the settings that keep all writes out, each with where it is set.
+
+    Set in one of both places such a setting holds, also where the other says false.
+    """
+    return tuple(
+        f"{name} ({place})"
+        for name in _BLOCKS
+        for place in ("persistent", "transient")
+        if str((settings.get(place) or {}).get(name)).lower() == "true"
+    )
 
 
 def rises(before: Mapping[Count, float] | None, now: Mapping[Count, float]) -> Iterator[tuple[Count, float]]:
