@@ -47,8 +47,7 @@ async def test_only_tombstones_that_are_old_enough_are_found(bench: Bench) -> No
     )
     (only,) = await found(bench)
     assert (only.document_id, only.deleted_at_ms) == (ONE.document_id, NOW - 1)
-    assert await bench.tombstones.count(NOW) == 1
-    assert await bench.tombstones.count(NOW + 1) == 2
+    assert {one.document_id for one in await found(bench, NOW + 1)} == {ONE.document_id, TWO.document_id}
 
 
 async def test_they_come_a_page_at_a_time_and_each_once(bench: Bench) -> None:

@@ -293,10 +293,6 @@ class FakeElasticsearch(Sink, DocumentStore, Locator, Tombstones):
             raise Halt(HaltReason.TARGET_MISSING, f"no such index [{self._alias}]")
 
     @override
-    async def count(self, before_ms: int) -> int:
-        return len(self._old(before_ms))
-
-    @override
     async def found(self, before_ms: int, size: int) -> AsyncIterator[Sequence[OldTombstone]]:
         if not self.alias_exists:
             raise Halt(HaltReason.TARGET_MISSING, f"no such index [{self._alias}]")

@@ -35,12 +35,6 @@ class ElasticTombstones(Tombstones):
         self._alias = write_alias
 
     @override
-    async def count(self, before_ms: int) -> int:
-        answer = await self._ask(f"/{self._alias}/_count", {"query": _older(before_ms)}, "count")
-        count: int = answer["count"]
-        return count
-
-    @override
     async def found(self, before_ms: int, size: int) -> AsyncIterator[Sequence[OldTombstone]]:
         body = {
             "query": _older(before_ms),
@@ -49,16 +43,16 @@ class ElasticTombstones(Tombstones):
             "seq_no_primary_term": True,
             "_source": [f"{SYNC_FIELD}.deleted_at"],
         }
-        answer = await self._ask(f"/{self._alias}/_search?scroll={_KEEP}", body, "_scroll_id")
+        answer = await self._ask(f"/{self._alias}/_search?scroll={_KEEP}", body)
         try:
             while hits := hits_of(answer):
                 yield [one for hit in hits if (one := _tombstone(hit)) is not None]
                 scroll = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
-                answer = await self._ask("/_search/scroll", scroll, "_scroll_id")
+                answer = await self._ask("/_search/scroll", scroll)
         finally:
             await self._forget(answer["_scroll_id"])
 
-    async def _ask(self, path: str, body: Mapping[str, Any], needed: str) -> Mapping[str, Any]:
+    async def _ask(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             with translated():
                 response = await self._client.perform_request("POST", path, headers=JSON, body=body)
@@ -71,7 +65,7 @@ class ElasticTombstones(Tombstones):
             raise Halt(HaltReason.TARGET_MISSING, f"{self._alias}: {describe(error)}") from error
         except ApiError as error:
             raise OperatorError(f"Elasticsearch refuses to search {self._alias}: {describe(error)}") from error
-        answer = readable(response, needed)
+        answer = readable(response, "_scroll_id")
         refuse_partial(answer)
         return answer
 

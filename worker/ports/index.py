@@ -88,11 +88,11 @@ class Locator(Protocol):
 class Tombstones(Protocol):
     """The tombstones behind the write alias, for those who remove old ones."""
 
-    async def count(self, before_ms: int) -> int:
-        """Return how many were written before this time. Sees what is refreshed."""
-
     def found(self, before_ms: int, size: int) -> AsyncIterator[Sequence[OldTombstone]]:
-        """Yield them, at most `size` at a time, as they were when this was called."""
+        """Yield those written before this time, at most `size` at a time, as they were when this was called.
+
+        Sees what is refreshed.
+        """
 
     async def remove(self, tombstones: Sequence[OldTombstone]) -> Sequence[tuple[Removal, str]]:
         """Delete each that is still the same write; return what became of each and, if it failed, why, in order."""
