@@ -106,9 +106,10 @@ ROWS = (
     BadInput(
         36,
         "numbers: NaN, Infinity, 1e400, 2^63, decimals as bytes",
-        "Not finite: rejected, or null with `on_bad_field: null`; as a bare number, which cannot be read, it "
-        "rejects the record whatever the column. Others keep every digit; a decimal that "
-        "Connect wrote as a JSON number (`decimal.format: NUMERIC`) is rejected beyond 15, where some are lost",
+        "Not finite, or an `integer` beyond 64 bits: rejected, or null with `on_bad_field: null`; what is not finite "
+        "cannot be read as a bare number, and rejects the record whatever the column. Others keep every digit; a "
+        "decimal that Connect wrote as a JSON number (`decimal.format: NUMERIC`) is rejected beyond 15, where some are "
+        "lost",
         (
             *(
                 rejected(record(b'{"id":1,"tenant":"acme","n":%b}' % text), RejectReason.INVALID_JSON)
@@ -124,6 +125,7 @@ ROWS = (
             value_is(2**63, 2**63),
             value_is("9223372036854775808", 2**63, FieldType.INTEGER),
             value_is_refused(2.0**70, FieldType.INTEGER, "64 bits"),
+            value_is_refused("1e4300", FieldType.INTEGER, "'value'", "'1e4300' does not fit 64 bits"),
             written(column("AN4=", DECIMAL), fields={"value": "2.22"}, rules=field_rules()),
             rejected(column("?", DECIMAL), INVALID, "'?'", "Decimal", rules=field_rules()),
         ),

@@ -17,6 +17,8 @@ from worker.stages.decode.json_values import shown
 _LIMIT: Final = 60
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
 """What JSON is written with: Elasticsearch's `long` and `unsigned_long`."""
+_TELLING: Final = 22
+"""First characters of an integer that show whether it fits 64 bits: it has 20 digits at most then, and a sign."""
 _MAX_DIGITS: Final = 4300
 """Python's own limit for integers in text, whose conversion takes quadratic time. A huge scale would fill memory."""
 _MAX_BYTES: Final = 1785
@@ -130,8 +132,8 @@ def number(value: object) -> int | float:
         return value
     if isinstance(value, (str, Mapping)):
         text = plain_decimal(value)
-        if "." not in text and _LOWEST <= int(text) <= _HIGHEST:
-            return int(text)
+        if "." not in text and _LOWEST <= (whole := int(text[:_TELLING])) <= _HIGHEST:
+            return whole
         if math.isfinite(found := float(text)):
             return found
         raise ValueError(f"{shown(value, _LIMIT)} is too large for a float")
@@ -147,7 +149,7 @@ def integer(value: object) -> int:
         found = int(value)
     elif isinstance(value, (str, Mapping)):
         whole, _, fraction = plain_decimal(value).partition(".")
-        found = None if fraction.strip("0") else int(whole)
+        found = None if fraction.strip("0") else int(whole[:_TELLING])
     if found is None:
         raise _refused(value, "an integer")
     if not _LOWEST <= found <= _HIGHEST:
