@@ -128,6 +128,7 @@ ROWS = (
             value_is_refused("1e4300", FieldType.INTEGER, "'value'", "'1e4300' does not fit 64 bits"),
             written(column("AN4=", DECIMAL), fields={"value": "2.22"}, rules=field_rules()),
             rejected(column("?", DECIMAL), INVALID, "'?'", "Decimal", rules=field_rules()),
+            rejected(column("é", DECIMAL), INVALID, "'value'", "'é' is not a decimal's bytes", rules=field_rules()),
         ),
     ),
     BadInput(

@@ -130,6 +130,14 @@ def test_a_value_that_is_not_what_is_declared_is_refused(field_type: T, value: o
     assert len(str(refused.value)) < 200
 
 
+@pytest.mark.parametrize("value", ["é", "1.5é", "\u0661\u0662", "\uff11\uff12", "\u00bd", "1 "])
+@pytest.mark.parametrize("scale", [None, 2])
+def test_a_decimal_of_other_letters_or_digits_is_refused_with_its_value(value: str, scale: int | None) -> None:
+    what = "a decimal number" if scale is None else "a decimal's bytes in base64"
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{value!r} is not {what}')}$"):
+        convert(value, T.DECIMAL, scale)
+
+
 PLACEHOLDER = "__debezium_unavailable_value"
 
 

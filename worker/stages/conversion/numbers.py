@@ -4,7 +4,6 @@ Elasticsearch reads a number in text as that number, so a decimal's text suits n
 """
 
 import base64
-import binascii
 import decimal
 import math
 import re
@@ -47,7 +46,7 @@ def decimal_of_bytes(value: object, scale: int) -> str:
 def _octets(value: object) -> bytes:
     try:
         octets = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
-    except binascii.Error:
+    except ValueError:  # also of a letter that is not ASCII, which is no binascii.Error
         octets = b""
     if not octets:
         raise _refused(value, "a decimal's bytes in base64")
