@@ -58,7 +58,7 @@ def test_binary_becomes_text(octets: bytes, text: str) -> None:
     [
         b"",
         POINT[:-1],
-        head(8),
+        head(99),
         head(2, 2**32 - 1),
         head(7, 1) * 1000,
         head(1) + coordinates(float("inf"), 1),
@@ -69,3 +69,30 @@ def test_binary_becomes_text(octets: bytes, text: str) -> None:
 def test_what_is_no_geometry_is_refused(octets: bytes) -> None:
     with pytest.raises(ValueError, match="is not a geometry in well-known binary"):
         geometry({"wkb": base64.b64encode(octets).decode(), "srid": None})
+
+
+ARC = head(8, 3) + coordinates(0, 0, 1, 1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (ARC, "holds a CIRCULARSTRING"),
+        (head(8 | Z | SRID, 4326, 0), "holds a CIRCULARSTRING"),
+        (head(1008, 0), "holds a CIRCULARSTRING"),
+        (head(9, 1) + ARC, "holds a COMPOUNDCURVE"),
+        (head(10, 1) + ARC, "holds a CURVEPOLYGON"),
+        (head(11, 1) + ARC, "holds a MULTICURVE"),
+        (head(12, 1) + head(10, 1) + ARC, "holds a MULTISURFACE"),
+        (head(7, 2) + POINT + ARC, "holds a CIRCULARSTRING"),
+        (head(15, 0), "holds a POLYHEDRALSURFACE"),
+        (head(16, 0), "holds a TIN"),
+        (head(17, 0), "holds a TRIANGLE"),
+    ],
+)
+def test_a_geometry_that_elasticsearch_has_no_shape_for_is_told_by_its_name(octets: bytes, told: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"^{{'srid': None, 'wkb': .* {told}, for which Elasticsearch has no shape: "
+    ) as refusal:
+        geometry({"wkb": base64.b64encode(octets).decode(), "srid": None})
+    assert ("ST_CurveToLine" in str(refusal.value)) == any(name in told for name in ("CURVE", "CIRCULAR", "MULTIS"))

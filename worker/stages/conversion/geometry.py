@@ -23,6 +23,12 @@ _NAMES: Final = {
     _POLYGONS: "MULTIPOLYGON",
     _COLLECTION: "GEOMETRYCOLLECTION",
 }
+_CURVES: Final = {8: "CIRCULARSTRING", 9: "COMPOUNDCURVE", 10: "CURVEPOLYGON", 11: "MULTICURVE", 12: "MULTISURFACE"}
+_SURFACES: Final = {15: "POLYHEDRALSURFACE", 16: "TIN", 17: "TRIANGLE"}
+
+
+class _NoShapeError(Exception):
+    """A geometry that is one, of a kind that Elasticsearch does not know; the message goes on from "it holds a"."""
 
 
 def point(value: object) -> str:
@@ -41,6 +47,8 @@ def geometry(value: object) -> str:
         octets = base64.b64decode(wkb, validate=True) if isinstance(wkb, str) else b""
         reader = _Reader(octets)
         return reader.shape(0)
+    except _NoShapeError as error:
+        raise ValueError(f"{shown(value, _LIMIT)} holds a {error}") from None
     except (binascii.Error, struct.error, ValueError, KeyError):
         raise ValueError(f"{shown(value, _LIMIT)} is not a geometry in well-known binary") from None
 
@@ -51,6 +59,14 @@ def _is_coordinate(value: object) -> bool:
 
 def _written(value: object) -> str:
     return repr(value).removesuffix(".0")
+
+
+def _refuse_without_shape(kind: int) -> None:
+    if kind in _CURVES:
+        instead = "lines or polygons, in PostGIS what ST_CurveToLine returns"
+        raise _NoShapeError(f"{_CURVES[kind]}, for which Elasticsearch has no shape: write {instead}")
+    if kind in _SURFACES:
+        raise _NoShapeError(f"{_SURFACES[kind]}, for which Elasticsearch has no shape: write polygons")
 
 
 class _Reader:
@@ -74,6 +90,7 @@ class _Reader:
         has_z, has_m = bool(code & _Z) or iso in (1, 3), bool(code & _M) or iso in (2, 3)
         if code & _SRID:
             self._take(f"{order}I")
+        _refuse_without_shape(kind)
         return _NAMES[kind], self._body(kind, f"{order}{2 + has_z + has_m}d", 2 + has_z, depth)
 
     def _body(self, kind: int, form: str, kept: int, depth: int) -> str:
