@@ -184,3 +184,30 @@ async def test_that_nothing_was_fetched_in_a_halt_does_not_count_when_it_is_over
         await world.until(lambda: not world.pipeline.retrying.halting.halted)
         assert health.live().ok
         await world.settle()
+
+
+async def test_records_that_wait_between_two_probes_of_a_mass_rejection_are_no_reason_for_a_restart() -> None:
+    """The first probe lifts the halt, and where no record comes any more nothing declares it again."""
+    world = World(delivery=DeliverySettings(halt_probe_interval=4 * LIMIT), fetch_max_records=1000)
+    for number in range(120):
+        world.append(b"not json", number)
+    health = health_of(world)
+    async with world.running():
+        await world.until_halted()
+        await world.until(lambda: not world.pipeline.retrying.halting.halted)
+        for _ in range(200):
+            assert health.live().ok
+            await asyncio.sleep(LIMIT / 10)
+        assert 120 > world.pipeline.ledger.open_records > 100
+
+
+async def test_when_what_was_held_back_is_let_go_there_is_as_much_time_as_ever() -> None:
+    parts = joined()
+    parts.admit(0)
+    with parts.retrying.halting.holding():
+        await asyncio.sleep(3 * LIMIT)
+        assert parts.health.live().ok
+    await asyncio.sleep(LIMIT - 1)
+    assert parts.health.live().ok
+    await asyncio.sleep(2)
+    assert not parts.health.live().ok

@@ -55,7 +55,7 @@ class Halting:
         self.on_change: Callable[[], object] = lambda: None
         """Called when the first halt is declared and when the last is lifted, among others."""
         self.lifted_at: float | None = None
-        """When a halt was lifted last, on the event loop's clock."""
+        """When a halt was lifted last, or something held back was let go, on the event loop's clock."""
         for reason in HaltReason:
             metrics.halted.labels(reason.value).set(0)
 
@@ -63,6 +63,11 @@ class Halting:
     def halted(self) -> bool:
         """Whether any halt is in force."""
         return bool(self._declared)
+
+    @property
+    def held(self) -> bool:
+        """Whether something is held back, see `holding`."""
+        return self._held > 0
 
     @property
     def reasons(self) -> Mapping[HaltReason, str]:
@@ -83,6 +88,7 @@ class Halting:
             yield
         finally:
             self._held -= 1
+            self.lifted_at = self._clock.monotonic()
             self._update()
 
     def declare(self, operation: str, fault: Halt) -> None:

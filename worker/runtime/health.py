@@ -30,11 +30,15 @@ class Health:
         self._clock = clock
 
     def live(self) -> Answer:
-        """Not live: there is work, none was resolved or fetched for too long, and it is no declared backoff or halt."""
-        if self._retrying.halting.halted or self._retrying.failing:
+        """Not live: there is work, none was resolved or fetched for too long, and it is no declared backoff or halt.
+
+        Nor are records held back: between two probes of a mass rejection no halt is in force.
+        """
+        halting = self._retrying.halting
+        if halting.halted or halting.held or self._retrying.failing:
             return Answer(ok=True)
         # After a backoff or halt, work has as long to be resolved as after its arrival, and to be fetched.
-        marks = (self._retrying.recovered_at, self._retrying.halting.lifted_at)
+        marks = (self._retrying.recovered_at, halting.lifted_at)
         well = self._clock.monotonic() - max((mark for mark in marks if mark is not None), default=float("-inf"))
         stalled = min(well, self._clock.monotonic() - self._ledger.last_progress)
         if self._ledger.open_records and stalled > self._limit:
