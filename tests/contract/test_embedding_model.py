@@ -30,8 +30,10 @@ from transformers import (
 from tests.e2e.make_tiny_model import make
 from tests.fakes.embedding_model import FakeModel
 from worker.adapters.local_embedder import LocalEmbedder
+from worker.adapters.openvino_conversion import described
 from worker.adapters.openvino_model import OpenVinoModel, question_prompt
 from worker.adapters.torch_model import TorchModel
+from worker.errors import OperatorError
 from worker.ports import EmbeddingModel, ModelShape
 from worker.settings import EmbeddingSettings
 
@@ -193,6 +195,21 @@ def test_a_model_without_special_tokens_is_taken(folders: dict[str, Path], tmp_p
     found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(texts)])
     theirs = SentenceTransformer(str(folder), device="cpu").encode(texts, show_progress_bar=False)
     assert np.allclose(found, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("longest", [0, 1, 2])
+async def test_a_model_without_room_for_a_text_is_told_at_the_start(
+    longest: int, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["bert"], tmp_path / "bert")
+    rewrite(folder / "tokenizer_config.json", model_max_length=longest)
+    said = rf"max_seq_length is {longest}, and 2 tokens of each sequence are special ones: no text fits in"
+    ours = LocalEmbedder(torch_model(folder), EmbeddingSettings())
+    with pytest.raises(OperatorError, match=rf"cannot be loaded \({said}\): set embedding\.model"):
+        await ours.start()
+    await ours.close()
+    with pytest.raises(ValueError, match=said):
+        described(SentenceTransformer(str(folder), device="cpu"))
 
 
 def rewrite(file: Path, **changes: object) -> None:

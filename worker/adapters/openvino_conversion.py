@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 from typing_extensions import override
 
+from worker.stages.packing import text_tokens
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -99,7 +101,7 @@ def convert(order: Order) -> None:
         order.model, device="cpu", model_kwargs={"attn_implementation": "eager", "dtype": torch.float32}
     )
     model.eval()
-    about, encoder = _about(model), _encoder(model)
+    about, encoder = described(model), _encoder(model)
     with torch.inference_mode():
         ids, mask = _padded([[*about.before, *about.after, *about.after], [*about.before, *about.after]])
         example = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
@@ -115,7 +117,12 @@ def convert(order: Order) -> None:
     (folder / "about.json").write_text(json.dumps(asdict(about)), encoding="utf-8")
 
 
-def _about(model: "SentenceTransformer") -> About:
+def described(model: "SentenceTransformer") -> About:
+    """Return what is told of a model beside its graph.
+
+    Raises:
+        ValueError: it has a part that is not converted, or takes no text.
+    """
     parts = [type(part).__name__ for part in model]
     if parts not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise UnsupportedModelError(f"it is made of {', '.join(parts)}, not of Transformer, Pooling and Normalize")
@@ -124,10 +131,11 @@ def _about(model: "SentenceTransformer") -> About:
     if model.default_prompt_name is not None:
         raise UnsupportedModelError(f"it puts the prompt {model.default_prompt_name!r} before every text")
     before, after = _special_tokens(model)
-    most = min(model.max_seq_length or _LONGEST, _LONGEST) - len(before) - len(after)
+    longest = _LONGEST if model.max_seq_length is None else int(min(model.max_seq_length, _LONGEST))
+    most = text_tokens(longest, len(before) + len(after))
     dimensions = model.get_sentence_embedding_dimension()
     assert dimensions is not None, "a model with pooling has a size"
-    return About(dimensions, int(most), before, after)
+    return About(dimensions, most, before, after)
 
 
 def _pooling(model: "SentenceTransformer") -> str:

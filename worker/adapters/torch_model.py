@@ -18,7 +18,7 @@ from worker.errors import OperatorError
 from worker.logs import adopt_libraries
 from worker.ports import EmbeddingModel, ModelShape, Vectors
 from worker.settings import EmbeddingSettings
-from worker.stages.packing import normalised
+from worker.stages.packing import normalised, text_tokens
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -91,7 +91,8 @@ class TorchModel(EmbeddingModel):
             raise ValueError("its pooling leaves its default prompt out, which is not supported")
         self._before, self._after = self._special_tokens()
         special = len(self._before) + len(self._after)
-        most = int(min(model.max_seq_length or _MOST_TOKENS, _MOST_TOKENS)) - special
+        longest = _MOST_TOKENS if model.max_seq_length is None else int(min(model.max_seq_length, _MOST_TOKENS))
+        most = text_tokens(longest, special)
         if settings.device == "cpu":
             self._pack(most)
             if settings.precision == "bf16":

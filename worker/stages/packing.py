@@ -12,6 +12,19 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 
+def text_tokens(longest: int, special: int) -> int:
+    """Return how many tokens of a text fit into a sequence of at most `longest`, where `special` go around each.
+
+    Raises:
+        ValueError: none does, and windows of no tokens would never come to the end of a text.
+    """
+    if longest <= special:
+        raise ValueError(
+            f"max_seq_length is {longest}, and {special} tokens of each sequence are special ones: no text fits in"
+        )
+    return longest - special
+
+
 def packed(lengths: Sequence[int], budget: int, *, padded: bool = True) -> list[list[int]]:
     """Return batches of positions, each position once, longest sequences first.
 
