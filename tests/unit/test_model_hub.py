@@ -7,6 +7,7 @@ import pytest
 from huggingface_hub import constants
 
 from worker.adapters.model_hub import hub_fault, in_cache
+from worker.adapters.openvino_model import model_folder
 from worker.app import model
 from worker.app.model import check_model
 from worker.settings import EmbeddingSettings
@@ -21,7 +22,12 @@ INDEX = ("model.safetensors.index.json", json.dumps({"weight_map": {"a": "one.sa
 def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the cache of this test has the model `some/model`, which holds no file yet."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    model = tmp_path / "models--some--model"
+    monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
+    return snapshot_in(tmp_path)
+
+
+def snapshot_in(cache: Path) -> Path:
+    model = cache / "models--some--model"
     (model / "refs").mkdir(parents=True)
     (model / "refs" / "main").write_text(COMMIT)
     folder = model / "snapshots" / COMMIT
@@ -70,6 +76,20 @@ def test_weights_of_another_revision_do_not_count(snapshot: Path) -> None:
     put(before, PARTS, CONFIG, ("model.safetensors", ""))
     assert not in_cache("some/model", None)
     assert in_cache("some/model", "f" * 40)
+
+
+def test_the_cache_is_the_one_that_sentence_transformers_uses(
+    snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(snapshot, PARTS, CONFIG, ("model.safetensors", ""))
+    own = tmp_path / "own"
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(own))
+    assert not in_cache("some/model", None), "nothing is looked for there"
+    put(snapshot_in(own), PARTS, CONFIG, ("model.safetensors", ""))
+    assert in_cache("some/model", None)
+    assert in_cache("some/model", COMMIT)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert model_folder(EmbeddingSettings(model="some/model")).is_relative_to(own)
 
 
 def test_a_folder_and_a_name_that_no_model_can_have(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from typing_extensions import override
 
+from worker.adapters.model_hub import cache_folder
 from worker.adapters.openvino_cache import converted
 from worker.adapters.openvino_conversion import About, quality_texts, tell_nobody
 from worker.adapters.processor import OPENVINO_PROBE, available_processors, avoid_illegal_instructions
@@ -63,7 +64,7 @@ class OpenVinoModel(EmbeddingModel):
         from tokenizers import Tokenizer  # noqa: PLC0415
 
         version = openvino.__version__.partition("-")[0]
-        model = _model_folder(self._settings)
+        model = model_folder(self._settings)
         folder = converted(self._settings, model, version, self._threads)
         self._question_prompt = question_prompt(model)
         self._about = About(**json.loads((folder / "about.json").read_text(encoding="utf-8")))
@@ -137,12 +138,16 @@ def question_prompt(model: Path) -> str:
     return prompt if isinstance(prompt, str) else ""
 
 
-def _model_folder(settings: EmbeddingSettings) -> Path:
-    """Return the folder of the model, fetched from the hub if it has to be."""
+def model_folder(settings: EmbeddingSettings) -> Path:
+    """Return the folder of the model, fetched from the hub if it has to be, to where sentence-transformers has it."""
     if settings.path is not None:
         return settings.path
     if Path(settings.model).is_dir():
         return Path(settings.model)
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only where there is no folder
 
-    return Path(snapshot_download(settings.model, revision=settings.revision, allow_patterns=list(_FILES)))
+    return Path(
+        snapshot_download(
+            settings.model, revision=settings.revision, cache_dir=cache_folder(), allow_patterns=list(_FILES)
+        )
+    )
