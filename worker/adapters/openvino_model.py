@@ -5,13 +5,14 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from typing_extensions import override
 
-from worker.adapters.model_hub import cache_folder
+from worker.adapters.model_hub import cache_folder, has_weights
 from worker.adapters.openvino_cache import converted
 from worker.adapters.openvino_conversion import About, quality_texts, tell_nobody
 from worker.adapters.processor import OPENVINO_PROBE, available_processors, avoid_illegal_instructions
@@ -21,7 +22,8 @@ from worker.settings import EmbeddingSettings
 
 _FLOORS: Final = {"fp32": 0.999, "bf16": 0.999, "int8": 0.99}
 _HINTS: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-_FILES: Final = ("*.json", "*.txt", "*.safetensors", "*.model", "*/*.json")
+_FILES: Final = ("*.json", "*.txt", "*.safetensors", "*.model")
+_OLDER_WEIGHTS: Final = "*pytorch_model*.bin"
 _log = logging.getLogger(__name__)
 
 
@@ -146,8 +148,7 @@ def model_folder(settings: EmbeddingSettings) -> Path:
         return Path(settings.model)
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only where there is no folder
 
-    return Path(
-        snapshot_download(
-            settings.model, revision=settings.revision, cache_dir=cache_folder(), allow_patterns=list(_FILES)
-        )
-    )
+    download = partial(snapshot_download, settings.model, revision=settings.revision, cache_dir=cache_folder())
+    folder = Path(download(allow_patterns=list(_FILES)))
+    # Not at once: a model that has both would be fetched twice over.
+    return folder if has_weights(folder) else Path(download(allow_patterns=[*_FILES, _OLDER_WEIGHTS]))
