@@ -54,6 +54,20 @@ def windows(length: int, longest: int, most: int) -> list[range]:
     return [range(kept * number // count, kept * (number + 1) // count) for number in range(count)]
 
 
+def shared_start(sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens all the sequences begin with: those of a prompt, if that is all they have in common.
+
+    What a tokeniser joins with the text behind it, as the last space, is no part of that.
+    """
+    start = zip(*sequences, strict=False)
+    return next((count for count, tokens in enumerate(start) if len(set(tokens)) > 1), min(map(len, sequences)))
+
+
+def pieces(tokens: Sequence[int], start: int, cuts: Sequence[range]) -> list[list[int]]:
+    """Return the windows of a text, each behind its first `start` tokens, where `cuts` count from; see `windows`."""
+    return [[*tokens[:start], *tokens[start + cut.start : start + cut.stop]] for cut in cuts]
+
+
 def averaged(vectors: Vectors, cuts: Sequence[Sequence[range]]) -> Vectors:
     """Return one vector a text: the average of its windows' vectors, weighted by their tokens.
 
