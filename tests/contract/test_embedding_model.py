@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ from transformers import (
 from tests.e2e.make_tiny_model import make
 from tests.fakes.embedding_model import FakeModel
 from worker.adapters.local_embedder import LocalEmbedder
-from worker.adapters.openvino_model import OpenVinoModel, question_prompt
+from worker.adapters.openvino_conversion import described, read_about
+from worker.adapters.openvino_model import OpenVinoModel
 from worker.adapters.torch_model import TorchModel
+from worker.errors import OperatorError
 from worker.ports import EmbeddingModel, ModelShape
 from worker.settings import EmbeddingSettings
 
@@ -134,50 +137,86 @@ def test_it_gives_what_encode_gives(kind: str, folders: dict[str, Path]) -> None
     assert np.allclose(found, theirs, atol=1e-5)
 
 
-def with_prompt(folder: Path, *, include_prompt: bool) -> None:
-    """Write a tiny BERT with a default prompt, which its pooling takes in, or leaves out."""
-    make(folder, 32)
-    first = SentenceTransformer(str(folder), device="cpu")[0]
-    pooling = Pooling(32, include_prompt=include_prompt)
-    prompts = {"prompts": {"query": "a question "}, "default_prompt_name": "query"}
-    SentenceTransformer(modules=[first, pooling], device="cpu", **prompts).save(str(folder))  # type: ignore[arg-type]
+PROMPTS: list[tuple[dict[str, str | None], str | None]] = [
+    ({"query": "find ", "document": "title none "}, None),
+    ({"query": "find ", "document": "title none "}, "query"),
+    ({"query": "find ", "passage": "a passage "}, None),
+    ({"corpus": "a corpus ", "query": None}, None),
+    ({"own": "my own "}, "own"),
+    ({"document": "word " * 12}, None),
+]
+BACKENDS = ["torch", pytest.param("openvino", marks=pytest.mark.needs_openvino)]
 
 
-def test_a_default_prompt_goes_before_each_text(tmp_path: Path) -> None:
-    with_prompt(tmp_path, include_prompt=True)
-    ours = torch_model(tmp_path)
-    shape = ours.load()
-    found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(TEXTS)])
-    theirs = SentenceTransformer(str(tmp_path), device="cpu").encode(TEXTS, show_progress_bar=False)
-    assert np.allclose(found, theirs, atol=1e-5)
+def prompted(folder: Path, copy: Path, prompts: dict[str, str | None], default: str | None = None) -> Path:
+    """Copy a model, and let it declare prompts."""
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("openvino"))
+    rewrite(copy / "config_sentence_transformers.json", prompts=prompts, default_prompt_name=default)
+    return copy
 
 
-@pytest.mark.parametrize(("default", "prompts"), [(None, {"query": "find "}), ("own", {"own": "a ", "query": "b "})])
-async def test_a_question_gets_the_prompt_that_the_model_has_for_questions(
-    default: str | None, prompts: dict[str, str], folders: dict[str, Path], tmp_path: Path
+def behind_the_port(folder: Path, backend: str = "torch") -> LocalEmbedder:
+    settings = EmbeddingSettings.model_validate({"model": "m", "path": folder, "threads": 1, "backend": backend})
+    return LocalEmbedder(OpenVinoModel(settings) if backend == "openvino" else TorchModel(settings), settings)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("prompts", "default"), PROMPTS)
+async def test_documents_and_questions_get_the_prompts_that_the_library_gives_them(
+    backend: str, prompts: dict[str, str | None], default: str | None, folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(folders["bert"], tmp_path / "bert")
-    rewrite(folder / "config_sentence_transformers.json", prompts=prompts, default_prompt_name=default)
-    ours = LocalEmbedder(torch_model(folder), EmbeddingSettings())
+    folder = prompted(folders["bert"], tmp_path / "bert", prompts, default)
+    ours, theirs = behind_the_port(folder, backend), SentenceTransformer(str(folder), device="cpu")
     await ours.start()
-    theirs = SentenceTransformer(str(folder), device="cpu")
-    assert np.allclose(await ours.embed_question("a few words"), theirs.encode_query("a few words"), atol=1e-5)
-    assert np.allclose(await ours.embed(["a few words"]), theirs.encode("a few words"), atol=1e-5)
-    assert question_prompt(folder) == prompts["query"]
+    documents = theirs.encode_document(TEXTS, normalize_embeddings=True, show_progress_bar=False)
+    assert np.allclose(await ours.embed(TEXTS), documents, atol=1e-5)
+    for text in TEXTS:
+        question = theirs.encode_query(text, normalize_embeddings=True, show_progress_bar=False)
+        assert np.allclose(await ours.embed_question(text), question, atol=1e-5)
+    plain = theirs.encode(TEXTS, normalize_embeddings=True, show_progress_bar=False)
+    assert ours.model == ("m" if np.allclose(plain, documents, atol=1e-5) else "m#document")
     await ours.close()
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", '{"prompts": null}', '{"prompts": {"query": null}}'])
-def test_a_model_that_tells_of_no_prompt_has_none(content: str | None, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "config_sentence_transformers.json").write_text(content)
-    assert question_prompt(tmp_path) == ""
+def test_what_is_told_of_a_converted_model_comes_back_with_its_prompts(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = prompted(folders["bert"], tmp_path / "bert", {"query": "find ", "document": "title none "})
+    about = described(SentenceTransformer(str(folder), device="cpu"))
+    assert (about.prompts.document, about.prompts.question) == ("title none ", "find ")
+    (tmp_path / "about.json").write_text(json.dumps(asdict(about)))
+    assert read_about(tmp_path) == about
 
 
-def test_a_prompt_that_the_pooling_leaves_out_is_refused(tmp_path: Path) -> None:
-    with_prompt(tmp_path, include_prompt=False)
-    with pytest.raises(ValueError, match="leaves its default prompt out"):
-        torch_model(tmp_path).load()
+def leave_prompts_out(folder: Path) -> None:
+    rewrite(folder / "1_Pooling" / "config.json", include_prompt=False)
+
+
+def test_a_prompt_for_documents_that_the_pooling_leaves_out_is_refused(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = prompted(folders["bert"], tmp_path / "bert", {"document": "title none "})
+    leave_prompts_out(folder)
+    said = "its pooling leaves its prompt for documents out"
+    with pytest.raises(ValueError, match=said):
+        torch_model(folder).load()
+    with pytest.raises(ValueError, match=said):
+        described(SentenceTransformer(str(folder), device="cpu"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_prompt_for_questions_that_the_pooling_leaves_out_keeps_no_document_from_its_vector(
+    backend: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = prompted(folders["bert"], tmp_path / "bert", {"query": "find "})
+    leave_prompts_out(folder)
+    ours, theirs = behind_the_port(folder, backend), SentenceTransformer(str(folder), device="cpu")
+    await ours.start()
+    documents = theirs.encode_document(TEXTS, normalize_embeddings=True, show_progress_bar=False)
+    assert np.allclose(await ours.embed(TEXTS), documents, atol=1e-5)
+    with pytest.raises(OperatorError, match="leaves its prompt for questions out"):
+        await ours.embed_question("a few words")
+    await ours.close()
 
 
 def test_a_model_without_special_tokens_is_taken(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -193,6 +232,21 @@ def test_a_model_without_special_tokens_is_taken(folders: dict[str, Path], tmp_p
     found = ours.embed([tokens[: shape.max_tokens] for tokens in ours.tokens(texts)])
     theirs = SentenceTransformer(str(folder), device="cpu").encode(texts, show_progress_bar=False)
     assert np.allclose(found, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("longest", [0, 1, 2])
+async def test_a_model_without_room_for_a_text_is_told_at_the_start(
+    longest: int, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["bert"], tmp_path / "bert")
+    rewrite(folder / "tokenizer_config.json", model_max_length=longest)
+    said = rf"max_seq_length is {longest}, and 2 tokens of each sequence are special ones: no text fits in"
+    ours = LocalEmbedder(torch_model(folder), EmbeddingSettings())
+    with pytest.raises(OperatorError, match=rf"cannot be loaded \({said}\): set embedding\.model"):
+        await ours.start()
+    await ours.close()
+    with pytest.raises(ValueError, match=said):
+        described(SentenceTransformer(str(folder), device="cpu"))
 
 
 def rewrite(file: Path, **changes: object) -> None:

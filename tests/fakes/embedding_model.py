@@ -13,7 +13,9 @@ SPECIAL_TOKENS = 2
 
 
 class FakeModel(EmbeddingModel):
-    def __init__(self, dimensions: int = 8) -> None:
+    def __init__(self, dimensions: int = 8, prompt: str = "") -> None:
+        self.prompt = prompt
+        """What goes before each document."""
         self.batches: list[list[int]] = []
         """The lengths of the sequences of each batch, special tokens apart."""
         self.characters = 0
@@ -24,11 +26,15 @@ class FakeModel(EmbeddingModel):
 
     @override
     def load(self) -> ModelShape:
-        return ModelShape(self._dimensions, MAX_TOKENS, SPECIAL_TOKENS)
+        return ModelShape(self._dimensions, MAX_TOKENS, SPECIAL_TOKENS, tells_documents=bool(self.prompt))
 
     @override
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         self.characters += sum(map(len, texts))
+        return [[self._number(word) for word in (self.prompt + text).split()] for text in texts]
+
+    @override
+    def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         return [[self._number(word) for word in text.split()] for text in texts]
 
     @override

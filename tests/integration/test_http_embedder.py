@@ -94,11 +94,11 @@ async def test_requests_that_are_answered_with_vectors_of_another_length_are_no_
 
 async def test_what_is_asked_for_is_what_the_settings_say(server: EmbeddingServer, started: Callable[..., Any]) -> None:
     await started("tei", truncate=False)
-    assert server.bodies[-1] == {"inputs": ["warm up"], "truncate": False, "normalize": True}
+    assert server.bodies[-1] == {"inputs": ["warm up", "and another text"], "truncate": False, "normalize": True}
     await started("openai", model="theirs", dimensions=8, vectors="base64")
     assert server.bodies[-1] == {
         "model": "theirs",
-        "input": ["warm up"],
+        "input": ["warm up", "and another text"],
         "encoding_format": "base64",
         "dimensions": 8,
     }
@@ -188,15 +188,38 @@ WRONG_DATA: dict[str, Callable[[Any], Any]] = {
 }
 
 
+SAID = {
+    "an index twice": "`index` is 0, 0, and not each number from 0 once",
+    "an index too high": "`index` is (1, 2|2, 1), and not each number from 0 once",
+}
+
+
 @pytest.mark.parametrize("wrong", WRONG_DATA)
 async def test_data_that_does_not_tell_whose_vectors_they_are_is_not_taken(
     server: EmbeddingServer, started: Callable[..., Any], wrong: str
 ) -> None:
     one = await started("openai")
     server.change = WRONG_DATA[wrong]
-    with pytest.raises(RetryLater) as caught:
+    with pytest.raises(RetryLater, match=SAID.get(wrong, "embedding")) as caught:
         await one.embed(["text", "other"])
     assert caught.value.reason is RetryReason.UNREADABLE_RESPONSE
+
+
+async def test_a_server_that_does_not_tell_whose_vectors_are_whose_is_told_at_the_start_and_by_check(
+    server: EmbeddingServer, started: Callable[..., Any]
+) -> None:
+    server.change = WRONG_DATA["an index twice"]
+    said = (
+        "gives no vectors (the embedding server: the embeddings' `index` is 0, 0, and not each number from 0 once: "
+        "whose are they?): set embedding.http.max_batch to 1, or use a server that numbers its embeddings"
+    )
+    assert said in await refused(unstarted(server, "openai"))
+    http = {"url": server.url, "form": "openai"}
+    content = EmbeddingSettings.model_validate({"model": "m", "backend": "http", "http": http})
+    (found,), _ = await check_model(content)
+    assert f"{found.sentence}: {found.fix}".endswith(said)
+    one = await started("openai", max_batch=1)
+    np.testing.assert_allclose(await one.embed(["a", "b"]), [vector_of(text) for text in "ab"], atol=1e-6)
 
 
 async def test_a_server_that_names_no_places_means_its_order(

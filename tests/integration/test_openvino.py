@@ -269,9 +269,9 @@ def test_without_openvino_the_remedy_is_told(tiny: Path, monkeypatch: pytest.Mon
     ("spoil", "said"),
     [
         (lambda folder: rewrite(folder / "1_Pooling" / "config.json", pooling_mode="max"), "its pooling is max"),
-        (lambda folder: rewrite(folder / "config_sentence_transformers.json", **PROMPTS), "prompt 'query'"),
+        (lambda folder: rewrite(folder / "tokenizer_config.json", model_max_length=2), "no text fits in"),
     ],
-    ids=["pooling", "prompt"],
+    ids=["pooling", "room"],
 )
 def test_a_model_that_is_not_converted_is_told_why(
     tiny: Path, tmp_path: Path, spoil: Callable[[Path], None], said: str
@@ -282,9 +282,6 @@ def test_a_model_that_is_not_converted_is_told_why(
     order = Order(str(folder), str(tmp_path), quantised=False, calibration=None, threads=1)
     with pytest.raises(ValueError, match=said):
         convert(order)
-
-
-PROMPTS: dict[str, object] = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
 
 
 def rewrite(file: Path, **changes: object) -> None:

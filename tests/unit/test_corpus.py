@@ -103,6 +103,21 @@ def test_a_model_in_the_cache_is_used_by_its_name_if_it_is_complete(no_model: Pa
     assert find_model("all-MiniLM-L6-v2") == "all-MiniLM-L6-v2"
 
 
+def test_sentence_transformers_looks_nowhere_else_where_it_has_a_cache_of_its_own(
+    no_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "own"))
+    there = tmp_path / "own" / no_model.relative_to(tmp_path / "hub")
+    for folder in (no_model, there):
+        folder.mkdir(parents=True)
+        (folder / "modules.json").touch()
+    (no_model / "model.safetensors").touch()
+    with pytest.raises(OperatorError):
+        find_model(DEFAULT_MODEL)
+    (there / "model.safetensors").touch()
+    assert find_model(DEFAULT_MODEL) == DEFAULT_MODEL
+
+
 def test_the_package_is_used_where_the_cache_is_empty(
     monkeypatch: pytest.MonkeyPatch, no_model: Path, tmp_path: Path
 ) -> None:

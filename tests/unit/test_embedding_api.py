@@ -7,7 +7,7 @@ import pytest
 from worker.errors import Halt, HaltReason, RetryLater
 from worker.settings import EmbeddingSettings
 from worker.stages.embedding_api import Form, asked_to_wait, endpoint, fault_of, vectors_of
-from worker.stages.vectors import may_stand_for
+from worker.stages.vectors import may_stand_for, of_documents
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,11 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, object], said:
         ("m@1#int8", "m@1#int8", True),
         ("m@1#int8", "m@1", False),
         ("m@2", "m@1#int8", False),
+        ("m@1#document", "m@1#document", True),
+        ("m@1", "m@1#document", False),
+        ("m@1#document", "m@1", False),
+        ("m@1#document", "m@1#document#int8", True),
+        ("m@1", "m@1#document#int8", False),
         (None, "m@1", False),
     ],
 )
@@ -153,3 +158,7 @@ def test_the_backend_and_the_precision_are_no_part_of_a_vectors_origin_but_int8(
     }
     quantised = {"model": "m", "backend": "openvino", "precision": "int8"}
     assert EmbeddingSettings.model_validate(quantised).identity == "m#int8"
+
+
+def test_what_is_told_of_documents_stands_before_the_precision() -> None:
+    assert [of_documents(model) for model in ("m@1", "m#int8")] == ["m@1#document", "m#document#int8"]

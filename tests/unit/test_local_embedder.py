@@ -16,13 +16,14 @@ from worker.records import Rejection
 from worker.runtime.clock import Clock
 from worker.runtime.embedding import Embedding
 from worker.settings import EmbeddingSettings
+from worker.stages.prompts import Prompts
 
 LONG = " ".join(f"w{number}" for number in range(20))
 
 
 class Bench:
-    def __init__(self, **settings: object) -> None:
-        self.model = FakeModel()
+    def __init__(self, prompt: str = "", /, **settings: object) -> None:
+        self.model = FakeModel(prompt=prompt)
         self.metrics = Metrics()
         self.embedder = LocalEmbedder(self.model, EmbeddingSettings.model_validate(settings), self.metrics)
 
@@ -88,6 +89,53 @@ async def test_windows_are_bounded_and_the_rest_is_counted() -> None:
     await bench.vectors(LONG)
     assert [len(batch) for batch in bench.model.batches] == [2]
     assert (bench.total("truncated_texts"), bench.total("truncated_tokens")) == (1, 20 - 2 * MAX_TOKENS)
+
+
+async def test_each_window_has_the_prompt_before_it_which_counts_for_nothing_else() -> None:
+    bench = Bench("title: none ", long_texts="mean", long_text_windows=3)
+    (vector, _) = await bench.vectors(LONG, "short")
+    assert bench.model.batches == [[8, 8, 8, 3]]
+    words = LONG.split()
+    parts = [words[0:6], words[6:12], words[12:18]]
+    mean = np.average([bench.model.vector(["title:", "none", *part]) for part in parts], axis=0)
+    assert np.allclose(vector, mean / np.linalg.norm(mean), atol=1e-6)
+    assert (bench.total("truncated_texts"), bench.total("truncated_tokens")) == (1, 2)
+
+
+async def test_a_long_text_behind_a_prompt_is_cut_where_the_model_ends() -> None:
+    bench = Bench("title: none ")
+    (vector,) = await bench.vectors(LONG)
+    assert np.allclose(vector, bench.unit(" ".join(["title: none", *LONG.split()[: MAX_TOKENS - 2]])), atol=1e-6)
+    assert (bench.total("truncated_texts"), bench.total("truncated_tokens")) == (1, 20 - (MAX_TOKENS - 2))
+
+
+async def test_a_prompt_for_documents_is_told_in_the_origin_of_their_vectors_and_stands_before_no_question() -> None:
+    bench = Bench("title: none ", model="m", revision="1")
+    await bench.vectors("warm")
+    assert bench.embedder.model == "m@1#document"
+    assert np.allclose(await bench.embedder.embed_question("a b"), bench.unit("a b"), atol=1e-6)
+    plain = Bench(model="m", revision="1")
+    await plain.vectors("warm")
+    assert plain.embedder.model == "m@1"
+
+
+async def test_a_prompt_that_leaves_no_token_to_a_text_is_told_at_the_start() -> None:
+    bench = Bench("word " * MAX_TOKENS, model="m")
+    with pytest.raises(OperatorError, match=r"'m' cannot be loaded \(its prompt for documents has 8 tokens, and it"):
+        await bench.vectors("a")
+
+
+async def test_a_question_that_cannot_be_embedded_is_the_operators_matter() -> None:
+    class Refusing(FakeModel):
+        @override
+        def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+            return self.tokens([Prompts(question=None).before_question() + text for text in texts])
+
+    embedder = LocalEmbedder(Refusing(), EmbeddingSettings(model="some/model"))
+    await embedder.start()
+    with pytest.raises(OperatorError, match=r"embedding\.model: the pooling .* search by words only"):
+        await embedder.embed_question("a")
+    await embedder.embed(["a"])
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """Whether a model is there: all of it in the cache, or a hub that can be asked."""
 
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
 from worker.adapters.model_hub import hub_fault, in_cache
+from worker.adapters.openvino_model import model_folder
 from worker.app import model
 from worker.app.model import check_model
 from worker.settings import EmbeddingSettings
@@ -21,7 +24,12 @@ INDEX = ("model.safetensors.index.json", json.dumps({"weight_map": {"a": "one.sa
 def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the cache of this test has the model `some/model`, which holds no file yet."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    model = tmp_path / "models--some--model"
+    monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
+    return snapshot_in(tmp_path)
+
+
+def snapshot_in(cache: Path) -> Path:
+    model = cache / "models--some--model"
     (model / "refs").mkdir(parents=True)
     (model / "refs" / "main").write_text(COMMIT)
     folder = model / "snapshots" / COMMIT
@@ -70,6 +78,48 @@ def test_weights_of_another_revision_do_not_count(snapshot: Path) -> None:
     put(before, PARTS, CONFIG, ("model.safetensors", ""))
     assert not in_cache("some/model", None)
     assert in_cache("some/model", "f" * 40)
+
+
+def test_the_cache_is_the_one_that_sentence_transformers_uses(
+    snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(snapshot, PARTS, CONFIG, ("model.safetensors", ""))
+    own = tmp_path / "own"
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(own))
+    assert not in_cache("some/model", None), "nothing is looked for there"
+    put(snapshot_in(own), PARTS, CONFIG, ("model.safetensors", ""))
+    assert in_cache("some/model", None)
+    assert in_cache("some/model", COMMIT)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert model_folder(EmbeddingSettings(model="some/model")).is_relative_to(own)
+
+
+@pytest.mark.parametrize(
+    ("weights", "kept"),
+    [
+        (["model.safetensors", "pytorch_model.bin"], ["model.safetensors"]),
+        (["pytorch_model.bin"], ["pytorch_model.bin"]),
+        (["0_Transformer/pytorch_model.bin"], ["0_Transformer/pytorch_model.bin"]),
+        (
+            ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"],
+            ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"],
+        ),
+    ],
+)
+def test_weights_of_the_older_form_are_fetched_where_there_are_no_others(
+    weights: list[str], kept: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ["config.json", "1_Pooling/config.json", "vocab.txt", "onnx/model.onnx", "training_args.bin", *weights]
+
+    def download(_name: str, allow_patterns: list[str], **_: object) -> str:
+        # As the library chooses them.
+        put(tmp_path, *((name, "{}") for name in files if any(fnmatch(name, one) for one in allow_patterns)))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    folder = model_folder(EmbeddingSettings(model="some/model"))
+    found = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    assert found == {"config.json", "1_Pooling/config.json", "vocab.txt", *kept}
 
 
 def test_a_folder_and_a_name_that_no_model_can_have(tmp_path: Path) -> None:

@@ -297,6 +297,8 @@ async def test_other_dimensions_name_both_numbers_and_the_setting() -> None:
         ("m", "n@m", 1),
         ("m", "m@abc#int8", 0),
         ("m@abc", "m@abc#int8", 0),
+        ("m", "m@abc#document", 0),
+        ("m@abc", "m@abc#document#int8", 0),
     ],
 )
 async def test_another_model_is_a_warning(in_mapping: str, of_embedder: str, warnings: int) -> None:

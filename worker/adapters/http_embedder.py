@@ -22,6 +22,7 @@ from worker.stages.embedding_api import (
     Asking,
     Form,
     UnreadableAnswerError,
+    UntoldOrderError,
     asked_to_wait,
     fault_of,
     request_body,
@@ -33,7 +34,8 @@ _OK: Final = 200
 _REFUSED_KEY: Final = frozenset({401, 403})
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
 _LARGEST_ERROR: Final = 64 * 1024
-_FIRST_TEXT: Final = "warm up"
+_FIRST_TEXTS: Final = ("warm up", "and another text")
+"""Two, where a request may hold so many: a server that does not tell whose vectors are whose shows that only then."""
 _log = logging.getLogger(__name__)
 
 
@@ -86,7 +88,7 @@ class HttpEmbedder(Embedder):
 
     @override
     async def start(self) -> None:
-        """Embed one text, and so learn the length of vectors; ask what the server runs, where it tells that.
+        """Embed two texts, and so learn the length of vectors; ask what the server runs, where it tells that.
 
         Raises:
             OperatorError: the server cannot be reached, refuses, or runs something else than the settings say.
@@ -99,8 +101,8 @@ class HttpEmbedder(Embedder):
             if isinstance(served := told.get("model_id"), str):
                 self._served = served
         try:
-            vectors = await self._ask([_FIRST_TEXT])
-            check_vectors(vectors, 1, vectors.shape[1])
+            vectors = await self._ask(_FIRST_TEXTS[: self._http.max_batch])
+            check_vectors(vectors, len(vectors), vectors.shape[1])
         except (Halt, RetryLater) as error:
             raise OperatorError(
                 f"embedding.http: {self._http.endpoint} gives no vectors ({error}): {_remedy(error, self._http)}"
@@ -213,6 +215,8 @@ def _compare(told: Mapping[str, object], settings: EmbeddingSettings) -> None:
 
 def _remedy(error: Halt | RetryLater, http: HttpEmbeddingSettings) -> str:
     key = "embedding.http.api_key_file" if http.api_key is None else "embedding.http.api_key"
+    if isinstance(error.__cause__, UntoldOrderError):
+        return "set embedding.http.max_batch to 1, or use a server that numbers its embeddings"
     match error.reason:
         case HaltReason.UNAUTHENTICATED | HaltReason.FORBIDDEN:
             return f"give a key that the server accepts as {key}"

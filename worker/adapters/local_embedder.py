@@ -17,13 +17,15 @@ from worker.errors import Halt, HaltReason, OperatorError
 from worker.metrics import Metrics
 from worker.ports import Embedder, EmbeddingModel, ModelShape, Vectors
 from worker.settings import EmbeddingSettings, LongTexts
-from worker.stages.packing import averaged, normalised, packed, windows
-from worker.stages.vectors import check_shape, check_vectors
+from worker.stages.packing import averaged, normalised, packed, pieces, shared_start, windows
+from worker.stages.vectors import check_shape, check_vectors, of_documents
 
 # What lies behind so many is not tokenised: a huge text costs seconds and memory there. Far above the longest real
 # tokens for the one window that `truncate` keeps; for many windows, above any language's average.
 _LONGEST_TOKEN: Final = 40
 _LONG_TOKEN: Final = 10
+_BEGINNINGS: Final = ("", "a", "the")
+"""Texts that have nothing in common but what a model wants before each."""
 _Tokenise = Callable[[Sequence[str]], Sequence[Sequence[int]]]
 _WITH_SENTENCES: Final = (OSError, ValueError, ImportError, RuntimeError)
 """What the libraries raise when they tell a person what is wrong; a KeyError's text is a key."""
@@ -39,12 +41,14 @@ class LocalEmbedder(Embedder):
         self._most_windows = settings.long_text_windows if settings.long_texts is LongTexts.MEAN else 1
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
         self._shape = ModelShape(0, 0, 0)
+        self._prompt_tokens = 0
 
     @property
     @override
     def model(self) -> str:
-        """What is stored as the origin of a vector: see `stages.vectors.identity`."""
-        return self._settings.identity
+        """What is stored as the origin of a vector: see `stages.vectors`."""
+        identity = self._settings.identity
+        return of_documents(identity) if self._shape.tells_documents else identity
 
     @property
     @override
@@ -70,18 +74,18 @@ class LocalEmbedder(Embedder):
     @override
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one vector a text."""
-        return await self._called(list(texts), self._local.tokens)
+        return await self._called(list(texts), self._local.tokens, self._prompt_tokens)
 
     @override
     async def embed_question(self, words: str) -> Vectors:
-        """Return the vector of what is searched for."""
-        return await self._called([words], self._local.question_tokens)
+        """Return the vector of what is searched for; one that is too long has the prompt only in its first window."""
+        return await self._called([words], self._local.question_tokens, 0)
 
-    async def _called(self, texts: list[str], tokenise: _Tokenise) -> Vectors:
+    async def _called(self, texts: list[str], tokenise: _Tokenise, prompt_tokens: int) -> Vectors:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._executor, self._embed, texts, tokenise)
-        except Halt:  # it says itself what is wrong with the vectors
+            return await loop.run_in_executor(self._executor, self._embed, texts, tokenise, prompt_tokens)
+        except (OperatorError, Halt):  # they say themselves what is wrong
             raise
         except Exception as error:  # tokenisers raise plain ones, torch an IndexError: a text may bring up any
             raise Halt(
@@ -95,29 +99,37 @@ class LocalEmbedder(Embedder):
 
     def _load(self) -> None:
         self._shape = self._local.load()
+        self._prompt_tokens = shared_start(self._local.tokens(_BEGINNINGS))
+        if self._prompt_tokens >= self._shape.max_tokens:
+            raise ValueError(
+                f"its prompt for documents has {self._prompt_tokens} tokens, and it takes {self._shape.max_tokens}: no "
+                "text fits in"
+            )
         for size in (1, min(self._shape.max_tokens, self._settings.batch_tokens)):
             tokens = self._local.tokens(["warm up " * size])[0][:size]
             self._vectors([tokens])
 
-    def _embed(self, texts: list[str], tokenise: _Tokenise) -> Vectors:
+    def _embed(self, texts: list[str], tokenise: _Tokenise, prompt_tokens: int) -> Vectors:
+        """Each window has the prompt before it: it is embedded as a text of its own."""
         started = time.perf_counter()
         kept = [text[: self._most_characters] for text in texts]
         tokens = tokenise(kept)
-        cuts = [windows(len(one), self._shape.max_tokens, self._most_windows) for one in tokens]
-        pieces = [one[cut.start : cut.stop] for one, its in zip(tokens, cuts, strict=True) for cut in its]
-        vectors = averaged(self._vectors(pieces), cuts)
+        counts, room = [max(0, len(one) - prompt_tokens) for one in tokens], self._shape.max_tokens - prompt_tokens
+        cuts = [windows(count, room, self._most_windows) for count in counts]
+        cut = [piece for one, its in zip(tokens, cuts, strict=True) for piece in pieces(one, prompt_tokens, its)]
+        vectors = averaged(self._vectors(cut), cuts)
         check_vectors(vectors, len(texts), self._shape.dimensions)
         self._metrics.model_seconds.inc(time.perf_counter() - started)
-        for text, one, its in zip(texts, tokens, cuts, strict=True):
-            self._count_lost(text, len(one), its[-1].stop)
+        for text, count, its in zip(texts, counts, cuts, strict=True):
+            self._count_lost(text, count, its[-1].stop)
         return normalised(vectors)
 
-    def _vectors(self, pieces: Sequence[Sequence[int]]) -> Vectors:
+    def _vectors(self, cut: Sequence[Sequence[int]]) -> Vectors:
         shape = self._shape
-        lengths = [len(piece) + shape.special_tokens for piece in pieces]
-        vectors = np.empty((len(pieces), shape.dimensions), dtype=np.float32)
+        lengths = [len(piece) + shape.special_tokens for piece in cut]
+        vectors = np.empty((len(cut), shape.dimensions), dtype=np.float32)
         for batch in packed(lengths, self._settings.batch_tokens, padded=shape.padded):
-            made = self._local.embed([pieces[position] for position in batch])
+            made = self._local.embed([cut[position] for position in batch])
             check_shape(made, len(batch), shape.dimensions)
             vectors[batch] = made
             tokens = sum(lengths[position] for position in batch)

@@ -21,16 +21,25 @@ _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
+def cache_folder() -> str | None:
+    """Return where sentence-transformers keeps models instead of the hub's own cache; None if nobody has told it."""
+    return os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
+
+
 def in_cache(model: str, revision: str | None) -> bool:
-    """Whether a model is a folder, or lies in the local cache of the hub with its weights."""
+    """Whether a model is a folder, or lies with its weights where sentence-transformers looks for it."""
     if Path(model).is_dir():
         return True
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - takes a second
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
 
-    names = [model] if "/" in model else [model, f"sentence-transformers/{model}"]
+    names, cache = [model] if "/" in model else [model, f"sentence-transformers/{model}"], cache_folder()
     try:
-        found = [try_to_load_from_cache(name, file, revision=revision) for name in names for file in _FIRST_FILES]
+        found = [
+            try_to_load_from_cache(name, file, cache_dir=cache, revision=revision)
+            for name in names
+            for file in _FIRST_FILES
+        ]
     except HFValidationError:  # a name that no model can have
         return False
     return any(isinstance(path, str) and has_weights(Path(path).parent) for path in found)

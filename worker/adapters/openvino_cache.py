@@ -22,7 +22,7 @@ _FOLDER: Final = "openvino"
 _ASIDE: Final = ".new-"
 _ABANDONED_SECONDS: Final = 3600.0
 _LAST_WRITTEN: Final = "about.json"
-_FORM: Final = "2"
+_FORM: Final = "3"
 """To be raised when what is written changes."""
 _CONVERTED: Final = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
 _log = logging.getLogger(__name__)

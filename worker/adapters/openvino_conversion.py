@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 from typing_extensions import override
 
+from worker.stages.packing import text_tokens
+from worker.stages.prompts import Prompts, prompts_of
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -53,6 +56,13 @@ class About:
     max_tokens: int
     before: list[int]
     after: list[int]
+    prompts: Prompts
+
+
+def read_about(folder: Path) -> About:
+    """Return what was told of the model whose conversion is in the folder."""
+    told = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    return About(**{**told, "prompts": Prompts(**told["prompts"])})
 
 
 class UnsupportedModelError(ValueError):
@@ -99,7 +109,7 @@ def convert(order: Order) -> None:
         order.model, device="cpu", model_kwargs={"attn_implementation": "eager", "dtype": torch.float32}
     )
     model.eval()
-    about, encoder = _about(model), _encoder(model)
+    about, encoder = described(model), _encoder(model)
     with torch.inference_mode():
         ids, mask = _padded([[*about.before, *about.after, *about.after], [*about.before, *about.after]])
         example = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
@@ -109,25 +119,30 @@ def convert(order: Order) -> None:
     folder = Path(order.folder)
     openvino.save_model(converted, folder / "model.xml", compress_to_fp16=False)
     (folder / "tokenizer.json").write_text(model.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
-    reference = model.encode(quality_texts(), normalize_embeddings=True, show_progress_bar=False)
+    reference = model.encode_document(quality_texts(), normalize_embeddings=True, show_progress_bar=False)
     np.save(folder / "reference.npy", np.asarray(reference, dtype=np.float32))
     # Last: who finds it finds the rest.
     (folder / "about.json").write_text(json.dumps(asdict(about)), encoding="utf-8")
 
 
-def _about(model: "SentenceTransformer") -> About:
+def described(model: "SentenceTransformer") -> About:
+    """Return what is told of a model beside its graph.
+
+    Raises:
+        ValueError: it has a part that is not converted, or takes no text.
+    """
     parts = [type(part).__name__ for part in model]
     if parts not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise UnsupportedModelError(f"it is made of {', '.join(parts)}, not of Transformer, Pooling and Normalize")
     if _pooling(model) not in _SUPPORTED_POOLING:
         raise UnsupportedModelError(f"its pooling is {_pooling(model)}, not mean or cls")
-    if model.default_prompt_name is not None:
-        raise UnsupportedModelError(f"it puts the prompt {model.default_prompt_name!r} before every text")
+    pooled = all(getattr(part, "include_prompt", True) for part in model)
+    prompts = prompts_of(model.prompts, model.default_prompt_name, pooled=pooled)
     before, after = _special_tokens(model)
-    most = min(model.max_seq_length or _LONGEST, _LONGEST) - len(before) - len(after)
-    dimensions = model.get_sentence_embedding_dimension()
-    assert dimensions is not None, "a model with pooling has a size"
-    return About(dimensions, int(most), before, after)
+    longest = _LONGEST if model.max_seq_length is None else int(min(model.max_seq_length, _LONGEST))
+    most = text_tokens(longest, len(before) + len(after))
+    pooling: Any = model[1]
+    return About(pooling.pooling_output_dimension, most, before, after, prompts)
 
 
 def _pooling(model: "SentenceTransformer") -> str:
@@ -176,7 +191,8 @@ def _quantised(converted: object, model: "SentenceTransformer", about: About, te
     import nncf  # noqa: PLC0415
 
     special = len(about.before) + len(about.after)
-    rows = model.tokenizer(list(texts), truncation=True, max_length=about.max_tokens + special)["input_ids"]
+    whole = [about.prompts.document + text for text in texts]
+    rows = model.tokenizer(whole, truncation=True, max_length=about.max_tokens + special)["input_ids"]
     items = [dict(zip(("input_ids", "attention_mask"), _padded([row]), strict=True)) for row in rows]
     kind = nncf.ModelType.TRANSFORMER
     return nncf.quantize(converted, nncf.Dataset(items), model_type=kind, subset_size=len(items))

@@ -1,26 +1,29 @@
 """A sentence-transformers model on OpenVINO: converted once, then without torch."""
 
 import importlib.util
-import json
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from typing_extensions import override
 
+from worker.adapters.model_hub import cache_folder, has_weights
 from worker.adapters.openvino_cache import converted
-from worker.adapters.openvino_conversion import About, quality_texts, tell_nobody
+from worker.adapters.openvino_conversion import About, quality_texts, read_about, tell_nobody
 from worker.adapters.processor import OPENVINO_PROBE, available_processors, avoid_illegal_instructions
 from worker.errors import OperatorError
 from worker.ports import EmbeddingModel, ModelShape, Vectors
 from worker.settings import EmbeddingSettings
+from worker.stages.prompts import Prompts
 
 _FLOORS: Final = {"fp32": 0.999, "bf16": 0.999, "int8": 0.99}
 _HINTS: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-_FILES: Final = ("*.json", "*.txt", "*.safetensors", "*.model", "*/*.json")
+_FILES: Final = ("*.json", "*.txt", "*.safetensors", "*.model")
+_OLDER_WEIGHTS: Final = "*pytorch_model*.bin"
 _log = logging.getLogger(__name__)
 
 
@@ -43,10 +46,9 @@ class OpenVinoModel(EmbeddingModel):
     def __init__(self, settings: EmbeddingSettings) -> None:
         self._settings = settings
         self._threads = settings.threads or available_processors()
-        self._about = About(0, 0, [], [])
+        self._about = About(0, 0, [], [], Prompts())
         self._compiled: Any = None
         self._tokenizer: Any = None
-        self._question_prompt = ""
 
     @override
     def load(self) -> ModelShape:
@@ -63,10 +65,8 @@ class OpenVinoModel(EmbeddingModel):
         from tokenizers import Tokenizer  # noqa: PLC0415
 
         version = openvino.__version__.partition("-")[0]
-        model = _model_folder(self._settings)
-        folder = converted(self._settings, model, version, self._threads)
-        self._question_prompt = question_prompt(model)
-        self._about = About(**json.loads((folder / "about.json").read_text(encoding="utf-8")))
+        folder = converted(self._settings, model_folder(self._settings), version, self._threads)
+        self._about = read_about(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -83,17 +83,18 @@ class OpenVinoModel(EmbeddingModel):
         self._compiled = core.compile_model(folder / "model.xml", "CPU", options)
         self._check_quality(np.load(folder / "reference.npy"))
         about = self._about
-        return ModelShape(about.dimensions, about.max_tokens, len(about.before) + len(about.after))
+        special = len(about.before) + len(about.after)
+        return ModelShape(about.dimensions, about.max_tokens, special, tells_documents=about.prompts.tells_documents)
 
     @override
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return each text's tokens; see the port."""
-        return [one.ids for one in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return self._tokenised(self._about.prompts.document, texts)
 
     @override
     def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return the tokens of texts that are searched for; see the port."""
-        return self.tokens([self._question_prompt + text for text in texts])
+        return self._tokenised(self._about.prompts.before_question(), texts)
 
     @override
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:
@@ -107,6 +108,10 @@ class OpenVinoModel(EmbeddingModel):
             mask[row, : len(whole)] = 1
         vectors: Vectors = self._compiled({"input_ids": ids, "attention_mask": mask})[0]
         return vectors
+
+    def _tokenised(self, prompt: str, texts: Sequence[str]) -> list[list[int]]:
+        whole = [prompt + text for text in texts]
+        return [one.ids for one in self._tokenizer.encode_batch(whole, add_special_tokens=False)]
 
     def _check_quality(self, reference: Vectors) -> None:
         most = self._about.max_tokens
@@ -126,23 +131,15 @@ class OpenVinoModel(EmbeddingModel):
             )
 
 
-def question_prompt(model: Path) -> str:
-    """Return what a model wants before each question. Before a document it wants nothing, or it is not converted."""
-    try:
-        prompt = json.loads((model / "config_sentence_transformers.json").read_text(encoding="utf-8"))["prompts"][
-            "query"
-        ]
-    except (OSError, ValueError, LookupError, TypeError):  # an older model has none, or no such file
-        return ""
-    return prompt if isinstance(prompt, str) else ""
-
-
-def _model_folder(settings: EmbeddingSettings) -> Path:
-    """Return the folder of the model, fetched from the hub if it has to be."""
+def model_folder(settings: EmbeddingSettings) -> Path:
+    """Return the folder of the model, fetched from the hub if it has to be, to where sentence-transformers has it."""
     if settings.path is not None:
         return settings.path
     if Path(settings.model).is_dir():
         return Path(settings.model)
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only where there is no folder
 
-    return Path(snapshot_download(settings.model, revision=settings.revision, allow_patterns=list(_FILES)))
+    download = partial(snapshot_download, settings.model, revision=settings.revision, cache_dir=cache_folder())
+    folder = Path(download(allow_patterns=list(_FILES)))
+    # Not at once: a model that has both would be fetched twice over.
+    return folder if has_weights(folder) else Path(download(allow_patterns=[*_FILES, _OLDER_WEIGHTS]))

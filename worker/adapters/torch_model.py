@@ -18,7 +18,8 @@ from worker.errors import OperatorError
 from worker.logs import adopt_libraries
 from worker.ports import EmbeddingModel, ModelShape, Vectors
 from worker.settings import EmbeddingSettings
-from worker.stages.packing import normalised
+from worker.stages.packing import normalised, text_tokens
+from worker.stages.prompts import Prompts, prompts_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -43,7 +44,7 @@ class TorchModel(EmbeddingModel):
     def __init__(self, settings: EmbeddingSettings) -> None:
         self._settings = settings
         self._model: SentenceTransformer | None = None
-        self._prompt = self._question_prompt = ""
+        self._prompts = Prompts()
         self._before: list[int] = []
         self._after: list[int] = []
         self._packed: PackedAttention | None = None
@@ -85,29 +86,30 @@ class TorchModel(EmbeddingModel):
         if not hasattr(model[0], "auto_model"):
             raise ValueError(f"it begins with {type(model[0]).__name__}, and only transformers are supported")
         self._model = model
-        self._prompt = model.prompts.get(model.default_prompt_name or "") or ""
-        self._question_prompt = model.prompts.get("query") or self._prompt
-        if self._prompt and not all(getattr(part, "include_prompt", True) for part in model):
-            raise ValueError("its pooling leaves its default prompt out, which is not supported")
+        pooled = all(getattr(part, "include_prompt", True) for part in model)
+        self._prompts = prompts_of(model.prompts, model.default_prompt_name, pooled=pooled)
         self._before, self._after = self._special_tokens()
         special = len(self._before) + len(self._after)
-        most = int(min(model.max_seq_length or _MOST_TOKENS, _MOST_TOKENS)) - special
+        longest = _MOST_TOKENS if model.max_seq_length is None else int(min(model.max_seq_length, _MOST_TOKENS))
+        most = text_tokens(longest, special)
         if settings.device == "cpu":
             self._pack(most)
             if settings.precision == "bf16":
                 _warn_of_slow_bf16()
         dimensions = len(self.embed(self.tokens([_PROBE]))[0])
-        return ModelShape(dimensions, most, special, padded=self._packed is None)
+        told = self._prompts.tells_documents
+        return ModelShape(dimensions, most, special, padded=self._packed is None, tells_documents=told)
 
     @override
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return each text's tokens; see the port."""
-        return self._tokenised([self._prompt + text for text in texts], special=False)
+        return self._tokenised([self._prompts.document + text for text in texts], special=False)
 
     @override
     def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return the tokens of texts that are searched for; see the port."""
-        return self._tokenised([self._question_prompt + text for text in texts], special=False)
+        prompt = self._prompts.before_question()
+        return self._tokenised([prompt + text for text in texts], special=False)
 
     @override
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:

@@ -96,7 +96,7 @@ async def check_model(embedding: EmbeddingSettings) -> ModelReport:
 
 
 async def _served_model(embedding: EmbeddingSettings) -> ModelReport:
-    """A server is asked, which costs one short text; a model of this process would take seconds to load."""
+    """A server is asked, which costs two short texts; a model of this process would take seconds to load."""
     embedder = HttpEmbedder(embedding)
     try:
         await embedder.start()

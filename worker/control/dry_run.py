@@ -61,7 +61,7 @@ class DryLocator(Locator):
 
 
 class DryEmbedder(Embedder):
-    """Vectors of ones: nobody sees them, and no model need be loaded."""
+    """Vectors of ones: nobody sees them, and no model need be loaded; so whether it has a prompt is not known here."""
 
     def __init__(self, model: str) -> None:
         self._model = model

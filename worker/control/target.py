@@ -10,7 +10,7 @@ from worker.settings import Settings
 from worker.stages.documents import SYNC_FIELD, SYNC_FIELDS
 from worker.stages.findings import Finding, failure
 from worker.stages.index_state import IndexState, Json, plain_settings
-from worker.stages.vectors import full_precision
+from worker.stages.vectors import model_name
 
 _VECTOR = "embedding"
 _FULL: Final = "read_only_allow_delete"
@@ -210,8 +210,8 @@ def _model_warnings(index: str, mappings: Json, model: str) -> list[str]:
     named = meta.get("model") if isinstance(meta, Mapping) else None
     if not isinstance(named, str):
         return [f"the mapping of {index} does not say in _meta.model which model its vectors come from"]
-    # Quantised vectors are less exact, but lie among the others.
-    model = full_precision(model)
+    # Quantised vectors are less exact, but lie among the others; and documents are all that an index holds.
+    model = model_name(model)
     # A definition that names no revision is content with any.
     ours = model if "@" in named else model.partition("@")[0]
     if ours == named:

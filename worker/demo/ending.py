@@ -2,12 +2,13 @@
 
 An exception from a signal's handler, as that of Ctrl-C, comes up wherever the program is just then. Inside a callback
 of an import or of the garbage collector it is lost, and right behind the start of a server nobody would know of that.
+Work that nothing can stop, such as a thread that loads a model, is left behind together with the process.
 """
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
@@ -21,6 +22,8 @@ class Ending:
 
     def __init__(self) -> None:
         self.told = False
+        self.leave: Callable[[], object] | None = None
+        """Ends the process: set while the work would not end before long, and has nothing to bring to its end."""
 
     @contextlib.contextmanager
     def heeded(self) -> Iterator[None]:
@@ -46,13 +49,18 @@ class Ending:
         try:
             while not task.done():
                 if self.told:
-                    task.cancel()
+                    self._end(task)
                 await asyncio.wait([task], timeout=_AGAIN_SECONDS if self.told else _LOOK_SECONDS)
         finally:
             if not task.done():  # Ctrl-C has cancelled this
-                task.cancel()
+                self._end(task)
                 await asyncio.wait([task])
         return task.result()
+
+    def _end(self, work: asyncio.Task[int]) -> None:
+        if self.leave is not None:
+            self.leave()
+        work.cancel()
 
     def _note(self, *_: object) -> None:
         self.told = True

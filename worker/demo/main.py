@@ -6,11 +6,14 @@ index and table agree, and searches that show what it is for.
 
 import asyncio
 import itertools
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import yaml
 from rich.console import Console
@@ -58,23 +61,38 @@ def run_demo(*, events: int, keep: bool) -> int:
         raise OperatorError(f"demo: --events {events} is too few to show anything: give at least 100")
     console = Console(highlight=False)
     logs.configure(LogSettings(level="warning"))
-    ending = Ending()
+    ending, stopped = Ending(), 0 if keep else _INTERRUPTED
     # Its servers are processes of their own: they must not outlive it, however it is asked to end.
-    with ending.heeded(), tempfile.TemporaryDirectory(prefix="syncline-demo-") as folder:
+    with ending.heeded(), (place := tempfile.TemporaryDirectory(prefix="syncline-demo-")) as folder:
         try:
             with EmbeddedServers(Path(folder)) as servers:
+                ending.leave = partial(_leave, console, servers, place, stopped)
                 content = demo_content(servers.kafka_bootstrap, servers.elasticsearch_url)
                 file = Path(folder) / "syncline.yaml"
                 file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
                 settings = Settings.model_validate(content)
-                return asyncio.run(ending.cancels(_demo(console, settings, events, file if keep else None)))
+                return asyncio.run(ending.cancels(_demo(console, settings, events, file if keep else None, ending)))
         except BaseExceptionGroup as group:
             raise first_cause(group) or group from group
         except EmbeddedServersError as error:
             raise OperatorError(f"demo: {error}") from error
         except (KeyboardInterrupt, asyncio.CancelledError):
             console.print("\nstopped")
-            return 0 if keep else _INTERRUPTED
+            return stopped
+
+
+def _leave(
+    console: Console, servers: EmbeddedServers, place: tempfile.TemporaryDirectory[str], exit_code: int
+) -> NoReturn:
+    """End without waiting for the model, which loads in a thread that nothing can stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        servers.stop()
+        place.cleanup()
+        console.print("\nstopped")
+        console.file.flush()
+    finally:
+        os._exit(exit_code)
 
 
 def demo_content(kafka: str, elasticsearch: str) -> dict[str, Any]:
@@ -97,8 +115,8 @@ def demo_content(kafka: str, elasticsearch: str) -> dict[str, Any]:
     }
 
 
-async def _demo(console: Console, settings: Settings, events: int, file: Path | None) -> int:
-    """Do all of it; with the settings' `file`, stay up."""
+async def _demo(console: Console, settings: Settings, events: int, file: Path | None, ending: Ending) -> int:
+    """Do all of it; with the settings' `file`, stay up. Until the model is loaded, there is nothing to finish."""
     console.rule("Syncline demo", align="left")
     console.print(f"Kafka at {settings.kafka.bootstrap_servers[0]}, Elasticsearch at {settings.elasticsearch.urls[0]}")
     console.print("\n[bold]1. syncline apply[/bold]: the index and its aliases")
@@ -107,6 +125,7 @@ async def _demo(console: Console, settings: Settings, events: int, file: Path | 
     await create_topic(settings.kafka, DEAD_LETTER_TOPIC, 1)
     metrics = Metrics(settings.metrics)
     async with served_pipeline(settings, metrics) as (pipeline, url):
+        ending.leave = None
         running = asyncio.create_task(pipeline.run())
         try:
             agrees = await _stream_and_search(console, settings, metrics, pipeline, running, events)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from worker.adapters.model_hub import has_weights
+from worker.adapters.model_hub import cache_folder, has_weights
 from worker.errors import OperatorError
 
 DEFAULT_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
@@ -40,8 +40,11 @@ def embedding_settings() -> dict[str, str]:
 
 
 def _caches() -> Iterator[Path]:
-    """Yield the folders where sentence-transformers and the Hugging Face hub keep models, as they name them."""
-    for variable in ("SENTENCE_TRANSFORMERS_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+    """Yield the folders where sentence-transformers looks: in its own if it has one, else in those of the hub."""
+    if own := cache_folder():
+        yield Path(own).expanduser()
+        return
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if folder := os.environ.get(variable):
             yield Path(folder).expanduser()
     general = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

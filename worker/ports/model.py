@@ -16,7 +16,7 @@ class Embedder(Protocol):
 
     @property
     def model(self) -> str:
-        """Name and revision of the model, as it is stored with every document."""
+        """Name and revision of the model, as it is stored with every document; known in full after `start`."""
 
     @property
     def dimensions(self) -> int:
@@ -47,7 +47,10 @@ class Embedder(Protocol):
         """
 
     async def embed_question(self, words: str) -> Vectors:
-        """Return the vector of what is searched for: shape (1, dimensions). Some models want a prompt before it."""
+        """Return the vector of what is searched for: shape (1, dimensions). Some models want a prompt before it.
+
+        Raises `OperatorError` where that cannot be put there, and what `embed` does.
+        """
         return await self.embed([words])
 
     async def close(self) -> None:
@@ -59,13 +62,15 @@ class ModelShape:
     """What an `EmbeddingModel` takes and gives.
 
     `max_tokens` is the longest sequence that it takes, without the `special_tokens` that it puts around each. `padded`:
-    every sequence of a batch costs as much as the longest.
+    every sequence of a batch costs as much as the longest. `tells_documents`: as in `stages.prompts`; `sync.model` says
+    so.
     """
 
     dimensions: int
     max_tokens: int
     special_tokens: int
     padded: bool = True
+    tells_documents: bool = False
 
 
 class EmbeddingModel(Protocol):
@@ -79,10 +84,16 @@ class EmbeddingModel(Protocol):
         """Load the model. Raises `OSError`, `ValueError`, `ImportError` or `RuntimeError` if that fails."""
 
     def tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
-        """Return each text's tokens: all of them, however many, without special tokens. Perhaps none."""
+        """Return each document's tokens: all of them, however many, without special tokens. Perhaps none.
+
+        A prompt for documents is part of them.
+        """
 
     def question_tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
-        """Return the tokens of texts that are searched for: of a model that tells them from documents, other ones."""
+        """Return the tokens of texts that are searched for: of a model that tells them from documents, other ones.
+
+        Raises `OperatorError` where it cannot.
+        """
         return self.tokens(texts)
 
     def embed(self, batch: Sequence[Sequence[int]]) -> Vectors:

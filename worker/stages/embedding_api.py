@@ -22,6 +22,8 @@ from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.stages.packing import normalised
 
 _LONGEST_DETAIL: Final = 300
+_PLACES_TOLD: Final = 4
+_LONGEST_PLACES: Final = 40
 _LITTLE_ENDIAN: Final = np.dtype("<f4")
 _UNAUTHENTICATED: Final = 401
 _FORBIDDEN: Final = 403
@@ -43,6 +45,10 @@ class Form(StrEnum):
 
 class UnreadableAnswerError(ValueError):
     """What came back is not a vector for each text."""
+
+
+class UntoldOrderError(UnreadableAnswerError):
+    """There are as many vectors as texts, and nobody knows whose they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,8 @@ def _of_openai(content: object) -> Sequence[object]:
     # A server that names no places means the order in which it answers.
     places = [one.get("index", number) for number, one in enumerate(data)]
     if sorted(places, key=str) != sorted(range(len(data)), key=str):
-        raise UnreadableAnswerError("the embeddings' `index` is not each number from 0 once")
+        told = ", ".join(map(str, places[:_PLACES_TOLD]))[:_LONGEST_PLACES]
+        raise UntoldOrderError(f"the embeddings' `index` is {told}, and not each number from 0 once: whose are they?")
     return [one["embedding"] for _, one in sorted(zip(places, data, strict=True), key=lambda pair: int(pair[0]))]
 
 

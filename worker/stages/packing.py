@@ -12,6 +12,19 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 
+def text_tokens(longest: int, special: int) -> int:
+    """Return how many tokens of a text fit into a sequence of at most `longest`, where `special` go around each.
+
+    Raises:
+        ValueError: none does, and windows of no tokens would never come to the end of a text.
+    """
+    if longest <= special:
+        raise ValueError(
+            f"max_seq_length is {longest}, and {special} tokens of each sequence are special ones: no text fits in"
+        )
+    return longest - special
+
+
 def packed(lengths: Sequence[int], budget: int, *, padded: bool = True) -> list[list[int]]:
     """Return batches of positions, each position once, longest sequences first.
 
@@ -39,6 +52,20 @@ def windows(length: int, longest: int, most: int) -> list[range]:
     kept = min(length, longest * most)
     count = max(1, -(-kept // longest))
     return [range(kept * number // count, kept * (number + 1) // count) for number in range(count)]
+
+
+def shared_start(sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens all the sequences begin with: those of a prompt, if that is all they have in common.
+
+    What a tokeniser joins with the text behind it, as the last space, is no part of that.
+    """
+    start = zip(*sequences, strict=False)
+    return next((count for count, tokens in enumerate(start) if len(set(tokens)) > 1), min(map(len, sequences)))
+
+
+def pieces(tokens: Sequence[int], start: int, cuts: Sequence[range]) -> list[list[int]]:
+    """Return the windows of a text, each behind its first `start` tokens, where `cuts` count from; see `windows`."""
+    return [[*tokens[:start], *tokens[start + cut.start : start + cut.stop]] for cut in cuts]
 
 
 def averaged(vectors: Vectors, cuts: Sequence[Sequence[range]]) -> Vectors:

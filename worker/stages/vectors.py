@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from worker.errors import Halt, HaltReason
 
 _QUANTISED: Final = "#int8"
+_OF_DOCUMENT: Final = "#document"
 _REMEMBERED: Final = 1000
 """Vectors: two lookups of a backlog."""
 
@@ -66,6 +67,20 @@ def identity(model: str, revision: str | None, precision: str) -> str:
     """
     name = model if revision is None else f"{model}@{revision}"
     return f"{name}{_QUANTISED}" if precision == "int8" else name
+
+
+def of_documents(model: str) -> str:
+    """Return the identity of vectors that the same model makes only of documents: `#document` before any `#int8`.
+
+    So where it has prompts: without one, or by plain `encode`, the vector of the same text would be another.
+    """
+    name = full_precision(model)
+    return f"{name}{_OF_DOCUMENT}{model.removeprefix(name)}"
+
+
+def model_name(model: str) -> str:
+    """Return the name and revision in an identity."""
+    return full_precision(model).removesuffix(_OF_DOCUMENT)
 
 
 def full_precision(model: str) -> str:
