@@ -23,6 +23,8 @@ from tests.soak.direct import producer
 
 PAUSE_S: Final = 0.15
 _GIVE_UP_S: Final = 60
+_CALM_S: Final = 2
+"""Before and after a contender is frozen: one that is in the middle of a request would find it timed out."""
 _ASK_S: Final = 0.004
 """Asking more often would take the processor from whoever is measured."""
 _STAGES: Final = "syncline_stage_duration_seconds"
@@ -46,11 +48,12 @@ def rest(bench: Bench) -> Result:
             taken["encode + index"] += _direct(bench, plain, count // parts)
             for name, run in runs.items():
                 run.contender.server.resume()
-                time.sleep(2)
+                time.sleep(_CALM_S)
                 before = run.contender.scrape()
                 taken[name] += asyncio.run(_changes(run, history.inserts(count // parts)))
                 if before is not None:
                     steps = _steps(before, run.contender.scrape())
+                time.sleep(_CALM_S)
                 run.contender.server.pause()
     finally:
         for run in runs.values():
