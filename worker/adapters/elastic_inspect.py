@@ -1,7 +1,7 @@
 """What a server and a credential are, asked with the least privileges; what may not be seen is None, not a fault."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from elasticsearch import ApiError, AsyncElasticsearch
@@ -17,6 +17,7 @@ from worker.stages.index_state import Held
 
 _NOT_OFFERED: Final = frozenset({400, 404, 405, 410, 501})
 _TOMBSTONES: Final = {"term": {f"{SYNC_FIELD}.deleted": True}}
+_Answer = TypeVar("_Answer")
 
 
 class ElasticInspector(ServerInspector):
@@ -27,16 +28,9 @@ class ElasticInspector(ServerInspector):
 
     @override
     async def version(self) -> str | None:
-        try:
-            with translated():
-                found = await self._client.info()
-        except Halt as halt:  # `GET /` needs the privilege `monitor`, which a worker has no other use for
-            _refuse_unless_forbidden(halt)
-            return None
-        except ApiError as error:
-            _refuse_unless_not_offered(error)
-            return None
-        return str(readable(found, "version")["version"]["number"])
+        # `GET /` needs the privilege `monitor`, which a worker has no other use for.
+        found = await _if_shown(self._client.info())
+        return None if found is None else str(readable(found, "version")["version"]["number"])
 
     @override
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
@@ -53,16 +47,8 @@ class ElasticInspector(ServerInspector):
 
     @override
     async def write_blocks(self) -> Sequence[str] | None:
-        try:
-            with translated():
-                found = await self._client.cluster.get_settings(flat_settings=True)
-        except Halt as halt:
-            _refuse_unless_forbidden(halt)
-            return None
-        except ApiError as error:
-            _refuse_unless_not_offered(error)
-            return None
-        return write_blocks(readable(found))
+        found = await _if_shown(self._client.cluster.get_settings(flat_settings=True))
+        return None if found is None else write_blocks(readable(found))
 
     @override
     async def held(self, alias: str) -> Held | None:
@@ -85,16 +71,21 @@ class ElasticInspector(ServerInspector):
     async def _search(self, alias: str, body: dict[str, Any]) -> Mapping[str, Any] | None:
         """Ask for aggregations only; None where this credential may not search, or there is nothing to search."""
         path = f"/{quote(alias, safe='')}/_search"
-        try:
-            with translated():
-                found = await self._client.perform_request("POST", path, headers=JSON, body={"size": 0, **body})
-        except Halt as halt:
-            _refuse_unless_forbidden(halt)
-            return None
-        except ApiError as error:
-            _refuse_unless_not_offered(error)
-            return None
-        return readable(found, "hits", "aggregations")
+        asked = self._client.perform_request("POST", path, headers=JSON, body={"size": 0, **body})
+        found = await _if_shown(asked)
+        return None if found is None else readable(found, "hits", "aggregations")
+
+
+async def _if_shown(asked: Awaitable[_Answer]) -> _Answer | None:
+    """Return what the server answers; None where this credential may not see it, or there is no such address."""
+    try:
+        with translated():
+            return await asked
+    except Halt as halt:
+        _refuse_unless_forbidden(halt)
+    except ApiError as error:
+        _refuse_unless_not_offered(error)
+    return None
 
 
 def _refuse_unless_forbidden(halt: Halt) -> None:

@@ -33,7 +33,6 @@ _HELD_OUT: Final = 4
 _JOINED: Final = (4, 12)
 """So many texts in a row make longer ones: real texts are not all of one sentence."""
 _MOST_CALIBRATION_TEXTS: Final = 300
-_LONGEST: Final = 8192
 _SUPPORTED_POOLING: Final = frozenset({"mean", "cls"})
 
 
@@ -139,8 +138,7 @@ def described(model: "SentenceTransformer") -> About:
     pooled = all(getattr(part, "include_prompt", True) for part in model)
     prompts = prompts_of(model.prompts, model.default_prompt_name, pooled=pooled)
     before, after = _special_tokens(model)
-    longest = _LONGEST if model.max_seq_length is None else int(min(model.max_seq_length, _LONGEST))
-    most = text_tokens(longest, len(before) + len(after))
+    most = text_tokens(model.max_seq_length, len(before) + len(after))
     pooling: Any = model[1]
     return About(pooling.pooling_output_dimension, most, before, after, prompts)
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_MOST_TOKENS: Final = 8192
 _TRIES: Final = 5
 _PROBE: Final = "a"
 _TRIAL: Final = " ".join(string.ascii_lowercase)
@@ -90,8 +89,7 @@ class TorchModel(EmbeddingModel):
         self._prompts = prompts_of(model.prompts, model.default_prompt_name, pooled=pooled)
         self._before, self._after = self._special_tokens()
         special = len(self._before) + len(self._after)
-        longest = _MOST_TOKENS if model.max_seq_length is None else int(min(model.max_seq_length, _MOST_TOKENS))
-        most = text_tokens(longest, special)
+        most = text_tokens(model.max_seq_length, special)
         if settings.device == "cpu":
             self._pack(most)
             if settings.precision == "bf16":

@@ -10,8 +10,6 @@ Json = Mapping[str, Any]
 STATUSES: Final = ("green", "yellow", "red")
 POOLS: Final = ("write", "search", "get")
 """Thread pools whose rejections concern the worker or those who search."""
-
-
 _BLOCKS: Final = ("cluster.blocks.read_only", "cluster.blocks.read_only_allow_delete")
 
 

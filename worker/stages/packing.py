@@ -5,19 +5,25 @@ Others take one sequence behind the other.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
+_LONGEST: Final = 8192
+"""Tokens of a sequence, whatever a model declares: some declare no bound."""
 
 
-def text_tokens(longest: int, special: int) -> int:
-    """Return how many tokens of a text fit into a sequence of at most `longest`, where `special` go around each.
+def text_tokens(declared: float | None, special: int) -> int:
+    """Return how many tokens of a text fit into a model's sequence, where `special` go around each.
+
+    `declared` is its `max_seq_length`; None where it has none.
 
     Raises:
         ValueError: none does, and windows of no tokens would never come to the end of a text.
     """
+    longest = _LONGEST if declared is None else int(min(declared, _LONGEST))
     if longest <= special:
         raise ValueError(
             f"max_seq_length is {longest}, and {special} tokens of each sequence are special ones: no text fits in"
