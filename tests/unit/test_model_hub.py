@@ -7,6 +7,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from worker.adapters.model_hub import hub_fault, in_cache
 from worker.adapters.openvino_model import model_folder
@@ -28,8 +29,8 @@ def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return snapshot_in(tmp_path)
 
 
-def snapshot_in(cache: Path) -> Path:
-    model = cache / "models--some--model"
+def snapshot_in(cache: Path, name: str = "some/model") -> Path:
+    model = cache / f"models--{name.replace('/', '--')}"
     (model / "refs").mkdir(parents=True)
     (model / "refs" / "main").write_text(COMMIT)
     folder = model / "snapshots" / COMMIT
@@ -92,6 +93,30 @@ def test_the_cache_is_the_one_that_sentence_transformers_uses(
     assert in_cache("some/model", COMMIT)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert model_folder(EmbeddingSettings(model="some/model")).is_relative_to(own)
+
+
+@pytest.mark.parametrize(
+    ("model", "owned"),
+    [("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"), ("bert-base-uncased", None), ("some/model", None)],
+)
+def test_a_name_without_an_owner_is_the_one_that_sentence_transformers_means(
+    model: str, owned: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(snapshot_in(tmp_path, owned or model), PARTS, CONFIG, ("model.safetensors", ""))
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert in_cache(model, None)
+    name = (owned or model).replace("/", "--")
+    assert f"models--{name}" in model_folder(EmbeddingSettings(model=model)).parts
+
+
+def test_a_name_that_the_hub_has_not_under_either_owner_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(LocalEntryNotFoundError):
+        model_folder(EmbeddingSettings(model="no-such-model"))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,14 @@ def cache_folder() -> str | None:
     return os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
 
 
+def hub_names(model: str) -> list[str]:
+    """Return the names that a model may have on the hub, best first: one without an owner is sentence-transformers'.
+
+    But for a few that are older than owners, such as `bert-base-uncased`.
+    """
+    return [model] if "/" in model else [f"sentence-transformers/{model}", model]
+
+
 def in_cache(model: str, revision: str | None) -> bool:
     """Whether a model is a folder, or lies with its weights where sentence-transformers looks for it."""
     if Path(model).is_dir():
@@ -33,11 +41,10 @@ def in_cache(model: str, revision: str | None) -> bool:
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - takes a second
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
 
-    names, cache = [model] if "/" in model else [model, f"sentence-transformers/{model}"], cache_folder()
     try:
         found = [
-            try_to_load_from_cache(name, file, cache_dir=cache, revision=revision)
-            for name in names
+            try_to_load_from_cache(name, file, cache_dir=cache_folder(), revision=revision)
+            for name in hub_names(model)
             for file in _FIRST_FILES
         ]
     except HFValidationError:  # a name that no model can have

@@ -1,5 +1,6 @@
 """A sentence-transformers model on OpenVINO: converted once, then without torch."""
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -11,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from typing_extensions import override
 
-from worker.adapters.model_hub import cache_folder, has_weights
+from worker.adapters.model_hub import cache_folder, has_weights, hub_names
 from worker.adapters.openvino_cache import converted
 from worker.adapters.openvino_conversion import About, quality_texts, read_about, tell_nobody
 from worker.adapters.processor import OPENVINO_PROBE, available_processors, avoid_illegal_instructions
@@ -137,9 +138,19 @@ def model_folder(settings: EmbeddingSettings) -> Path:
         return settings.path
     if Path(settings.model).is_dir():
         return Path(settings.model)
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError  # noqa: PLC0415
+
+    *others, last = hub_names(settings.model)
+    for name in others:
+        with contextlib.suppress(LocalEntryNotFoundError, RepositoryNotFoundError):
+            return _fetched(name, settings.revision)
+    return _fetched(last, settings.revision)
+
+
+def _fetched(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only where there is no folder
 
-    download = partial(snapshot_download, settings.model, revision=settings.revision, cache_dir=cache_folder())
+    download = partial(snapshot_download, name, revision=revision, cache_dir=cache_folder())
     folder = Path(download(allow_patterns=list(_FILES)))
     # Not at once: a model that has both would be fetched twice over.
     return folder if has_weights(folder) else Path(download(allow_patterns=[*_FILES, _OLDER_WEIGHTS]))
