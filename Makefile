@@ -65,7 +65,7 @@ bench: $(VENV)/.dev $(VENV)-quix/.done $(VENV)-openvino/.openvino ## measure bes
 		--minutes $(MINUTES) $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(ARGS)
 	$(VENV)/bin/python -m tools.performance_docs
 
-bench-quick: $(VENV)/.dev ## the same with small loads and without Quix Streams, to see that it runs (under 5 minutes)
+bench-quick: $(VENV)/.dev ## the same with small loads and one baseline a scenario, to see that it runs (under 5 minutes)
 	$(VENV)/bin/python -m tests.benchmarks --quick $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(ARGS)
 
 watched: $(VENV)/.dev ## real servers, a real Prometheus, faults: alerts fire and clear, lag and freshness are right (10 min)

@@ -1,4 +1,4 @@
-"""Writes docs/performance.md from the last full run of `make bench`: `python -m tools.performance_docs`."""
+"""Writes docs/performance.md from what `make bench` found last of each scenario: `python -m tools.performance_docs`."""
 
 import json
 from collections.abc import Mapping
@@ -14,12 +14,13 @@ _HEAD: Final = """# Performance
 Written by `make bench` from `docs/performance.json`: change the benchmarks, never this file.
 
 Each scenario lets everybody do the same in turns, in one run on one machine; so read the ratios, and the absolute
-figures only beside the machine. `loop` calls the model and `index` for every event; `stream` encodes batches of 500 and
-sends them by `async_streaming_bulk`; `quix` is Quix Streams with its Elasticsearch sink. They stand in
-`tests/benchmarks/baselines/`, written as their users would write them. All write into indices of the same body. At the
-end of each turn the index is compared with what the tables hold: *wrong documents* are missing, doubled, ghosts of rows
-that are gone, stale, in another tenant than their row, or hold Debezium's placeholder in place of a text. Why it is
-measured so: [decision 23](decisions/0023-benchmarks-side-by-side.md).
+figures only beside the machine. `loop` calls the model and `index` for every event; `stream` encodes batches of 500
+and sends them by `async_streaming_bulk`; `quix` is Quix Streams with its Elasticsearch sink. They stand in
+`tests/benchmarks/baselines/`, written as their users would write them. All write into indices of the same body, but
+for the `sync` fields of ours. At the end of each turn the index is compared with what the tables hold: *wrong
+documents* are missing, doubled, ghosts of rows that are gone, stale, in another tenant than their row, or hold
+Debezium's placeholder in place of a text. Of several rounds the table has the middle one's figures and the wrong
+documents of the worst. Why it is measured so: [decision 23](decisions/0023-benchmarks-side-by-side.md).
 
 """
 

@@ -54,6 +54,7 @@ def main() -> int:
         names = [name for name in names if name not in results.content["scenarios"]]
     folder = BUILD / f"run-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     folder.mkdir(parents=True)
+    began = time.monotonic()
     command = " ".join(["python -m tests.benchmarks", *sys.argv[1:]])
     with ExitStack() as closing:
         quix = bool(os.environ.get(QUIX_ENVIRONMENT))
@@ -63,7 +64,8 @@ def main() -> int:
         failed = [name for name in names if not _one(name, bench, results, command)]
         if given.quick:  # what fails by chance on a busy machine must not stop a build
             failed = [name for name in failed if not _one(name, bench, results, command)]
-    print(f"\n{table.rendered(results.content)}\nresults: {results.path}; logs: {folder}")  # noqa: T201
+    took = f"{(time.monotonic() - began) / 60:.1f} minutes"
+    print(f"\n{table.rendered(results.content)}\n{took}; results: {results.path}; logs: {folder}")  # noqa: T201
     if failed:
         _say(f"could not run: {', '.join(failed)}")
     return 1 if failed else 0

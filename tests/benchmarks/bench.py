@@ -53,7 +53,7 @@ class Bench:
         return 1 if self.quick else 3
 
     def baselines(self, *names: str) -> list[str]:
-        """Those that can run here; in quick runs one stands for all."""
+        """Those that can run here; in quick runs the first stands for all."""
         wanted = names[:1] if self.quick else names
         return [name for name in wanted if name != "quix" or self.quix]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.benchmarks.contenders import OURS
-from tests.benchmarks.truth import KINDS
+from tests.benchmarks.truth import KINDS, Comparison
 from tests.benchmarks.turn import Measured
+from tests.e2e import programs
 from tests.servers.jvm import artifacts
 
 _PACKAGES: Final = ("aiokafka", "elasticsearch", "numpy", "orjson", "sentence-transformers", "torch", "transformers")
@@ -57,6 +59,11 @@ class Result:
         return found
 
 
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     processor, memory = Path("/proc/cpuinfo").read_text(), Path("/proc/meminfo").read_text()
@@ -64,20 +71,26 @@ def machine() -> dict[str, Any]:
     memory_kb = int(next(line.split()[1] for line in memory.splitlines() if line.startswith("MemTotal")))
     return {
         "processor": cpu,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "memory_gb": round(memory_kb / 2**20, 1),
         "system": f"{platform.system()} {platform.machine()}",
     }
 
 
 def versions() -> dict[str, str]:
-    found = {"Python": platform.python_version(), "Elasticsearch": artifacts.ELASTICSEARCH}
+    found = {"Python": platform.python_version(), "Elasticsearch": artifacts.ELASTICSEARCH, **artifacts.versions()}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    # They live in environments of their own.
+    return found | _pinned("openvino.txt", "openvino", "nncf") | _pinned("quix.txt", "quixstreams")
+
+
+def _pinned(file: str, *names: str) -> dict[str, str]:
+    pins = (programs.ROOT / "requirements" / file).read_text(encoding="utf-8")
+    return {name: found[1] for name in names if (found := re.search(rf"^{name}==(\S+)", pins, re.MULTILINE))}
 
 
 class Results:
@@ -140,7 +153,7 @@ THROUGHPUT_COLUMNS: Final = (
 
 
 def throughput_rows(turns: Sequence[Measured]) -> Iterator[list[object]]:
-    """A row for each contender: the ratio first, absolute figures beside; medians over the rounds."""
+    """A row for each contender: the ratio first, then medians over the rounds, and the wrong documents of the worst."""
     for name, rounds in by_contender(turns).items():
         done = [one for one in rounds if not one.failed]
         if not done:
@@ -148,6 +161,7 @@ def throughput_rows(turns: Sequence[Measured]) -> Iterator[list[object]]:
             continue
         found = ratios(turns, name)
         last = done[-1]
+        worst = max((one.wrong for one in done if one.wrong is not None), key=lambda one: one.total, default=None)
         yield [
             name,
             f"{statistics.median(found):.2f}x" if found and name != OURS else "",
@@ -156,12 +170,11 @@ def throughput_rows(turns: Sequence[Measured]) -> Iterator[list[object]]:
             "" if last.reused is None else f"{_middle(one.reused or 0 for one in done):,.0f}",
             f"{_middle(1000 * one.cpu_s / one.changes for one in done):.2f}",
             f"{_middle(1000 * one.elasticsearch_cpu_s / one.changes for one in done):.2f}",
-            wrong_documents(last),
+            wrong_documents(worst),
         ]
 
 
-def wrong_documents(measured: Measured) -> str:
-    found = measured.wrong
+def wrong_documents(found: Comparison | None) -> str:
     if found is None:
         return ""
     kinds = ", ".join(f"{found.wrong[kind]:,} {kind}" for kind in KINDS if found.wrong[kind])
@@ -187,12 +200,13 @@ def bound_by_elasticsearch(turns: Sequence[Measured], cores: int) -> list[str]:
     ]
 
 
-def profile_notes(turns: Sequence[Measured]) -> list[str]:
+def profile_notes(turns: Sequence[Measured], ours: str = OURS) -> list[str]:
     """Where the worker's time goes, from its last turn: threads by processor time, stages by how long they took."""
-    last = next((one for one in reversed(turns) if one.contender == OURS and not one.failed), None)
+    last = next((one for one in reversed(turns) if one.contender == ours and not one.failed), None)
     if last is None:
         return []
-    threads = "The worker's threads, processor time as a share of the turn (`loop` is the event loop)"
+    who = "The worker" if ours == OURS else f"`{ours}`"
+    threads = f"{who}'s threads, processor time as a share of the turn (`loop` is the event loop)"
     stages = "Its stages, time in calls as a share of the turn (stages overlap, and bulk requests each other)"
     return [f"{threads}: {_shares(last.threads, last.seconds)}.", f"{stages}: {_shares(last.stages, last.seconds)}."]
 

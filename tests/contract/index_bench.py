@@ -86,7 +86,6 @@ async def real_bench(url: str, *, keys: int = 2, page: int = 3, **settings: obje
             "number_of_shards": 5,
             # What is to be seen by a search must be made so by the worker.
             "refresh_interval": "-1",
-            "gc_deletes": "1s",
             **settings,
         },
         mappings=definition.mappings,
@@ -94,6 +93,7 @@ async def real_bench(url: str, *, keys: int = 2, page: int = 3, **settings: obje
     )
 
     async def forget() -> None:
+        await client.indices.put_settings(index=index, settings={"gc_deletes": "1s"})
         await asyncio.sleep(2)  # the server's clock of deletes ticks with a delay of its own
 
     yield Bench(

@@ -36,7 +36,7 @@ async def test_it_goes_on_where_the_offsets_are_reset_to_while_the_group_is_empt
     await bench.produce(0, [b"0", b"1", b"2"])
     await bench.commit(0, 100)
     source, listener = RestartableSource(bench.source), Listening()
-    halting = Halting(DeliverySettings(halt_probe_interval=0.2), Metrics())
+    halting = Halting(DeliverySettings(halt_probe_interval=2), Metrics())
     rejoining = Rejoining(source, listener, halting)
     await source.start(listener)
     halt = await fault(source)

@@ -123,7 +123,7 @@ async def test_an_end_that_moves_on_is_not_waited_for(bench: Bench, reader: Topi
 
 async def test_time_is_bounded_and_what_is_there_comes(bench: Bench, reader: TopicReader) -> None:
     await bench.produce(0, numbers(0, 3))
-    assert [one.value for one in await reader.read([span(bench, 0, 0, 9)], PLENTY, 1.5)] == numbers(0, 3)
+    assert [one.value for one in await reader.read([span(bench, 0, 0, 9)], PLENTY, 4)] == numbers(0, 3)
 
 
 async def test_what_lies_between_the_spans_is_not_fetched(

@@ -132,7 +132,8 @@ class WorkerProcess:
         return processes.http_ok(f"{self.url}/readyz")
 
     def is_live(self) -> bool:
-        return processes.http_ok(f"{self.url}/livez")
+        # On a busy machine an answer may be slow, and is one all the same.
+        return processes.http_ok(f"{self.url}/livez", within_s=10)
 
     def terminate(self, within_s: float) -> int:
         """Send SIGTERM, and return the exit code."""

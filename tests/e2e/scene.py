@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -116,12 +117,18 @@ class Scene:
         values = (tenant, id_, title, content, None if tags is None else list(tags))
         self.execute(f"INSERT INTO {{table}} {columns} VALUES (%s, %s, %s, %s, %s, now())", *values, table=table)
 
-    def connect(self, *, partitions: int = 3, signals: bool = False) -> None:
-        """Start the connector; the tables' snapshots are in Kafka when this returns. With `signals`, see `snapshot`."""
+    def connect(
+        self, *, partitions: int = 3, signals: bool = False, options: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Start the connector, with `options` of its own; the tables' snapshots are in Kafka when this returns.
+
+        With `signals`, see `snapshot`.
+        """
         tables = [f"public.{name}" for name in (*(table.name for table in self.tables), self._marks)]
         keys = [f"public.{table.name}:{table.message_key}" for table in self.tables if table.message_key]
         # Debezium's default leaves truncates out.
-        options = {"skipped.operations": "none"} if any(table.truncates for table in self.tables) else {}
+        truncates = {"skipped.operations": "none"} if any(table.truncates for table in self.tables) else {}
+        options = {**truncates, **options}
         if signals:
             self.database.execute(f"CREATE TABLE {self._signals} (id text PRIMARY KEY, type text, data text)")
             tables.append(f"public.{self._signals}")

@@ -59,4 +59,8 @@ def test_every_record_has_one_verdict_and_the_lag_ends_at_0(
         )
         delay = scrape.total("syncline_event_loop_delay_max_seconds")
         print(f"longest delay of the event loop while {TEXTS} texts were embedded: {delay * 1000:.0f} ms")  # noqa: T201
-        assert 0 < delay < 1
+        # One such tick may be the machine's; a model that ran on the loop would make a dozen.
+        name = "syncline_event_loop_delay_seconds"
+        late = scrape.total(f"{name}_count") - scrape.total(f"{name}_bucket", le="0.5")
+        assert delay > 0
+        assert late <= 2

@@ -37,7 +37,7 @@ def check_it_backs_off(stage: Stage, *reasons: str) -> None:
     assert retries(stage.scrape(), *reasons) - tries < 30 * (time.monotonic() - since)
     assert stage.worker.is_live(), "a restart would mend nothing"
     assert not stage.worker.is_ready()
-    assert stage.total("syncline_lag_records") > 0
+    stage.until(lambda now: now.total("syncline_lag_records") > 0, "a lag")
 
 
 def test_a_breaker_that_refuses_whole_requests_is_waited_for(healthy: Stage) -> None:

