@@ -1,4 +1,4 @@
-"""The page of figures is what the last full run of the benchmarks found."""
+"""The page of figures is what the benchmarks found last, all of them."""
 
 import json
 

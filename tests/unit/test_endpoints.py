@@ -5,6 +5,7 @@ import aiohttp
 import pytest
 
 from tests.builders import TOPIC, record
+from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.source import FakeSource, Log
 from worker.errors import OperatorError
 from worker.metrics import Metrics
@@ -32,7 +33,7 @@ class Served:
     def watch(self) -> Ledger:
         ledger = Ledger(self.metrics, Clock())
         # Any wait at all is too long here: no test waits.
-        watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), ledger, Clock())
+        watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), FakeElasticsearch(), ledger, Clock())
         self.endpoints.watch(Health(ledger, Retrying(DeliverySettings(), self.metrics), watchdog, -1, Clock()))
         return ledger
 

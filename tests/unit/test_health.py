@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from tests.builders import TOPIC, record
+from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.source import FakeSource, Log
 from tests.fakes.world import Gate, World
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
@@ -23,7 +24,8 @@ class Parts:
     def __init__(self) -> None:
         self.ledger = Ledger(Metrics(), Clock())
         self.retrying = Retrying(DeliverySettings(), Metrics())
-        self.watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), self.ledger, Clock())
+        self.sink = FakeElasticsearch()
+        self.watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), self.sink, self.ledger, Clock())
         self.health = Health(self.ledger, self.retrying, self.watchdog, LIMIT, Clock())
 
     def admit(self, offset: int) -> None:
@@ -118,6 +120,24 @@ async def test_ready_says_what_is_missing() -> None:
     assert parts.health.ready().ok
     parts.watchdog.unreachable = True
     assert parts.health.ready().reason == "Kafka does not answer"
+    parts.watchdog.unreachable = False
+    parts.watchdog.target_fault = "connection refused"
+    assert parts.health.ready().reason == "Elasticsearch: connection refused"
+
+
+async def test_an_idle_worker_whose_elasticsearch_is_away_is_alive_and_not_ready() -> None:
+    world = World()
+    health = health_of(world)
+    async with world.running():
+        await asyncio.sleep(30)
+        assert health.ready().ok
+        world.index.alias_exists = False
+        await asyncio.sleep(30)
+        assert not health.ready().ok
+        assert health.live().ok
+        world.index.alias_exists = True
+        await asyncio.sleep(30)
+        assert health.ready().ok
 
 
 def health_of(world: World) -> Health:

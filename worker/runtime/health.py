@@ -51,7 +51,7 @@ class Health:
         return Answer(ok=True)
 
     def ready(self) -> Answer:
-        """Ready: not halted, in the group, and Elasticsearch answers. Model and target were checked at the start."""
+        """Ready: not halted, in the group, and both ends answer, idle or not. The model was loaded at the start."""
         if reasons := self._retrying.halting.reasons:
             told = "; ".join(f"{reason}: {message}" for reason, message in sorted(reasons.items()))
             return Answer(ok=False, reason=f"halted: {told}")
@@ -61,4 +61,6 @@ class Health:
             return Answer(ok=False, reason="Kafka does not answer")
         if failing := self._retrying.failing:
             return Answer(ok=False, reason=f"backing off: {', '.join(sorted(failing))}")
+        if fault := self._watchdog.target_fault:
+            return Answer(ok=False, reason=f"Elasticsearch: {fault}")
         return Answer(ok=True)

@@ -88,7 +88,7 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock or Clock()
         self.ledger = Ledger(metrics, self._clock)
-        self.watchdog = Watchdog(ports.source, self.ledger, self._clock)
+        self.watchdog = Watchdog(ports.source, ports.sink, self.ledger, self._clock)
         self.retrying = Retrying(delivery, metrics)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
