@@ -36,6 +36,7 @@ async def test_a_version_is_numbers_or_not_to_be_seen(inspector: ServerInspector
 
 async def test_without_security_there_are_no_privileges(inspector: ServerInspector) -> None:
     assert await inspector.granted("articles-write", PRIVILEGES) is None
+    assert await inspector.granted_on_cluster(["monitor"]) is None
 
 
 async def test_a_cluster_that_takes_writes_has_no_block(inspector: ServerInspector) -> None:
@@ -77,11 +78,13 @@ async def test_with_security_each_privilege_is_told(request: pytest.FixtureReque
         role = {"indices": [{"names": ["a-write"], "privileges": ["index", "read"]}]}
         key = await admin.security.create_api_key(name="least", role_descriptors={"worker": role})
         assert await ElasticInspector(admin).granted("a-write", PRIVILEGES) == frozenset(PRIVILEGES)
+        assert await ElasticInspector(admin).granted_on_cluster(["monitor"]) == frozenset({"monitor"})
         assert await ElasticInspector(admin).write_blocks() == ()
     least = ElasticsearchSettings.model_validate({"hosts": hosts, "api_key": key["encoded"]})
     async with build_client(least) as client:
         assert await ElasticInspector(client).granted("a-write", PRIVILEGES) == frozenset({"index", "read"})
         assert await ElasticInspector(client).granted("other", PRIVILEGES) == frozenset()
+        assert await ElasticInspector(client).granted_on_cluster(["monitor"]) == frozenset()
         assert await ElasticInspector(client).version() is None
         assert await ElasticInspector(client).write_blocks() is None
         assert await ElasticInspector(client).held("other") is None

@@ -20,11 +20,13 @@ class FakeServerInspector(ServerInspector):
         privileges: frozenset[str] | None = None,
         holds: Mapping[str, Held] | None = None,
         clock: Callable[[], int] | None = None,
+        of_cluster: frozenset[str] = frozenset(),
     ) -> None:
         self._version = version
         self._privileges = privileges
         self._holds = holds or {}
         self._clock = clock
+        self._of_cluster = of_cluster
         self.fail_with: Exception | None = None
         self.blocks: Sequence[str] | None = ()
 
@@ -35,6 +37,10 @@ class FakeServerInspector(ServerInspector):
     @override
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
         return None if self._privileges is None else self._privileges & frozenset(privileges)
+
+    @override
+    async def granted_on_cluster(self, privileges: Sequence[str]) -> frozenset[str] | None:
+        return None if self._privileges is None else self._of_cluster & frozenset(privileges)
 
     @override
     async def write_blocks(self) -> Sequence[str] | None:

@@ -249,17 +249,53 @@ async def test_what_only_a_search_for_the_tenant_needs_is_a_note() -> None:
 
 
 @pytest.mark.parametrize(
-    ("privileges", "watches", "told"),
-    [(LEAST, True, True), (LEAST | {"monitor"}, True, False), (LEAST, False, False), (None, True, False)],
+    ("of_index", "of_cluster", "told"),
+    [
+        (
+            LEAST,
+            frozenset(),
+            "not monitor on the cluster and the index: no metrics of it, whose alerts never fire; a disk",
+        ),
+        (
+            LEAST | {"monitor"},
+            frozenset(),
+            "not monitor on the cluster: no metrics of it, whose alerts never fire; a disk",
+        ),
+        (LEAST, frozenset({"monitor"}), "not monitor on the index: no metrics of it, whose alerts never fire"),
+        (LEAST | {"monitor"}, frozenset({"monitor"}), None),
+        (None, frozenset(), None),
+    ],
 )
 async def test_who_may_not_watch_elasticsearch_is_told_that_its_alerts_never_fire(
-    privileges: frozenset[str] | None,
-    watches: bool,  # noqa: FBT001
-    told: bool,  # noqa: FBT001
+    of_index: frozenset[str] | None, of_cluster: frozenset[str], told: str | None
 ) -> None:
-    chosen = settings(metrics={"cluster": watches})
-    section = await check_index(await applied(), FakeServerInspector(privileges=privileges), chosen)
-    assert [one.level for one in section.findings if one.subject == "cluster view"] == [Level.NOTE] * told
+    inspector = FakeServerInspector(privileges=of_index, of_cluster=of_cluster)
+    section = await check_index(await applied(), inspector, settings())
+    found = [one for one in section.findings if one.subject == "cluster view"]
+    assert [one.level for one in found] == [Level.NOTE] * (told is not None)
+    assert not found or (told is not None and found[0].sentence.startswith(told))
+    silent = await check_index(await applied(), inspector, settings(metrics={"cluster": False}))
+    assert not [one for one in silent.findings if one.subject == "cluster view"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "credential", "told"),
+    [
+        (["http://search:9200", "https://other:9200"], {"api_key": "key"}, "http://search:9200:"),
+        (["http://search:9200"], {"username": "a", "password": "b"}, "http://search:9200:"),
+        (["http://search:9200"], {}, None),
+        (["https://search:9200"], {"api_key": "key"}, None),
+        (["http://127.0.0.1:9200", "http://localhost:9200"], {"api_key": "key"}, None),
+    ],
+)
+async def test_a_credential_that_travels_unencrypted_is_told(
+    hosts: list[str], credential: dict[str, str], told: str | None
+) -> None:
+    chosen = settings(elasticsearch={"hosts": hosts, **credential})
+    section = await check_index(await applied(), FakeServerInspector(), chosen)
+    found = [one for one in section.findings if one.subject == "security"]
+    assert [one.level for one in found] == [Level.WARNING] * (told is not None)
+    assert not found or (told is not None and told in found[0].sentence)
 
 
 async def test_and_a_failure_where_a_source_needs_it() -> None:
@@ -304,11 +340,29 @@ async def test_records_that_are_older_than_tombstones_are_kept_are_told_of() -> 
         ("kafka: h:1: no connection (refused)", ": ", "check kafka.bootstrap_servers"),
         ("the alias a does not exist", ": ", "create it with 'x', or mend y"),
         ("Elasticsearch at http://h:1: no connection", "; ", "check hosts (cannot connect: h)"),
-        ("nothing to split", "", ""),
+        ("the write alias leads to other indices, too", ": ", "remove it from b"),
+        ("index.definition: f has 'x'", ": ", "keep `settings` and `mappings` only"),
     ],
 )
 def test_an_error_is_split_into_what_is_wrong_and_what_to_change(sentence: str, between: str, fix: str) -> None:
     assert refused("s", OperatorError(f"{sentence}{between}{fix}")) == failure("s", sentence, fix)
+
+
+def test_what_a_server_says_in_its_own_words_has_something_to_do_as_well() -> None:
+    assert refused("s", OperatorError("nothing to split")).fix
+
+
+@pytest.mark.parametrize(
+    ("security", "told"),
+    [
+        ({"protocol": "SASL_PLAINTEXT", "mechanism": "PLAIN", "username": "u", "password": "p"}, True),
+        ({"protocol": "SASL_SSL", "mechanism": "PLAIN", "username": "u", "password": "p"}, False),
+        ({"protocol": "PLAINTEXT"}, False),
+    ],
+)
+async def test_a_login_that_travels_unencrypted_is_told(security: dict[str, str], told: bool) -> None:  # noqa: FBT001
+    kafka, *_ = await feed(log(articles=1), settings(kafka={"security": security}))
+    assert [one.level for one in kafka.findings if one.subject == "security"] == [Level.WARNING] * told
 
 
 REPORT = Report(

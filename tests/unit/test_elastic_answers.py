@@ -104,6 +104,7 @@ CALLS: dict[str, Call] = {
     "clock": lambda client: ElasticInspector(client).clock_ms(ALIAS),
     "version": lambda client: ElasticInspector(client).version(),
     "granted": lambda client: ElasticInspector(client).granted(ALIAS, ["read"]),
+    "granted on the cluster": lambda client: ElasticInspector(client).granted_on_cluster(["monitor"]),
 }
 OF_ANY_FORM: dict[str, Call] = {
     "blocks": lambda client: ElasticInspector(client).write_blocks(),

@@ -34,16 +34,22 @@ class ElasticInspector(ServerInspector):
 
     @override
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
+        answer = await self._has_privileges(index=[{"names": [index], "privileges": list(privileges)}])
+        return None if answer is None else _granted(answer["index"][index])
+
+    @override
+    async def granted_on_cluster(self, privileges: Sequence[str]) -> frozenset[str] | None:
+        answer = await self._has_privileges(cluster=list(privileges))
+        return None if answer is None else _granted(answer["cluster"])
+
+    async def _has_privileges(self, **asked: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - as the client's
         try:
             with translated():
-                found = await self._client.security.has_privileges(
-                    index=[{"names": [index], "privileges": list(privileges)}]
-                )
+                found = await self._client.security.has_privileges(**asked)
         except ApiError as error:
             _refuse_unless_not_offered(error)
             return None
-        answer = readable(found, "index")
-        return frozenset(name for name, granted in answer["index"][index].items() if granted)
+        return readable(found, *asked)
 
     @override
     async def write_blocks(self) -> Sequence[str] | None:
@@ -74,6 +80,10 @@ class ElasticInspector(ServerInspector):
         asked = self._client.perform_request("POST", path, headers=JSON, body={"size": 0, **body})
         found = await _if_shown(asked)
         return None if found is None else readable(found, "hits", "aggregations")
+
+
+def _granted(answer: Mapping[str, bool]) -> frozenset[str]:
+    return frozenset(name for name, granted in answer.items() if granted)
 
 
 async def _if_shown(asked: Awaitable[_Answer]) -> _Answer | None:

@@ -13,7 +13,7 @@ from worker.errors import OperatorError
 from worker.ports import GroupReader, TopicReader
 from worker.runtime.clock import Clock
 from worker.runtime.sources import SourceReaders
-from worker.settings import Settings, SourceSettings
+from worker.settings import KafkaSecurity, Settings, SourceSettings
 from worker.settings.worker import Deletes, DeliverySettings
 from worker.stages.findings import Finding, Level, Section, count_of, counted, failure, note, ok, warning
 from worker.stages.sampling import (
@@ -57,15 +57,19 @@ class Feed(NamedTuple):
 
 _REMEDY: Final = re.compile(
     r"(?P<sentence>.*?)[:;] "
-    r"(?P<fix>(?:add|build|check|correct|create|give|grant|install|look|mend|run|set|try|write)\b.*)",
+    r"(?P<fix>(?:add|build|check|correct|create|give|grant|install|keep|look|mend|remove|run|set|try|write)\b.*)",
     re.DOTALL,
 )
+_NO_REMEDY: Final = "mend what is said, and check again"
+"""For what a server says in words of its own."""
 
 
 def refused(subject: str, error: OperatorError) -> Finding:
     """Return a failure in the words of an error, which end in what to change."""
     parts = _REMEDY.fullmatch(str(error))
-    return failure(subject, str(error), "") if parts is None else failure(subject, parts["sentence"], parts["fix"])
+    if parts is None:
+        return failure(subject, str(error), _NO_REMEDY)
+    return failure(subject, parts["sentence"], parts["fix"])
 
 
 async def check_feed(
@@ -80,6 +84,7 @@ async def check_feed(
     servers = ", ".join(settings.kafka.bootstrap_servers)
     kafka = (
         ok("brokers", f"{servers} answers"),
+        *_in_the_clear(settings.kafka.security),
         _group_finding(settings.kafka.group_id, may_join=await group.may_join()),
         *_topic_findings(topics, settings),
         *await letter_topic_findings(reader, settings, topics),
@@ -92,6 +97,15 @@ async def check_feed(
         if locates:
             searching.append(source.name)
     return Feed(sections, tuple(searching))
+
+
+def _in_the_clear(security: KafkaSecurity) -> Iterator[Finding]:
+    if security.uses_sasl and not security.uses_tls:
+        yield warning(
+            "security",
+            f"{security.protocol}: the login and all changes travel unencrypted",
+            "give the brokers a listener with TLS, and set kafka.security.protocol to SASL_SSL",
+        )
 
 
 def _topic_findings(topics: Mapping[str, int], settings: Settings) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from worker.control.check import refused
 from worker.control.explaining import explained
@@ -18,7 +19,7 @@ from worker.errors import OperatorError, RetryLater
 from worker.ports import IndexAdmin, ServerInspector
 from worker.resources import load_index_definition
 from worker.runtime.clock import Clock
-from worker.settings import Settings, SourceSettings
+from worker.settings import ElasticsearchSettings, Settings, SourceSettings
 from worker.stages.findings import Finding, Section, counted, failure, listed, note, ok, warning
 from worker.stages.index_state import (
     IndexDefinition,
@@ -37,6 +38,8 @@ _NEEDED: Final = ("index", "delete", "read", "view_index_metadata")
 _FOR_SEARCHING: Final = ("maintenance",)
 _FOR_WATCHING: Final = "monitor"
 _SKEW_SECONDS: Final = 2
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Here a proxy may do the encryption."""
 OLDEST: Final = (8, 15)
 """The oldest version of Elasticsearch that is supported, and with it all up to the newest major one."""
 NEWEST_MAJOR: Final = 9
@@ -75,7 +78,8 @@ async def check_index(
             findings = [
                 _server(nodes, await inspector.version()),
                 *_privileges(alias, granted, locating, truncating),
-                *_watching(settings, granted),
+                *_in_the_clear(settings.elasticsearch),
+                *_watching(settings, granted, await inspector.granted_on_cluster([_FOR_WATCHING])),
                 *await _clock(inspector, alias, clock or Clock()),
                 *cluster_block_findings(await inspector.write_blocks()),
                 *await _target(admin, settings, alias, dimensions),
@@ -156,15 +160,30 @@ def _privileges(
         yield note("privileges", f"not {listed(missing)}: {needed}")
 
 
-def _watching(settings: Settings, granted: frozenset[str] | None) -> Iterator[Finding]:
-    if settings.metrics.cluster and granted is not None and _FOR_WATCHING not in granted:
-        yield note(
-            "cluster view",
-            "not monitor: no metrics of Elasticsearch, whose alerts never fire; a disk that fills up is first told by "
-            "a halt",
-            "grant monitor on the cluster and on the index, or have another exporter watch them and set "
-            "metrics.cluster: false",
+def _in_the_clear(settings: ElasticsearchSettings) -> Iterator[Finding]:
+    plain = [url for url in settings.urls if url.startswith("http://") and urlsplit(url).hostname not in _LOOPBACK]
+    if plain and settings.has_credential:
+        yield warning(
+            "security",
+            f"the credential travels unencrypted to {listed(plain)}: who can listen can write, too",
+            "give Elasticsearch TLS, and set elasticsearch.hosts to https:// addresses",
         )
+
+
+def _watching(settings: Settings, on_index: frozenset[str] | None, on_cluster: frozenset[str] | None) -> list[Finding]:
+    asked = {"the cluster": on_cluster, "the index": on_index}
+    missing = [where for where, granted in asked.items() if granted is not None and _FOR_WATCHING not in granted]
+    if not missing or not settings.metrics.cluster:
+        return []
+    where = " and ".join(missing)
+    full = " a disk that fills up is first told by a halt" if "the cluster" in missing else ""
+    return [
+        note(
+            "cluster view",
+            f"not {_FOR_WATCHING} on {where}: no metrics of it, whose alerts never fire{';' * bool(full)}{full}",
+            f"grant {_FOR_WATCHING} on {where}, or have another exporter watch it and set metrics.cluster: false",
+        )
+    ]
 
 
 async def _target(admin: IndexAdmin, settings: Settings, alias: str, dimensions: int | None) -> Sequence[Finding]:

@@ -60,6 +60,9 @@ class ServerInspector(Protocol):
     async def granted(self, index: str, privileges: Sequence[str]) -> frozenset[str] | None:
         """Return which of these index privileges the credential has on a name; None where security is off."""
 
+    async def granted_on_cluster(self, privileges: Sequence[str]) -> frozenset[str] | None:
+        """Return which of these cluster privileges the credential has; None where security is off."""
+
     async def write_blocks(self) -> Sequence[str] | None:
         """Return the settings of the whole cluster that keep writes out. Needs the cluster privilege `monitor`."""
 

@@ -44,6 +44,11 @@ class ElasticsearchSettings(Group):
         """The nodes as plain text."""
         return [str(host).rstrip("/") for host in self.hosts]
 
+    @property
+    def has_credential(self) -> bool:
+        """Whether requests carry a key or a password."""
+        return any(value is not None for value in (self.api_key, self.api_key_file, self.username))
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         refuse(self._mistakes())
