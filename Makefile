@@ -75,7 +75,7 @@ watched: $(VENV)/.dev ## real servers, a real Prometheus, faults: alerts fire an
 incident: $(VENV)/.dev ## real servers, a fault to be found with the runbook: NAME=expired-key, full-disk or poison-deploy
 	$(VENV)/bin/python -m tests.soak.incident $(NAME) $(ARGS)
 
-runbook: $(VENV)/.dev ## real servers: execute every command of the runbook (5 min; needs curl, jq, kubectl)
+runbook: $(VENV)/.dev ## real servers: execute the commands of the runbook that need no cluster (5 min; needs curl, jq, kubectl)
 	$(VENV)/bin/python -m tests.soak.runbook $(ARGS)
 
 mutation: $(VENV)/.mutation ## change decoding and mapping in 1700 ways, list the changes that no test notices (10 min)

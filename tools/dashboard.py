@@ -1,7 +1,7 @@
 """`deploy/dashboards/syncline.json`, a Grafana dashboard: `python -m tools.dashboard` writes it.
 
-One screen, read from the top: is search fresh, what is the bottleneck, what does embedding cost, which tenant, what
-now, is Elasticsearch well.
+One screen, read from the top: is search fresh, what is the bottleneck, which tenant, what now. Rows below it open by a
+click: more on the bottleneck, what does embedding cost, is Elasticsearch well.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tools.dashboard_rows import ROWS, Panel
+from tools.dashboard_rows import ROWS, Panel, Row
 
 PAGE = Path(__file__).parent.parent / "deploy" / "dashboards" / "syncline.json"
 _WIDTH: Final = 24
@@ -45,20 +45,28 @@ def _panels() -> Iterator[dict[str, Any]]:
     top, number = 0, 0
     for row in ROWS:
         number += 1
+        inside = list(_placed(row, number, top + 1))
+        title = {"id": number, "type": "row", "title": row.title, "collapsed": row.collapsed}
         place = {"h": 1, "w": _WIDTH, "x": 0, "y": top}
-        yield {"id": number, "type": "row", "title": row.title, "collapsed": False, "panels": [], "gridPos": place}
-        top, left = top + 1, 0
-        for panel in row.panels:
-            if left + panel.width > _WIDTH:
-                top, left = top + row.height, 0
-            number += 1
-            yield {
-                **_panel(panel),
-                "id": number,
-                "gridPos": {"h": row.height, "w": panel.width, "x": left, "y": top},
-            }
-            left += panel.width
-        top += row.height
+        # A collapsed row holds its panels, an open one only stands above them.
+        yield {**title, "gridPos": place, "panels": inside if row.collapsed else []}
+        number += len(inside)
+        top += 1
+        if not row.collapsed:
+            yield from inside
+            top = max(one["gridPos"]["y"] + row.height for one in inside)
+
+
+def _placed(row: Row, number: int, top: int) -> Iterator[dict[str, Any]]:
+    """Yield a row's panels from left to right, numbered behind `number`."""
+    left = 0
+    for panel in row.panels:
+        if left + panel.width > _WIDTH:
+            top, left = top + row.height, 0
+        number += 1
+        place = {"h": row.height, "w": panel.width, "x": left, "y": top}
+        yield {**_panel(panel), "id": number, "gridPos": place}
+        left += panel.width
 
 
 def _panel(panel: Panel) -> dict[str, Any]:

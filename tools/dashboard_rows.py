@@ -31,6 +31,8 @@ class Row:
     title: str
     height: int
     panels: Sequence[Panel] = field(default_factory=tuple)
+    collapsed: bool = False
+    """Whether it is opened by hand: what all need at once has to fit on a screen."""
 
 
 def rate(metric: str, by: str, **labels: str) -> str:
@@ -59,7 +61,7 @@ def missed(window: str) -> str:
 ROWS: Final = (
     Row(
         "Is search fresh?",
-        7,
+        5,
         (
             Panel(
                 "Fresh, last hour",
@@ -113,7 +115,7 @@ ROWS: Final = (
     ),
     Row(
         "What is the bottleneck?",
-        7,
+        5,
         (
             Panel(
                 "Busy, by stage",
@@ -125,12 +127,6 @@ ROWS: Final = (
                 "The queue before the bottleneck is full, those after it are empty.",
                 {"{{stage}}": f"sum by (stage) (syncline_stage_queue_bytes{{{JOB}}})"},
                 unit="bytes",
-            ),
-            Panel(
-                "One step, p99",
-                "How long one call of a stage takes.",
-                {"{{stage}}": quantile(0.99, "syncline_stage_duration_seconds", by="le, stage")},
-                unit="s",
             ),
             Panel(
                 "Records by verdict",
@@ -149,6 +145,92 @@ ROWS: Final = (
                     "bulk {{outcome}}": rate("syncline_bulk_requests_total", "outcome"),
                 },
                 unit="cps",
+            ),
+        ),
+    ),
+    Row(
+        "Which tenant?",
+        5,
+        (
+            Panel(
+                "Busiest tenants",
+                "Records a second; tenants without a name of their own count as other.",
+                {"{{tenant}}": f"topk(10, {rate('syncline_tenant_records_total', 'tenant')})"},
+                unit="cps",
+                width=8,
+            ),
+            Panel(
+                "Tenants with late changes",
+                "Changes that took longer than the promise, a second.",
+                {"{{tenant}}": f"topk(10, {rate('syncline_tenant_freshness_missed_total', 'tenant')})"},
+                unit="cps",
+                width=8,
+            ),
+            Panel(
+                "Tenants with rejected records",
+                "Records in the dead-letter topic, a second.",
+                {"{{tenant}}": f"topk(10, {rate('syncline_tenant_records_total', 'tenant', verdict='dead_lettered')})"},
+                unit="cps",
+                width=8,
+            ),
+        ),
+    ),
+    Row(
+        "What now?",
+        5,
+        (
+            Panel(
+                "Alerts that fire",
+                "Each has an entry in deploy/README.md.",
+                {
+                    "{{alertname}} {{severity}} {{reason}}": "count by (alertname, severity, reason) "
+                    '(ALERTS{alertname=~"Syncline.*", alertstate="firing"})'
+                },
+                kind="stat",
+                width=8,
+                limits=(1, 2),
+            ),
+            Panel(
+                "Halted, because",
+                "1 while a worker consumes nothing, by reason: docs/halts.md.",
+                {"{{reason}}": f"{highest('syncline_halted', 'reason')} > 0"},
+                kind="stat",
+                width=4,
+                limits=(0.5, 1),
+            ),
+            Panel(
+                "Dead letters, by reason",
+                "`syncline dead-letters list` shows them.",
+                {"{{reason}}": f"sum by (reason) (increase(syncline_dead_letters_total{{{JOB}}}[1h])) > 0"},
+                width=4,
+            ),
+            Panel(
+                "Workers",
+                "Workers with their partitions; one with 0 is one too many.",
+                {"{{instance}}": f"syncline_assigned_partitions{{{JOB}}}"},
+                width=4,
+            ),
+            Panel(
+                "Rebalances and commits that failed",
+                "In the last 15 minutes.",
+                {
+                    "rebalances {{instance}}": f"increase(syncline_rebalances_total{{{JOB}}}[15m])",
+                    "commits {{outcome}}": "sum by (outcome) "
+                    f'(increase(syncline_commits_total{{{JOB}, outcome!="ok"}}[15m]))',
+                },
+                width=4,
+            ),
+        ),
+    ),
+    Row(
+        "More on the bottleneck",
+        7,
+        (
+            Panel(
+                "One step, p99",
+                "How long one call of a stage takes.",
+                {"{{stage}}": quantile(0.99, "syncline_stage_duration_seconds", by="le, stage")},
+                unit="s",
             ),
             Panel(
                 "Memory and pressure",
@@ -172,6 +254,7 @@ ROWS: Final = (
                 unit="s",
             ),
         ),
+        collapsed=True,
     ),
     Row(
         "What does embedding cost?",
@@ -224,80 +307,7 @@ ROWS: Final = (
                 width=5,
             ),
         ),
-    ),
-    Row(
-        "Which tenant?",
-        7,
-        (
-            Panel(
-                "Busiest tenants",
-                "Records a second; tenants without a name of their own count as other.",
-                {"{{tenant}}": f"topk(10, {rate('syncline_tenant_records_total', 'tenant')})"},
-                unit="cps",
-                width=8,
-            ),
-            Panel(
-                "Tenants with late changes",
-                "Changes that took longer than the promise, a second.",
-                {"{{tenant}}": f"topk(10, {rate('syncline_tenant_freshness_missed_total', 'tenant')})"},
-                unit="cps",
-                width=8,
-            ),
-            Panel(
-                "Tenants with rejected records",
-                "Records in the dead-letter topic, a second.",
-                {"{{tenant}}": f"topk(10, {rate('syncline_tenant_records_total', 'tenant', verdict='dead_lettered')})"},
-                unit="cps",
-                width=8,
-            ),
-        ),
-    ),
-    Row(
-        "What now?",
-        7,
-        (
-            Panel(
-                "Alerts that fire",
-                "Each has an entry in deploy/README.md.",
-                {
-                    "{{alertname}} {{severity}} {{reason}}": "count by (alertname, severity, reason) "
-                    '(ALERTS{alertname=~"Syncline.*", alertstate="firing"})'
-                },
-                kind="stat",
-                width=8,
-                limits=(1, 2),
-            ),
-            Panel(
-                "Halted, because",
-                "1 while a worker consumes nothing, by reason: docs/halts.md.",
-                {"{{reason}}": f"{highest('syncline_halted', 'reason')} > 0"},
-                kind="stat",
-                width=4,
-                limits=(0.5, 1),
-            ),
-            Panel(
-                "Dead letters, by reason",
-                "`syncline dead-letters list` shows them.",
-                {"{{reason}}": f"sum by (reason) (increase(syncline_dead_letters_total{{{JOB}}}[1h])) > 0"},
-                width=4,
-            ),
-            Panel(
-                "Workers",
-                "Workers with their partitions; one with 0 is one too many.",
-                {"{{instance}}": f"syncline_assigned_partitions{{{JOB}}}"},
-                width=4,
-            ),
-            Panel(
-                "Rebalances and commits that failed",
-                "In the last 15 minutes.",
-                {
-                    "rebalances {{instance}}": f"increase(syncline_rebalances_total{{{JOB}}}[15m])",
-                    "commits {{outcome}}": "sum by (outcome) "
-                    f'(increase(syncline_commits_total{{{JOB}, outcome!="ok"}}[15m]))',
-                },
-                width=4,
-            ),
-        ),
+        collapsed=True,
     ),
     Row(
         "Is Elasticsearch well?",
@@ -364,5 +374,6 @@ ROWS: Final = (
                 width=5,
             ),
         ),
+        collapsed=True,
     ),
 )
