@@ -66,6 +66,9 @@ class EmbeddingServer:
     async def about(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(status=404) if self.info is None else web.json_response(self.info)
 
+    async def health(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response()
+
     async def _answer(
         self, request: web.Request, body: dict[str, Any], texts: list[str], content: Callable[[], Any]
     ) -> web.StreamResponse:
@@ -119,6 +122,7 @@ async def embedding_server(tls: ssl.SSLContext | None = None, port: int = 0) -> 
     app.router.add_post("/embed", server.embed)
     app.router.add_post("/v1/embeddings", server.embeddings)
     app.router.add_get("/info", server.about)
+    app.router.add_get("/health", server.health)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

@@ -1,4 +1,4 @@
-"""Execute every command of the runbook on real servers, as somebody types it, and write down what was executed where.
+"""Execute the runbook's commands on real servers, as somebody types it, and write down what was executed where.
 
     python -m tests.soak.runbook
 
@@ -11,17 +11,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import psycopg
 from aiokafka import AIOKafkaProducer
 
 from tests.e2e.process import until
 from tests.e2e.programs import ROOT
+from tests.faults.stage import Background
 from tests.repo import runbook
+from tests.servers.embedding import embedding_server
+from tests.servers.jvm.connect import PostgresConnector
+from tests.servers.start import Servers
 from tests.soak import verdict
 from tests.soak.report import Report
 from tests.soak.rig import ALIAS, DEAD_LETTERS, FORMER_INDEX, LIVE_INDEX, TOPIC, Rig, new_key, rig
@@ -32,14 +37,14 @@ PAGE: Final = ROOT / "docs" / "runbook.md"
 _HERE: Final = "real servers"
 _NOT_HERE: Final = {
     "kubectl": "not executed: there was no cluster",
-    'curl "$EMBEDDER': "not executed: no such server here",
-    'curl "$CONNECT': "not executed: no Kafka Connect here; tests with Debezium ask the same path",
 }
+_STAND_IN: Final = {'curl "$EMBEDDER': "an embedding server of the tests"}
 _IN_PART: Final = {
     "kubectl patch secret": "in part: `--local`, on a Secret in a file",
     "kubectl exec": "in part: what stands behind `--`, on real servers",
     "kubectl debug": "in part: what stands behind `--`, on real servers",
 }
+_CONNECTOR: Final = "shown"
 _ROLES: Final = {"syncline apply": "admin", "syncline purge": "purge", "syncline search": "reader"}
 """Commands that need another key than the workers'."""
 _EXIT_CODES: Final = {"syncline dead-letters replay": 1}
@@ -50,8 +55,10 @@ _SECRET: Final = "apiVersion: v1\nkind: Secret\nmetadata: {name: syncline-creden
 class Typist:
     """Types commands into a shell that has sourced the rig's `env`."""
 
-    def __init__(self, built: Rig, report: Report) -> None:
+    def __init__(self, built: Rig, report: Report, variables: Mapping[str, str]) -> None:
+        """`variables` are those that the rig's `env` does not set."""
         self.built = built
+        self._variables = variables
         self.done: list[str] = []
         self._report = report
         self._folder = _scratch(built)
@@ -65,6 +72,7 @@ class Typist:
             "$ALIAS-v00000N": FORMER_INDEX,
             "DEAD_LETTER_TOPIC": DEAD_LETTERS,
             "--create --topic syncline.dead-letters": "--create --topic another.dead-letters",
+            "CONNECTOR": _CONNECTOR,
             "NAME": "syncline-worker",
             '"INDEX"': f'"{LIVE_INDEX}"',
             "kubectl patch secret syncline-credentials": "kubectl patch --local --filename=before.yaml --output=yaml",
@@ -86,7 +94,7 @@ class Typist:
             capture_output=True,
             text=True,
             cwd=self._folder,
-            env={**os.environ, **key},
+            env={**os.environ, **self._variables, **key},
             timeout=180,
         )
         self.done.append(command)
@@ -100,12 +108,12 @@ class Typist:
 
 def main() -> int:
     folder = ROOT / "build" / "incidents" / f"runbook-{os.getpid()}"
-    report = Report("Every command of the runbook", folder)
+    report = Report("The commands of the runbook", folder)
     commands = runbook.commands()
     with report.closing(), real_servers(folder) as servers, rig(servers, folder, disk_bytes=None, seed=1) as built:
         until(lambda: built.deployment.ready, "the workers are not ready", 240, every_s=1)
-        typist = Typist(built, report)
-        with beside(built.load.run, "load"):
+        with beside(built.load.run, "load"), _embedder() as embedder:
+            typist = Typist(built, report, {"EMBEDDER": embedder, "CONNECT": _connect(servers)})
             asyncio.run(_spoil(built))
             time.sleep(10)
             for command in commands:
@@ -127,7 +135,28 @@ def main() -> int:
 
 def executed_on(command: str) -> str:
     """Where it is executed, or why it is not."""
-    return next((where for start, where in {**_IN_PART, **_NOT_HERE}.items() if command.startswith(start)), _HERE)
+    others = {**_IN_PART, **_NOT_HERE, **_STAND_IN}
+    return next((where for start, where in others.items() if command.startswith(start)), _HERE)
+
+
+@contextmanager
+def _embedder() -> Iterator[str]:
+    """The address of an embedding server."""
+    background = Background()
+    serving = embedding_server()
+    try:
+        yield background.run(serving.__aenter__()).url
+        background.run(serving.__aexit__(None, None, None))
+    finally:
+        background.close()
+
+
+def _connect(servers: Servers) -> str:
+    """The address of Kafka Connect, with a connector of Debezium."""
+    with psycopg.connect(servers.postgres.dsn, autocommit=True) as database:
+        database.execute("CREATE TABLE articles (id bigint PRIMARY KEY, title text)")
+    servers.connect.add(PostgresConnector(prefix=_CONNECTOR, tables=["public.articles"]))
+    return servers.connect.url
 
 
 def _scratch(built: Rig) -> Path:

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.parse
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Final
@@ -43,6 +44,7 @@ METRICS: Final = {"freshness_slo": "1s", "cluster_interval": "1s"}
 _TENANTS: Final = ("acme", "globex", "initech")
 _SAMPLES: Final = 60
 _TOLERANCE: Final = 0.1
+_FAST_BURN: Final = 'count(ALERTS{alertname="SynclineFreshnessBudgetBurn", long_window="1h", alertstate="firing"})'
 
 
 class Watched:
@@ -55,10 +57,10 @@ class Watched:
         self.report = report
         self._next = 0
 
-    def insert(self) -> int:
+    def insert(self, content: str = "Something to read") -> int:
         """Commit one row; return its id."""
         self._next += 1
-        self.built.insert(self.tenant(self._next), self._next, f"Row {self._next}", "Something to read")
+        self.built.insert(self.tenant(self._next), self._next, f"Row {self._next}", content)
         return self._next
 
     def tenant(self, row: int) -> str:
@@ -86,13 +88,20 @@ class Watched:
     def _wait(self, alerts: Collection[str], what: str, is_so: Callable[[str], bool], within_s: float) -> None:
         started = time.monotonic()
         for alert in alerts:
-            try:
-                until(lambda alert=alert: is_so(alert), "", within_s, every_s=0.5)  # type: ignore[misc]
-            except AssertionError:
-                self.report.violation(f"{alert}: not so that it {what} within {within_s:g} s")
-                continue
-            self.report.figure(f"{alert} {what} after", f"{time.monotonic() - started:.0f} s")
-            self.report.log(f"{alert} {what}")
+            self.until(alert, what, partial(is_so, alert), within_s, started)
+
+    def until(
+        self, who: str, what: str, is_so: Callable[[], bool], within_s: float, started: float | None = None
+    ) -> None:
+        """Wait until it is so; what is not is a violation."""
+        began = time.monotonic() if started is None else started
+        try:
+            until(is_so, "", within_s, every_s=0.5)
+        except AssertionError:
+            self.report.violation(f"{who}: not so that it {what} within {within_s:g} s")
+            return
+        self.report.figure(f"{who} {what} after", f"{time.monotonic() - began:.0f} s")
+        self.report.log(f"{who} {what}")
 
     def agree(self, what: str, told: float | None, measured: float) -> None:
         """Compare what Prometheus tells with what was measured without it."""
@@ -146,12 +155,12 @@ def _seconds_until_stored(one: Watched, row: int) -> float:
 
 def halt(one: Watched) -> None:
     """A write block halts both workers; the backlog grows, and is measured at the same time."""
-    alerts = ["SynclineHalted", "SynclineNoProgress", "SynclineBehind"]
+    alerts = ["SynclineHalted", "SynclineNoProgress", "SynclineBehind", "SynclineLagGrowing"]
     settings = f"/{one.built.index.alias}-write/_settings"
     with one.changes():
         one.built.index.call("PUT", settings, {"index.blocks.write": True})
         one.report.log("the index is blocked")
-        one.fires(alerts)
+        one.fires(alerts, within_s=240)
         reason = one.prometheus.value(f'max(syncline_halted{{reason="{HaltReason.WRITE_BLOCKED}"}})')
         if reason != 1:
             one.report.violation("the reason is not told")
@@ -167,6 +176,20 @@ def halt(one: Watched) -> None:
     one.fires(["SynclineFreshnessBudgetBurn"])
     with one.changes():
         one.clears(alerts)
+        # Over days the budget stays spent: only the fastest of the four burns ends while one waits.
+        one.until("the burn of the last hour", "is over", lambda: not one.prometheus.value(_FAST_BURN), 180)
+
+
+def overload(one: Watched) -> None:
+    """Elasticsearch has no room for the next bulk request; to look the row up takes less."""
+    limit = "network.breaker.inflight_requests.limit"
+    alerts = ["SynclineNotReady", "SynclineBulkRejections", "SynclineBreakerTrips"]
+    one.fleet.settle(120)
+    one.built.index.call("PUT", "/_cluster/settings", {"persistent": {limit: "4kb"}})
+    one.insert("Something long to read. " * 500)
+    one.fires(alerts)
+    one.built.index.call("PUT", "/_cluster/settings", {"persistent": {limit: None}})
+    one.clears(alerts)
 
 
 async def _oldest_waiting(one: Watched) -> float:
@@ -191,15 +214,26 @@ def _oldest_missing(one: Watched) -> float:
 
 
 def dead_letter(one: Watched) -> None:
-    """One record that nobody can read."""
-
-    async def produce() -> None:
-        async with AIOKafkaProducer(bootstrap_servers=one.built.servers.kafka) as producer:
-            await producer.send_and_wait(one.built.topics[0], b"not JSON", key=b"{}")
-
-    asyncio.run(produce())
+    """One record that nobody can read; then a tenth of them."""
+    asyncio.run(_unreadable(one))
     one.fires(["SynclineDeadLetters"])
+    if "SynclineDeadLetterRate" in one.prometheus.firing():
+        one.report.violation("one record was rejected, and SynclineDeadLetterRate fires")
     one.clears(["SynclineDeadLetters"])
+
+    def spoil(stopping: threading.Event) -> None:
+        while not stopping.wait(0.3):
+            asyncio.run(_unreadable(one))
+
+    with one.changes():
+        with beside(spoil, "unreadable"):
+            one.fires(["SynclineDeadLetterRate"])
+        one.clears(["SynclineDeadLetterRate", "SynclineDeadLetters"])
+
+
+async def _unreadable(one: Watched) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=one.built.servers.kafka) as producer:
+        await producer.send_and_wait(one.built.topics[0], b"not JSON", key=b"{}")
 
 
 def red(one: Watched) -> None:
@@ -227,7 +261,7 @@ def absent(one: Watched) -> None:
     one.clears(["SynclineAbsent", "SynclineWorkerDown"])
 
 
-STEPS: Final[Sequence[Callable[[Watched], None]]] = (calm, freshness, halt, dead_letter, red, absent)
+STEPS: Final[Sequence[Callable[[Watched], None]]] = (calm, freshness, halt, overload, dead_letter, red, absent)
 
 
 def main() -> int:
