@@ -3,8 +3,9 @@
 import itertools
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import psutil
@@ -30,41 +31,63 @@ def memory(bench: Bench) -> Result:
     history = History()
     filled = bench.filled(history, bench.size(2000, 100), bench.model)
     run = Turn(bench.place, OURS, bench.model, 1)
-    samples: list[tuple[float, float]] = []
+    samples: list[Sample] = []
     try:
         run.start(filled)
         pid = run.contender.server.pid
         loaded = memory_kb(pid, "VmRSS") / 1024
         bench.say(f"  model loaded, {loaded:.0f} MB")
-        with beside(partial(_watch, pid, samples), "memory"):
+        with beside(partial(_watch, run, pid, samples), "memory"):
             written = _drive(bench, run, history, minutes * 60)
             run.finish()
         highest = memory_kb(pid, "VmHWM") / 1024
         found = run.compare(history.rows())
     finally:
         run.close()
-    slope, error = _slope(samples)
+    slope, error = _slope([(one.seconds, one.resident_mb - one.cache_mb) for one in samples])
+    end = samples[-1]
     result = Result(
         f"Memory over {minutes:g} minutes",
         f"{_A_SECOND} changes of the mix a second, {_BURST:,} at once every {_BURST_EVERY_S} s: {written:,} in all, "
         f"real model, {found.total} wrong documents. Resident memory, looked at every second; the slope without "
-        "the first quarter.",
-        ("model loaded MB", "highest MB", "at the end MB", "slope MB/hour", "its standard error"),
-        [[f"{loaded:.0f}", f"{highest:.0f}", f"{samples[-1][1]:.0f}", f"{slope:+.1f}", f"{error:.1f}"]],
+        "the first quarter, and without the vector cache, which fills up to its bound.",
+        ("model loaded MB", "highest MB", "at the end MB", "of it vector cache MB", "slope MB/hour", "standard error"),
+        [
+            [
+                f"{loaded:.0f}",
+                f"{highest:.0f}",
+                f"{end.resident_mb:.0f}",
+                f"{end.cache_mb:.0f}",
+                f"{slope:+.1f}",
+                f"{error:.1f}",
+            ]
+        ],
         [
             Reach("highest above the loaded model", highest - loaded, 400, "MB", at_most=True),
             Reach("slope (two standard errors allowed)", max(0.0, slope - 2 * error), 0, "MB/hour", at_most=True),
         ],
     )
-    result.raw = [{"seconds": round(at, 1), "mb": round(mb, 1)} for at, mb in samples[:: max(1, len(samples) // 1000)]]
+    some = samples[:: max(1, len(samples) // 1000)]
+    result.raw = [{name: round(value, 1) for name, value in one._asdict().items()} for one in some]
     return result
 
 
-def _watch(pid: int, samples: list[tuple[float, float]], stopping: threading.Event) -> None:
+class Sample(NamedTuple):
+    """Resident memory, and how much of it the vectors in the cache take."""
+
+    seconds: float
+    resident_mb: float
+    cache_mb: float
+
+
+def _watch(run: Turn, pid: int, samples: list[Sample], stopping: threading.Event) -> None:
     began = time.monotonic()
     process = psutil.Process(pid)
     while not stopping.wait(1):
-        samples.append((time.monotonic() - began, process.memory_info().rss / 2**20))
+        scrape = run.contender.scrape()
+        assert scrape is not None
+        resident, cache = process.memory_info().rss, scrape.total("syncline_vector_cache_bytes")
+        samples.append(Sample(time.monotonic() - began, resident / 2**20, cache / 2**20))
 
 
 def _drive(bench: Bench, run: Turn, history: History, seconds: float) -> int:
@@ -83,7 +106,7 @@ def _drive(bench: Bench, run: Turn, history: History, seconds: float) -> int:
     raise AssertionError("without an end")
 
 
-def _slope(samples: list[tuple[float, float]]) -> tuple[float, float]:
+def _slope(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """MB an hour, and its standard error over ten parts of the time: samples beside each other are not independent."""
     later = samples[int(_SETTLING * len(samples)) :]
     if len(later) < 20:
