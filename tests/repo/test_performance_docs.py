@@ -2,6 +2,7 @@
 
 import json
 
+from tests.benchmarks.__main__ import SCENARIOS
 from tools.performance_docs import DOCS, RESULTS, rendered
 
 
@@ -14,3 +15,8 @@ def test_the_page_is_what_was_measured() -> None:
 def test_no_figure_is_of_a_quick_run() -> None:
     scenarios = json.loads(RESULTS.read_text(encoding="utf-8"))["scenarios"]
     assert not [name for name, one in scenarios.items() if "--quick" in one["command"]]
+
+
+def test_every_scenario_is_there() -> None:
+    scenarios = json.loads(RESULTS.read_text(encoding="utf-8"))["scenarios"]
+    assert scenarios.keys() == SCENARIOS.keys()
