@@ -181,7 +181,7 @@ class Metrics:
         self.ready = Gauge(
             "syncline_ready",
             "1 while `/readyz` answers that the worker is ready: in its group, not halted, not backing off, with Kafka "
-            "within reach. 0 while it starts, too.",
+            "and the write alias within reach. 0 while it starts, too.",
             registry=r,
         )
         self.halted = Gauge(

@@ -103,6 +103,7 @@ CALLS: dict[str, Call] = {
     "remove": lambda client: ElasticTombstones(client, ALIAS).remove([OLD]),
     "clock": lambda client: ElasticInspector(client).clock_ms(ALIAS),
     "version": lambda client: ElasticInspector(client).version(),
+    "probe": lambda client: ElasticSink(client, ALIAS).probe(),
     "granted": lambda client: ElasticInspector(client).granted(ALIAS, ["read"]),
     "granted on the cluster": lambda client: ElasticInspector(client).granted_on_cluster(["monitor"]),
 }

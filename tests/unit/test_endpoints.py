@@ -15,6 +15,7 @@ from worker.runtime.endpoints import Endpoints, serving
 from worker.runtime.health import Health
 from worker.runtime.ledger import Ledger
 from worker.runtime.retrying import Retrying
+from worker.runtime.target_watch import TargetWatch
 from worker.runtime.watchdog import Watchdog
 from worker.settings import DeliverySettings, ServerSettings
 
@@ -33,8 +34,10 @@ class Served:
     def watch(self) -> Ledger:
         ledger = Ledger(self.metrics, Clock())
         # Any wait at all is too long here: no test waits.
-        watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), FakeElasticsearch(), ledger, Clock())
-        self.endpoints.watch(Health(ledger, Retrying(DeliverySettings(), self.metrics), watchdog, -1, Clock()))
+        watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), ledger, Clock())
+        retrying = Retrying(DeliverySettings(), self.metrics)
+        target_watch = TargetWatch(FakeElasticsearch(), retrying)
+        self.endpoints.watch(Health(ledger, retrying, watchdog, target_watch, -1, Clock()))
         return ledger
 
 

@@ -13,6 +13,7 @@ from worker.runtime.clock import Clock
 from worker.runtime.health import Health
 from worker.runtime.ledger import Ledger
 from worker.runtime.retrying import Retrying
+from worker.runtime.target_watch import TargetWatch
 from worker.runtime.watchdog import Watchdog
 from worker.settings import DeliverySettings
 
@@ -24,9 +25,9 @@ class Parts:
     def __init__(self) -> None:
         self.ledger = Ledger(Metrics(), Clock())
         self.retrying = Retrying(DeliverySettings(), Metrics())
-        self.sink = FakeElasticsearch()
-        self.watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), self.sink, self.ledger, Clock())
-        self.health = Health(self.ledger, self.retrying, self.watchdog, LIMIT, Clock())
+        self.watchdog = Watchdog(FakeSource(Log({TOPIC: 1}), [TOPIC]), self.ledger, Clock())
+        self.target_watch = TargetWatch(FakeElasticsearch(), self.retrying)
+        self.health = Health(self.ledger, self.retrying, self.watchdog, self.target_watch, LIMIT, Clock())
 
     def admit(self, offset: int) -> None:
         self.ledger.admit(record(offset=offset))
@@ -121,7 +122,7 @@ async def test_ready_says_what_is_missing() -> None:
     parts.watchdog.unreachable = True
     assert parts.health.ready().reason == "Kafka does not answer"
     parts.watchdog.unreachable = False
-    parts.watchdog.target_fault = "connection refused"
+    parts.target_watch.fault = "connection refused"
     assert parts.health.ready().reason == "Elasticsearch: connection refused"
 
 
@@ -132,16 +133,17 @@ async def test_an_idle_worker_whose_elasticsearch_is_away_is_alive_and_not_ready
         await asyncio.sleep(30)
         assert health.ready().ok
         world.index.alias_exists = False
-        await asyncio.sleep(30)
+        await asyncio.sleep(60)
         assert not health.ready().ok
         assert health.live().ok
         world.index.alias_exists = True
-        await asyncio.sleep(30)
+        await asyncio.sleep(60)
         assert health.ready().ok
 
 
 def health_of(world: World) -> Health:
-    return Health(world.pipeline.ledger, world.pipeline.retrying, world.pipeline.watchdog, LIMIT, Clock())
+    pipeline = world.pipeline
+    return Health(pipeline.ledger, pipeline.retrying, pipeline.watchdog, pipeline.target_watch, LIMIT, Clock())
 
 
 async def test_a_worker_whose_request_hangs_is_not_alive() -> None:

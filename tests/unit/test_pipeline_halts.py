@@ -33,7 +33,8 @@ def three_rows(world: World | None = None) -> World:
 
 
 def health_of(world: World) -> Health:
-    return Health(world.pipeline.ledger, world.pipeline.retrying, world.pipeline.watchdog, 300, Clock())
+    pipeline = world.pipeline
+    return Health(pipeline.ledger, pipeline.retrying, pipeline.watchdog, pipeline.target_watch, 300, Clock())
 
 
 def halted(world: World, reason: HaltReason) -> float:

@@ -5,9 +5,8 @@ import pytest
 from typing_extensions import override
 
 from tests.builders import TOPIC, record
-from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.source import FakeSource, Log
-from worker.errors import Halt, HaltReason, RetryLater, RetryReason
+from worker.errors import RetryLater, RetryReason
 from worker.metrics import Metrics
 from worker.ports import AssignmentListener
 from worker.records import TopicPartition, Verdict
@@ -39,8 +38,7 @@ class Scene:
         self.log = Log({TOPIC: 1})
         self.source = FakeSource(self.log, [TOPIC])
         self.ledger = Ledger(Metrics(), Clock())
-        self.sink = FakeElasticsearch()
-        self.watchdog = Watchdog(self.source, self.sink, self.ledger, Clock())
+        self.watchdog = Watchdog(self.source, self.ledger, Clock())
         for _ in range(waiting):
             self.log.append(ZERO, None, b"{}")
 
@@ -110,45 +108,3 @@ async def test_an_answer_that_never_comes_is_none(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(scene.source, "ends", never)
     assert await scene.after(100) == 0
     assert scene.watchdog.unreachable
-
-
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        (RetryLater(RetryReason.CONNECTION, "connection refused"), "connection refused"),
-        (Halt(HaltReason.UNAUTHENTICATED, "API key expired"), "API key expired"),
-        (None, "no answer within 10 s"),
-    ],
-)
-async def test_an_idle_worker_notices_that_its_target_is_gone_and_back(
-    fault: Exception | None, told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene = await Scene().joined()
-
-    async def gone() -> None:
-        if fault is not None:
-            raise fault
-        await asyncio.Event().wait()
-
-    await scene.after(10)
-    assert not scene.watchdog.target_fault
-    with monkeypatch.context() as patch:
-        patch.setattr(scene.sink, "probe", gone)
-        assert await scene.after(30) == 0
-        assert scene.watchdog.target_fault == told
-    await scene.after(10)
-    assert not scene.watchdog.target_fault
-
-
-async def test_brokers_and_target_may_be_gone_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = await Scene(waiting=2).joined()
-
-    async def never() -> dict[TopicPartition, int]:
-        await asyncio.Event().wait()
-        return {}
-
-    monkeypatch.setattr(scene.source, "ends", never)
-    scene.sink.alias_exists = False
-    await scene.after(60)
-    assert scene.watchdog.unreachable
-    assert "missing" in scene.watchdog.target_fault

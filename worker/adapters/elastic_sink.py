@@ -6,6 +6,7 @@ from typing import Any, Final
 from elasticsearch import ApiError, AsyncElasticsearch
 from typing_extensions import override
 
+from worker.adapters.elastic_answers import readable
 from worker.adapters.elastic_client import NDJSON, NOT_ALLOWED, describe, has_newer_credentials, translated
 from worker.errors import Halt, HaltReason, RetryLater, RetryReason
 from worker.ports import RequestTooLargeError, Sink
@@ -71,9 +72,12 @@ class ElasticSink(Sink):
         """Check that the write alias exists."""
         try:
             with translated():
-                await self._client.indices.get_alias(name=self._alias)
+                found = readable(await self._client.indices.get_alias(name=self._alias))
         except ApiError as error:
             raise self._request_fault(error) from error
+        # A proxy answers everything, too.
+        if not any(isinstance(one, Mapping) and self._alias in one.get("aliases", ()) for one in found.values()):
+            raise RetryLater(RetryReason.UNREADABLE_RESPONSE, f"the answer names no index of {self._alias}")
 
     @override
     async def close(self) -> None:

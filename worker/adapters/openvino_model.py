@@ -1,6 +1,5 @@
 """A sentence-transformers model on OpenVINO: converted once, then without torch."""
 
-import contextlib
 import importlib.util
 import logging
 import os
@@ -140,11 +139,13 @@ def model_folder(settings: EmbeddingSettings) -> Path:
         return Path(settings.model)
     from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError  # noqa: PLC0415
 
-    *others, last = hub_names(settings.model)
-    for name in others:
-        with contextlib.suppress(LocalEntryNotFoundError, RepositoryNotFoundError):
+    faults: list[Exception] = []
+    for name in hub_names(settings.model):
+        try:
             return _fetched(name, settings.revision)
-    return _fetched(last, settings.revision)
+        except (LocalEntryNotFoundError, RepositoryNotFoundError) as fault:
+            faults.append(fault)
+    raise faults[0]
 
 
 def _fetched(name: str, revision: str | None) -> Path:

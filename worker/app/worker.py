@@ -71,7 +71,9 @@ async def served_pipeline(settings: Settings, metrics: Metrics) -> AsyncIterator
         _log.info("serving metrics and probes", extra={"action": "listening", "url": url})
         async with built_pipeline(settings, metrics) as pipeline:
             limit = settings.delivery.progress_limit
-            endpoints.watch(Health(pipeline.ledger, pipeline.retrying, pipeline.watchdog, limit, Clock()))
+            endpoints.watch(
+                Health(pipeline.ledger, pipeline.retrying, pipeline.watchdog, pipeline.target_watch, limit, Clock())
+            )
             yield pipeline, url
 
 

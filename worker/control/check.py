@@ -100,10 +100,11 @@ async def check_feed(
 
 
 def _in_the_clear(security: KafkaSecurity) -> Iterator[Finding]:
+    scrambled = security.mechanism is not None and security.mechanism.value.startswith("SCRAM")
     if security.uses_sasl and not security.uses_tls:
         yield warning(
             "security",
-            f"{security.protocol}: the login and all changes travel unencrypted",
+            f"{security.protocol}: {'all changes' if scrambled else 'the login and all changes'} travel unencrypted",
             "give the brokers a listener with TLS, and set kafka.security.protocol to SASL_SSL",
         )
 

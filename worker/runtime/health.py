@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from worker.runtime.clock import Clock
 from worker.runtime.ledger import Ledger
 from worker.runtime.retrying import Retrying
+from worker.runtime.target_watch import TargetWatch
 from worker.runtime.watchdog import Watchdog
 
 
@@ -20,11 +21,18 @@ class Health:
     """Watches one pipeline. `/livez` decides on a restart, `/readyz` on whether a rollout may go on."""
 
     def __init__(
-        self, ledger: Ledger, retrying: Retrying, watchdog: Watchdog, progress_limit: float, clock: Clock
+        self,
+        ledger: Ledger,
+        retrying: Retrying,
+        watchdog: Watchdog,
+        target_watch: TargetWatch,
+        progress_limit: float,
+        clock: Clock,
     ) -> None:
         """`progress_limit` is in seconds."""
         self._ledger = ledger
         self._watchdog = watchdog
+        self._target_watch = target_watch
         self._retrying = retrying
         self._limit = progress_limit
         self._clock = clock
@@ -61,6 +69,6 @@ class Health:
             return Answer(ok=False, reason="Kafka does not answer")
         if failing := self._retrying.failing:
             return Answer(ok=False, reason=f"backing off: {', '.join(sorted(failing))}")
-        if fault := self._watchdog.target_fault:
+        if fault := self._target_watch.fault:
             return Answer(ok=False, reason=f"Elasticsearch: {fault}")
         return Answer(ok=True)

@@ -34,6 +34,7 @@ from worker.runtime.rejoining import Rejoining
 from worker.runtime.retrying import Retrying
 from worker.runtime.sending import Item, Sender, Work, items_of
 from worker.runtime.sources import SourceReaders
+from worker.runtime.target_watch import TargetWatch
 from worker.runtime.truncating import Sweeper, Truncating
 from worker.runtime.unexpected import unexpected
 from worker.runtime.vector_cache import VectorCache
@@ -88,8 +89,9 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock or Clock()
         self.ledger = Ledger(metrics, self._clock)
-        self.watchdog = Watchdog(ports.source, ports.sink, self.ledger, self._clock)
+        self.watchdog = Watchdog(ports.source, self.ledger, self._clock)
         self.retrying = Retrying(delivery, metrics)
+        self.target_watch = TargetWatch(ports.sink, self.retrying)
         self._flow = Flow(ports.source, self.ledger, self.retrying.halting, int(batch.max_in_flight), metrics)
         self.retrying.halting.on_change = self._flow.adjust
         self._intake = Intake(self._flow)
@@ -168,6 +170,7 @@ class Pipeline:
                     group.create_task(self._committer.run(), name="commit"),
                     group.create_task(monitor.run(), name="monitor"),
                     group.create_task(self.watchdog.run(), name="watchdog"),
+                    group.create_task(self.target_watch.run(), name="target-watch"),
                 ]
                 await self._stopping.wait()
                 fetching.cancel()

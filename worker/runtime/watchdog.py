@@ -1,16 +1,15 @@
-"""Asks both ends beside the work: an idle worker would not notice that one of them is gone.
+"""Notices a consumer that is stuck. It raises nothing, its heartbeats may go on, and to itself it looks idle.
 
-A consumer may be stuck: it raises nothing, its heartbeats may go on, and to itself it looks idle. Clients were seen to
-end like this after restarts of brokers and after long blocks of the event loop. So the brokers are asked: is there
-anything to read that is not read? And the write alias is asked for, before there is anything to write.
+Clients were seen to end like this after restarts of brokers and after long blocks of the event loop. So the brokers are
+asked beside the fetching: is there anything to read that is not read?
 """
 
 import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from worker.errors import Halt, RetryLater
-from worker.ports import Sink, Source
+from worker.errors import RetryLater
+from worker.ports import Source
 from worker.records import TopicPartition
 from worker.runtime.clock import Clock
 from worker.runtime.ledger import Ledger
@@ -22,17 +21,14 @@ _ANSWER_SECONDS: Final = 10.0
 class Watchdog:
     """One task beside the pipeline; `health` asks it."""
 
-    def __init__(self, source: Source, sink: Sink, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, source: Source, ledger: Ledger, clock: Clock) -> None:
         self._source = source
-        self._sink = sink
         self._ledger = ledger
         self._clock = clock
         self._positions: Mapping[TopicPartition, int] = {}
         self._stuck_since: float | None = None
         self.unreachable = False
         """Whether the brokers did not answer when they were asked last: then nothing can be read, whoever tries."""
-        self.target_fault = ""
-        """Why the write alias could not be found when it was asked for last; empty if it was there."""
 
     async def run(self) -> None:
         """Look every five seconds, for ever."""
@@ -42,20 +38,6 @@ class Watchdog:
 
     async def look(self) -> None:
         """Ask once."""
-        await self._look_at_brokers()
-        self.target_fault = await self._fault_of_target()
-
-    async def _fault_of_target(self) -> str:
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._sink.probe()
-        except (Halt, RetryLater) as fault:
-            return str(fault)
-        except TimeoutError:
-            return f"no answer within {_ANSWER_SECONDS:g} s"
-        return ""
-
-    async def _look_at_brokers(self) -> None:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 ends = await self._source.ends()
