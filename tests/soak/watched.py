@@ -186,7 +186,8 @@ def overload(one: Watched) -> None:
     alerts = ["SynclineNotReady", "SynclineBulkRejections", "SynclineBreakerTrips"]
     one.fleet.settle(120)
     one.built.index.call("PUT", "/_cluster/settings", {"persistent": {limit: "4kb"}})
-    one.insert("Something long to read. " * 500)
+    for _ in range(3 * len(one.fleet.workers)):  # some for each worker
+        one.insert("Something long to read. " * 500)
     one.fires(alerts)
     one.built.index.call("PUT", "/_cluster/settings", {"persistent": {limit: None}})
     one.clears(alerts)
