@@ -178,9 +178,7 @@ def test_a_late_write_of_a_snapshot_before_the_one_that_mends() -> None:
         Step("snapshot_end"),
         Step("expel", pause=0.5),
     )
-    assert perform(Story(33, surroundings, steps)).violation is None, (
-        "the row is as before the second snapshot"
-    )
+    assert perform(Story(33, surroundings, steps)).violation is None, "the row is as before the second snapshot"
 
 
 def test_a_replay_of_a_snapshot_writes_nothing() -> None:
