@@ -11,6 +11,7 @@ from worker.errors import HaltReason
 
 RUNBOOK = (DEPLOY / "README.md").read_text(encoding="utf-8")
 ALERTS = list(alerts())
+PROOFS = sorted((DEPLOY.parent / "tests" / "soak").glob("watched*.py"))
 PARTS = ["For users", "Confirm", "Do", "Do not"]
 
 
@@ -61,6 +62,11 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not(alert: Alert) -
     which = alert.labels.get("long_window", alert.labels["severity"])
     assert any(f'"{which}"' in one["labels"] for one in told), "no case fires"
     assert any(not case["promql_expr_test"][0]["exp_samples"] for case in own), "no case is quiet"
+
+
+def test_every_alert_is_waited_for_on_a_real_prometheus() -> None:
+    steps = "".join(path.read_text(encoding="utf-8") for path in PROOFS)
+    assert [alert.name for alert in ALERTS if f'"{alert.name}"' not in steps] == []
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case["name"])

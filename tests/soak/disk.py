@@ -43,6 +43,21 @@ def used_percent(url: str) -> float:
     return float(100 * (1 - total["available_in_bytes"] / total["total_in_bytes"]))
 
 
+@contextmanager
+def ballast(url: str, percent: float) -> Iterator[None]:
+    """While the block runs, the only node's disk is so full: with a file that is not Elasticsearch's."""
+    (node,) = call("GET", f"{url}/_nodes/stats/fs")["nodes"].values()
+    total = node["fs"]["total"]
+    missing = int(total["total_in_bytes"] * (percent - used_percent(url)) / 100)
+    file = Path(node["fs"]["data"][0]["path"]) / "ballast"
+    try:
+        with file.open("wb") as opened:
+            os.posix_fallocate(opened.fileno(), 0, missing)
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
 def keep_small(url: str, index: str) -> None:
     """Let neither merges nor the translog take room for a while: what is written is what is used."""
     limits = {"merge.policy.max_merged_segment": "10mb", "translog.flush_threshold_size": "8mb"}

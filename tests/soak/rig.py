@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -77,21 +78,35 @@ class Rig:
 
 
 @contextmanager
-def rig(servers: Servers, folder: Path, *, disk_bytes: int | None, seed: int) -> Iterator[Rig]:
-    """Start everything and make the index; with `disk_bytes` Elasticsearch's data is on a disk of that size."""
+def rig(
+    servers: Servers,
+    folder: Path,
+    *,
+    disk_bytes: int | None,
+    seed: int,
+    node: Mapping[str, object] = MappingProxyType({}),
+    settings: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
+    times: int = FASTER,
+) -> Iterator[Rig]:
+    """Start everything and make the index; with `disk_bytes` Elasticsearch's data is on a disk of that size.
+
+    `node` and `settings` are more settings, of Elasticsearch and of the workers; the alerts are `times` faster.
+    """
     with ExitStack() as closing:
-        plain, tls = _elasticsearch(closing, folder, disk_bytes)
+        plain, tls = _elasticsearch(closing, folder, disk_bytes, node)
         for topic, partitions in ((TOPIC, _PARTITIONS), (DEAD_LETTERS, 1)):
             create_topic(servers.kafka, topic, partitions)
-        settings = _settings(servers.kafka, tls, folder)
+        content = _settings(servers.kafka, tls, folder)
+        for group, values in settings.items():
+            content[group] = {**content.get(group, {}), **values}
         deployment = Deployment(folder, folder / "logs", [sys.executable, "-m", "worker"])
         (folder / "logs").mkdir()
         # A release that everybody has forgotten, and today's.
         for level in ("debug", "info"):
-            deployment.files.settings.write_text(yaml.safe_dump({**settings, "log": {"level": level}}, sort_keys=False))
+            deployment.files.settings.write_text(yaml.safe_dump({**content, "log": {"level": level}}, sort_keys=False))
             deployment.files.apply()
         targets = [f"{LOOPBACK}:{urlsplit(pod.url).port}" for pod in deployment.pods[:2]]
-        prometheus = prepare(folder / ".prometheus", targets, faster(RULE_FILES, FASTER))
+        prometheus = prepare(folder / ".prometheus", targets, faster(RULE_FILES, times))
         closing.callback(prometheus.server.stop)
         prometheus.server.start()
         load = SteadyLoad(servers.kafka, TOPIC, _A_SECOND, seed)
@@ -104,10 +119,12 @@ def rig(servers: Servers, folder: Path, *, disk_bytes: int | None, seed: int) ->
         yield built
 
 
-def _elasticsearch(closing: ExitStack, folder: Path, disk_bytes: int | None) -> tuple[str, str]:
+def _elasticsearch(
+    closing: ExitStack, folder: Path, disk_bytes: int | None, node: Mapping[str, object]
+) -> tuple[str, str]:
     """Start a node; its plain address with the superuser in it, and that of its TLS."""
     home = closing.enter_context(disk.folder_on_disk(disk_bytes))
-    changes = {"http.max_content_length": "100mb", "cluster.info.update.interval": "10s"}
+    changes = {"http.max_content_length": "100mb", "cluster.info.update.interval": "10s", **node}
     if disk_bytes is not None:
         changes["cluster.routing.allocation.disk.threshold_enabled"] = "true"
     url, server = elasticsearch.prepare(home / "elasticsearch", password=PASSWORD, changes=changes)
@@ -150,10 +167,15 @@ def _settings(kafka: str, tls: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def key_of(role: str) -> dict[str, Any]:
+    """What one of the keys of SECURITY.md may do."""
+    body: dict[str, Any] = json.loads((DEPLOY / "elasticsearch" / f"{role}-key.json").read_text())
+    return body
+
+
 def new_key(built: Rig, role: str) -> dict[str, Any]:
     """Make one of the keys of SECURITY.md."""
-    body = json.loads((DEPLOY / "elasticsearch" / f"{role}-key.json").read_text())
-    return built.call("POST", "/_security/api_key", body)
+    return built.call("POST", "/_security/api_key", key_of(role))
 
 
 def _credentials(built: Rig) -> None:

@@ -12,9 +12,8 @@ import threading
 import time
 import urllib.error
 import urllib.parse
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Final
@@ -30,6 +29,7 @@ from tests.repo.promql import RULE_FILES
 from tests.servers.processes import LOOPBACK
 from tests.servers.prometheus.rules import faster
 from tests.servers.prometheus.server import Prometheus, prepare
+from tests.soak.alerts import Alerts, chosen
 from tests.soak.fleet import Fleet
 from tests.soak.report import Report
 from tests.soak.surroundings import create_topic, real_servers, report_folder, tiny_model
@@ -55,6 +55,7 @@ class Watched:
         self.fleet = fleet
         self.prometheus = prometheus
         self.report = report
+        self.alerts = Alerts(prometheus, report)
         self._next = 0
 
     def insert(self) -> int:
@@ -77,32 +78,6 @@ class Watched:
         with beside(change, "changes"):
             yield
 
-    def fires(self, alerts: Collection[str], within_s: float = 120) -> None:
-        """Wait until these alerts fire, be it one after the other."""
-        self._wait(alerts, "fires", lambda alert: alert in self.prometheus.firing(), within_s)
-
-    def clears(self, alerts: Collection[str], within_s: float = 180) -> None:
-        """Wait until these alerts fire no more."""
-        self._wait(alerts, "is over", lambda alert: alert not in self.prometheus.firing(), within_s)
-
-    def _wait(self, alerts: Collection[str], what: str, is_so: Callable[[str], bool], within_s: float) -> None:
-        started = time.monotonic()
-        for alert in alerts:
-            self.until(alert, what, partial(is_so, alert), within_s, started)
-
-    def until(
-        self, who: str, what: str, is_so: Callable[[], bool], within_s: float, started: float | None = None
-    ) -> None:
-        """Wait until it is so; what is not is a violation."""
-        began = time.monotonic() if started is None else started
-        try:
-            until(is_so, "", within_s, every_s=0.5)
-        except AssertionError:
-            self.report.violation(f"{who}: not so that it {what} within {within_s:g} s")
-            return
-        self.report.figure(f"{who} {what} after", f"{time.monotonic() - began:.0f} s")
-        self.report.log(f"{who} {what}")
-
     def agree(self, what: str, told: float | None, measured: float) -> None:
         """Compare what Prometheus tells with what was measured without it."""
         off = abs((told or 0) - measured) / measured
@@ -116,7 +91,7 @@ def calm(one: Watched) -> None:
     with one.changes():
         until(lambda: bool(one.prometheus.value("sum(syncline_assigned_partitions) >= 3")), "no partitions", 60)
         # The first rows of a fresh connector and the loading of models are late.
-        one.clears(["SynclineFreshnessBudgetBurn", "SynclineBehind", "SynclineAbsent"])
+        one.alerts.clears(["SynclineFreshnessBudgetBurn", "SynclineBehind", "SynclineAbsent"])
         time.sleep(20)
         if firing := one.prometheus.firing() - {"SynclineFreshnessBudgetBurn"}:
             one.report.violation(f"nothing is wrong, and yet there fire {sorted(firing)}")
@@ -160,7 +135,7 @@ def halt(one: Watched) -> None:
     with one.changes():
         one.built.index.call("PUT", settings, {"index.blocks.write": True})
         one.report.log("the index is blocked")
-        one.fires(alerts, within_s=240)
+        one.alerts.fires(alerts, within_s=240)
         reason = one.prometheus.value(f'max(syncline_halted{{reason="{HaltReason.WRITE_BLOCKED}"}})')
         if reason != 1:
             one.report.violation("the reason is not told")
@@ -173,11 +148,11 @@ def halt(one: Watched) -> None:
     one.report.figure("since the commit of the oldest row that is not in the index, seconds", f"{behind:.1f}")
     one.built.index.call("PUT", settings, {"index.blocks.write": None})
     one.report.log("the block is removed")
-    one.fires(["SynclineFreshnessBudgetBurn"])
+    one.alerts.fires(["SynclineFreshnessBudgetBurn"])
     with one.changes():
-        one.clears(alerts)
+        one.alerts.clears(alerts)
         # Over days the budget stays spent: only the fastest of the four burns ends while one waits.
-        one.until("the burn of the last hour", "is over", lambda: not one.prometheus.value(_FAST_BURN), 180)
+        one.alerts.until("the burn of the last hour", "is over", lambda: not one.prometheus.value(_FAST_BURN), 180)
 
 
 def overload(one: Watched) -> None:
@@ -187,9 +162,9 @@ def overload(one: Watched) -> None:
     one.fleet.settle(120)
     one.built.index.call("PUT", "/_cluster/settings", {"transient": {limit: "1kb"}})
     with one.changes():
-        one.fires(alerts)
+        one.alerts.fires(alerts)
     one.built.index.call("PUT", "/_cluster/settings", {"transient": {limit: None}})
-    one.clears(alerts)
+    one.alerts.clears(alerts)
 
 
 async def _oldest_waiting(one: Watched) -> float:
@@ -216,10 +191,10 @@ def _oldest_missing(one: Watched) -> float:
 def dead_letter(one: Watched) -> None:
     """One record that nobody can read; then a tenth of them."""
     asyncio.run(_unreadable(one))
-    one.fires(["SynclineDeadLetters"])
+    one.alerts.fires(["SynclineDeadLetters"])
     if "SynclineDeadLetterRate" in one.prometheus.firing():
         one.report.violation("one record was rejected, and SynclineDeadLetterRate fires")
-    one.clears(["SynclineDeadLetters"])
+    one.alerts.clears(["SynclineDeadLetters"])
 
     def spoil(stopping: threading.Event) -> None:
         while not stopping.wait(0.3):
@@ -227,8 +202,8 @@ def dead_letter(one: Watched) -> None:
 
     with one.changes():
         with beside(spoil, "unreadable"):
-            one.fires(["SynclineDeadLetterRate"])
-        one.clears(["SynclineDeadLetterRate", "SynclineDeadLetters"])
+            one.alerts.fires(["SynclineDeadLetterRate"])
+        one.alerts.clears(["SynclineDeadLetterRate", "SynclineDeadLetters"])
 
 
 async def _unreadable(one: Watched) -> None:
@@ -241,24 +216,24 @@ def red(one: Watched) -> None:
     name = f"{one.built.name}-red"
     nowhere = {"index.routing.allocation.require._name": "nowhere"}
     one.built.index.call("PUT", f"/{name}?wait_for_active_shards=0&timeout=1s", {"settings": nowhere})
-    one.fires(["SynclineClusterRed"])
+    one.alerts.fires(["SynclineClusterRed"])
     one.built.index.call("DELETE", f"/{name}")
-    one.clears(["SynclineClusterRed"])
+    one.alerts.clears(["SynclineClusterRed"])
 
 
 def absent(one: Watched) -> None:
     """One worker is killed, then the other."""
     one.fleet.about_to_end(0, "killed")
     one.fleet.workers[0].kill()
-    one.fires(["SynclineWorkerDown"])
+    one.alerts.fires(["SynclineWorkerDown"])
     if "SynclineAbsent" in one.prometheus.firing():
         one.report.violation("one worker runs, and yet SynclineAbsent fires")
     one.fleet.about_to_end(1, "killed")
     one.fleet.workers[1].kill()
-    one.fires(["SynclineAbsent"])
+    one.alerts.fires(["SynclineAbsent"])
     for number in range(2):
         one.fleet.start(number)
-    one.clears(["SynclineAbsent", "SynclineWorkerDown"])
+    one.alerts.clears(["SynclineAbsent", "SynclineWorkerDown"])
 
 
 STEPS: Final[Sequence[Callable[[Watched], None]]] = (calm, freshness, halt, overload, dead_letter, red, absent)
@@ -292,7 +267,7 @@ def main() -> int:
             fleet.start(number)
         one = Watched(built, fleet, prometheus, report)
         report.log("workers and Prometheus are ready")
-        for step in STEPS:
+        for step in chosen(STEPS):
             step(one)
         fleet.settle(120)
         report.figure("records in the log", sum(kafka_log.ends(servers.kafka, built.topics).values()))
