@@ -1,6 +1,7 @@
 """What goes before documents and questions; that the library chooses alike is shown in the models' contract."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ from worker.stages.packing import pieces, shared_start
 from worker.stages.prompts import Prompts, prompts_of
 
 SEEDED = {"query": "", "document": ""}
+POOLING = SimpleNamespace(include_prompt=False)
 
 
 @pytest.mark.parametrize(
@@ -30,14 +32,14 @@ SEEDED = {"query": "", "document": ""}
 def test_the_first_name_that_is_there_counts(
     declared: Mapping[str, str | None], default: str | None, expected: Prompts
 ) -> None:
-    assert prompts_of(declared, default, pooled=True) == expected
+    assert prompts_of(declared, default, []) == expected
 
 
 def test_what_the_pooling_leaves_out_is_refused_where_it_is_wanted() -> None:
-    assert prompts_of(SEEDED, None, pooled=False) == Prompts()
+    assert prompts_of(SEEDED, None, [POOLING]) == Prompts()
     with pytest.raises(ValueError, match="leaves its prompt for documents out"):
-        prompts_of({"document": "d "}, None, pooled=False)
-    for_questions = prompts_of({"query": "q ", "document": ""}, None, pooled=False)
+        prompts_of({"document": "d "}, None, [POOLING])
+    for_questions = prompts_of({"query": "q ", "document": ""}, None, [POOLING])
     assert for_questions.document == ""
     with pytest.raises(OperatorError, match="leaves its prompt for questions out"):
         for_questions.before_question()

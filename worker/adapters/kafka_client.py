@@ -30,7 +30,6 @@ from worker.settings import KafkaSecurity, KafkaSettings, SaslMechanism
 from worker.settings.types import read_secret
 
 CLIENT_ID: Final = "syncline"
-_FIRST: Final = "at the first contact"
 """When a setting is wrong, as a rule; later it is the brokers' state."""
 _log = logging.getLogger(__name__)
 
@@ -99,12 +98,14 @@ def _tls_context(security: KafkaSecurity) -> ssl.SSLContext:
 
 def start_up_faults(settings: KafkaSettings) -> contextlib.AbstractContextManager[None]:
     """Turn what goes wrong at the first contact into one sentence that names the setting to change."""
-    return told_faults(settings, _FIRST)
+    return told_faults(settings, "at the first contact", is_first=True)
 
 
 @contextlib.contextmanager
-def told_faults(settings: KafkaSettings, when: str) -> Iterator[None]:
+def told_faults(settings: KafkaSettings, when: str, *, is_first: bool = False) -> Iterator[None]:
     """Turn what goes wrong in the block into one sentence; `when` says in its words where that is.
+
+    `is_first`: nothing has answered yet, so the address may be wrong.
 
     Raises:
         OperatorError: in place of a `KafkaError`.
@@ -112,10 +113,10 @@ def told_faults(settings: KafkaSettings, when: str) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        raise OperatorError(sentence_of(error, settings, when)) from error
+        raise OperatorError(sentence_of(error, settings, when, is_first=is_first)) from error
 
 
-def sentence_of(error: KafkaError, settings: KafkaSettings, when: str) -> str:
+def sentence_of(error: KafkaError, settings: KafkaSettings, when: str, *, is_first: bool = False) -> str:
     """Return what an error of Kafka means for an operator, with the setting to change where there is one."""
     servers = ", ".join(settings.bootstrap_servers)
     match error:
@@ -126,7 +127,7 @@ def sentence_of(error: KafkaError, settings: KafkaSettings, when: str) -> str:
                 f"kafka: {servers} does not allow this ({error}): grant the user read on the topics and on group "
                 f"{settings.group_id!r}"
             )
-        case KafkaConnectionError() if when == _FIRST:
+        case KafkaConnectionError() if is_first:
             return f"kafka.bootstrap_servers: cannot connect to {servers}: check host, port and kafka.security.protocol"
         case KafkaConnectionError() | KafkaTimeoutError() | RequestTimedOutError():
             # Whoever was connected before has no setting to change.

@@ -135,8 +135,7 @@ def described(model: "SentenceTransformer") -> About:
         raise UnsupportedModelError(f"it is made of {', '.join(parts)}, not of Transformer, Pooling and Normalize")
     if _pooling(model) not in _SUPPORTED_POOLING:
         raise UnsupportedModelError(f"its pooling is {_pooling(model)}, not mean or cls")
-    pooled = all(getattr(part, "include_prompt", True) for part in model)
-    prompts = prompts_of(model.prompts, model.default_prompt_name, pooled=pooled)
+    prompts = prompts_of(model.prompts, model.default_prompt_name, model)
     before, after = _special_tokens(model)
     most = text_tokens(model.max_seq_length, len(before) + len(after))
     pooling: Any = model[1]

@@ -85,8 +85,7 @@ class TorchModel(EmbeddingModel):
         if not hasattr(model[0], "auto_model"):
             raise ValueError(f"it begins with {type(model[0]).__name__}, and only transformers are supported")
         self._model = model
-        pooled = all(getattr(part, "include_prompt", True) for part in model)
-        self._prompts = prompts_of(model.prompts, model.default_prompt_name, pooled=pooled)
+        self._prompts = prompts_of(model.prompts, model.default_prompt_name, model)
         self._before, self._after = self._special_tokens()
         special = len(self._before) + len(self._after)
         most = text_tokens(model.max_seq_length, special)

@@ -35,12 +35,15 @@ class Prompts:
         return self.question
 
 
-def prompts_of(declared: Mapping[str, str | None], default: str | None, *, pooled: bool) -> Prompts:
-    """Return the prompts of a model: `declared` by name, the name of its `default` one; `pooled` as any other token.
+def prompts_of(declared: Mapping[str, str | None], default: str | None, parts: Iterable[object]) -> Prompts:
+    """Return the prompts of a model: `declared` by name, the name of its `default` one.
+
+    One of its `parts`, the pooling, may have `include_prompt`: whether a prompt is pooled as any other token.
 
     Raises:
         ValueError: documents have one that is not pooled.
     """
+    pooled = all(getattr(part, "include_prompt", True) for part in parts)
     by_default = declared.get(default or "") or ""
     document = _first(_OF_DOCUMENTS, declared, by_default)
     question = _first(_OF_QUESTIONS, declared, by_default)
