@@ -23,7 +23,7 @@ _LIMIT_S: Final = 1800
 
 def correctness(bench: Bench) -> Result:
     """Real PostgreSQL and Debezium, three kinds of tables, random SQL; then everybody reads the same topics."""
-    statements = bench.size(6000, 300)
+    statements = bench.size(6000, 150)
     rows_of_table: list[list[str]] = []
     with scene(bench.place.servers, bench.folder / "scene", *three_tables(), model=tiny_model()) as built:
         workload = Workload(bench.place.servers.postgres.dsn, built.tables, random.Random(7).randrange(1000), None)

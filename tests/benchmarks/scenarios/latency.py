@@ -34,7 +34,7 @@ _STAGES: Final = "syncline_stage_duration_seconds"
 
 def rest(bench: Bench) -> Result:
     """From the append to Kafka to Elasticsearch's acknowledgement, beside one `encode` and one index request."""
-    count = bench.size(300, 20)
+    count = bench.size(300, 10)
     parts = 1 if bench.quick else 3
     taken: dict[str, list[float]] = {"encode + index": []}
     steps = ""

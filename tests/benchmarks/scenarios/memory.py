@@ -27,7 +27,7 @@ _SETTLING: Final = 0.25
 
 def memory(bench: Bench) -> Result:
     """A steady stream of changes and a burst every minute."""
-    minutes = 0.4 if bench.quick else bench.minutes
+    minutes = 0.3 if bench.quick else bench.minutes
     history = History()
     filled = bench.filled(history, bench.size(2000, 100), bench.model)
     run = Turn(bench.place, OURS, bench.model, 1)
