@@ -41,13 +41,13 @@ _NUMBER_OR_TEXT: Final = {"type": ["integer", "number", "string"]}
 
 def main() -> None:
     """Write one file for each source."""
-    swagger = json.loads((_module(KUBERNETES) / "api/openapi-spec/swagger.json").read_text(encoding="utf-8"))
+    swagger = json.loads((module_folder(KUBERNETES) / "api/openapi-spec/swagger.json").read_text(encoding="utf-8"))
     _write("kubernetes", KUBERNETES, dict(kubernetes(swagger["definitions"])))
     for module, files in CUSTOM.items():
-        definitions = [yaml.safe_load((_module(module) / file).read_text(encoding="utf-8")) for file in files]
+        definitions = [yaml.safe_load((module_folder(module) / file).read_text(encoding="utf-8")) for file in files]
         name = "keda" if module == KEDA else "monitoring"
         _write(name, module, dict(item for definition in definitions for item in custom(definition)))
-    compose = json.loads((_module(COMPOSE) / "schema/compose-spec.json").read_text(encoding="utf-8"))
+    compose = json.loads((module_folder(COMPOSE) / "schema/compose-spec.json").read_text(encoding="utf-8"))
     _write("compose", COMPOSE, {"compose": without_descriptions(compose)})
 
 
@@ -129,7 +129,8 @@ def _key(group: str, version: str, kind: str) -> str:
     return "/".join(part for part in (group, version, kind) if part)
 
 
-def _module(name: str) -> Path:
+def module_folder(name: str) -> Path:
+    """Fetch a Go module, `path@version`; return its folder."""
     found = subprocess.run(["go", "mod", "download", "-json", name], check=True, capture_output=True, text=True)  # noqa: S607
     return Path(json.loads(found.stdout)["Dir"])
 

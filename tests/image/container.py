@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 MEMORY = 1536 * 2**20
 """The least that an overlay gives a worker; a container that needs more is killed."""
 STORAGE = ROOT / "build" / "image"
-_BUILDAH = ["buildah", "--root", f"{STORAGE}/storage", "--runroot", f"{STORAGE}/run", "--storage-driver", "overlay"]
+BUILDAH = ["buildah", "--root", f"{STORAGE}/storage", "--runroot", f"{STORAGE}/run", "--storage-driver", "overlay"]
 
 
 def _output(*command: str) -> str:
@@ -30,14 +30,14 @@ class Image:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        described = json.loads(_output(*_BUILDAH, "inspect", "--type", "image", name))
+        described = json.loads(_output(*BUILDAH, "inspect", "--type", "image", name))
         self.config: dict[str, Any] = described["Docker"]["config"]
-        self.size = _output(*_BUILDAH, "images", "--format", "{{.Size}}", name)
-        self._mounted = _output(*_BUILDAH, "from", "--pull-never", name)
-        self.files = Path(_output(*_BUILDAH, "mount", self._mounted))
+        self.size = _output(*BUILDAH, "images", "--format", "{{.Size}}", name)
+        self._mounted = _output(*BUILDAH, "from", "--pull-never", name)
+        self.files = Path(_output(*BUILDAH, "mount", self._mounted))
 
     def remove(self) -> None:
-        _output(*_BUILDAH, "rm", self._mounted)
+        _output(*BUILDAH, "rm", self._mounted)
 
     @functools.cached_property
     def environment(self) -> dict[str, str]:

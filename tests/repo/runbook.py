@@ -12,13 +12,13 @@ _LINE: Final = re.compile(r"^.+<<(\w+)\n(?:.*\n)*?\1$|^.+$", re.MULTILINE)
 _INLINE: Final = re.compile(r"`([^`]+)`")
 
 
-def commands() -> list[str]:
+def commands(text: str = TEXT) -> list[str]:
     """Return every command once, in the order of the text and on one line, but for what a here-document gives it.
 
     A program's bare name is no command.
     """
     found: list[str] = []
-    for part, is_block in _parts():
+    for part, is_block in _parts(text):
         if is_block:
             found += [one[0].strip() if one[1] else " ".join(one[0].split()) for one in _in_block(part)]
         else:
@@ -33,7 +33,7 @@ def _in_block(block: str) -> list[tuple[str, str]]:
 
 def variables() -> set[str]:
     """Return the shell variables that the text tells to set."""
-    return {name for part, is_block in _parts() if is_block for name in _exported(part)}
+    return {name for part, is_block in _parts(TEXT) if is_block for name in _exported(part)}
 
 
 def _exported(block: str) -> list[str]:
@@ -41,13 +41,13 @@ def _exported(block: str) -> list[str]:
     return [name for line in lines for name in re.findall(r"(\w+)=", line)]
 
 
-def _parts() -> list[tuple[str, bool]]:
+def _parts(text: str) -> list[tuple[str, bool]]:
     """Text and blocks in their order, and which of them are blocks."""
     parts, at = [], 0
-    for block in _FENCED.finditer(TEXT):
-        parts += [(TEXT[at : block.start()], False), (block[2], True)]
+    for block in _FENCED.finditer(text):
+        parts += [(text[at : block.start()], False), (block[2], True)]
         at = block.end()
-    return [*parts, (TEXT[at:], False)]
+    return [*parts, (text[at:], False)]
 
 
 def behind_kubectl(command: str) -> str:

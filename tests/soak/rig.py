@@ -93,7 +93,7 @@ def rig(
     `node` and `settings` are more settings, of Elasticsearch and of the workers; the alerts are `times` faster.
     """
     with ExitStack() as closing:
-        plain, tls = _elasticsearch(closing, folder, disk_bytes, node)
+        plain, tls = secured_elasticsearch(closing, folder, disk_bytes, node)
         for topic, partitions in ((TOPIC, _PARTITIONS), (DEAD_LETTERS, 1)):
             create_topic(servers.kafka, topic, partitions)
         content = _settings(servers.kafka, tls, folder)
@@ -119,10 +119,15 @@ def rig(
         yield built
 
 
-def _elasticsearch(
-    closing: ExitStack, folder: Path, disk_bytes: int | None, node: Mapping[str, object]
+def secured_elasticsearch(
+    closing: ExitStack,
+    folder: Path,
+    disk_bytes: int | None,
+    node: Mapping[str, object],
+    *,
+    names: str = f"IP:{LOOPBACK}",
 ) -> tuple[str, str]:
-    """Start a node; its plain address with the superuser in it, and that of its TLS."""
+    """Start a node; its plain address with the superuser in it, and that of its TLS, whose certificate has `names`."""
     home = closing.enter_context(disk.folder_on_disk(disk_bytes))
     changes = {"http.max_content_length": "100mb", "cluster.info.update.interval": "10s", **node}
     if disk_bytes is not None:
@@ -132,7 +137,7 @@ def _elasticsearch(
     server.start()
     address = urlsplit(url)
     authority = Authority(folder / "admin")
-    certificate = authority.issue("server")
+    certificate = authority.issue("server", address=names)
     proxy = Proxy((LOOPBACK, address.port or 0), tls=certificate.server_context())
     background = Background()
     closing.callback(background.close)
@@ -196,17 +201,11 @@ def _tools(built: Rig) -> None:
     folder = built.folder
     python = f"exec {shlex.quote(sys.executable)} -m"
     scripts = {"syncline": f'{python} worker "$@"', "rollout": f'{python} tests.soak.rollout {folder} "$@"'}
-    for name, program in _TOOLS.items():
-        command = shlex.join([*java(folder / "bin"), program])
-        scripts[name] = f'exec {command} "$@"'
+    scripts |= kafka_tools(folder / "bin")
     scripts["promtool"] = f'exec {promtool()} "$@"'
     environ = {name: value for name, value in programs.environment().items() if name.startswith(("PYTHON", "HF_"))}
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environ.items())
-    (folder / "bin").mkdir()
-    for name, script in scripts.items():
-        path = folder / "bin" / name
-        path.write_text(f"#!/bin/sh\n{exports}{script}\n")
-        path.chmod(0o755)
+    write_programs(folder / "bin", {name: f"{exports}{script}" for name, script in scripts.items()})
     variables = {
         "ES": built.elasticsearch_tls,
         "CURL_HOME": str(folder / "admin"),
@@ -219,6 +218,20 @@ def _tools(built: Rig) -> None:
         "PATH": f"{folder}/bin:$PATH",
     }
     (folder / "env").write_text("".join(f'export {name}="{value}"\n' for name, value in variables.items()))
+
+
+def kafka_tools(folder: Path) -> dict[str, str]:
+    """Shell commands that stand for Kafka's own scripts, by name."""
+    return {name: f'exec {shlex.join([*java(folder), program])} "$@"' for name, program in _TOOLS.items()}
+
+
+def write_programs(folder: Path, scripts: Mapping[str, str]) -> None:
+    """Make each a program of its name."""
+    folder.mkdir()
+    for name, script in scripts.items():
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
 
 
 def _index(built: Rig) -> None:

@@ -5,7 +5,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import yaml
@@ -16,6 +16,7 @@ from tests.e2e.process import until
 from tests.repo.promql import DEPLOY
 from tests.soak.pages import every_document
 from tests.soak.rig import ALIAS, DEAD_LETTERS, GROUP, TOPIC, Rig
+from tests.soak.steady import SteadyLoad
 from tests.soak.surroundings import records_in
 
 ALERTS_WITHIN_S: Final = 300
@@ -48,7 +49,18 @@ def while_loaded(rig: Rig) -> list[Finding]:
     ]
 
 
-def at_rest(rig: Rig) -> list[Finding]:
+class Loaded(Protocol):
+    """What was written where, and where it must be."""
+
+    @property
+    def kafka(self) -> str: ...
+    @property
+    def elasticsearch(self) -> str: ...
+    @property
+    def load(self) -> SteadyLoad: ...
+
+
+def at_rest(rig: Loaded) -> list[Finding]:
     """Look when no more changes come: lag, and every row."""
     _wait_for(lambda: _lag(rig) == 0, _LAG_WITHIN_S)
     lag = _lag(rig)
@@ -113,13 +125,13 @@ def _alerts(rig: Rig) -> set[str]:
     }
 
 
-def _lag(rig: Rig) -> int:
+def _lag(rig: Loaded) -> int:
     done = kafka_log.committed(rig.kafka, GROUP)
     ends = kafka_log.ends(rig.kafka, [TOPIC])
     return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
 
 
-def _wrong_rows(rig: Rig) -> Iterator[str]:
+def _wrong_rows(rig: Loaded) -> Iterator[str]:
     """Yield a sentence for each row that is not as its newest change, and for each that nobody has written."""
     wanted = dict(rig.load.newest)
     for found in every_document(rig.elasticsearch, f"{ALIAS}-write", ["title", "sync.deleted"]):

@@ -12,20 +12,24 @@ from tests.servers.processes import LOOPBACK, Server
 
 @dataclass(frozen=True, slots=True)
 class Proxied:
-    """A second listener of the broker: it tells its clients to come to another port, where a proxy is to stand.
+    """A second listener of the broker: it tells its clients to come to another address, where a proxy is to stand.
 
     Without it a client would ask through the proxy for the brokers' addresses, and then go to them directly.
     """
 
     port: int
     proxy_port: int
+    proxy_host: str = LOOPBACK
 
 
-def prepare(folder: Path) -> tuple[str, Proxied, Server]:
-    """Format the broker's storage under `folder`; its addresses, and a server still to be started."""
+def prepare(folder: Path, *, gateway: str | None = None) -> tuple[str, Proxied, Server]:
+    """Format the broker's storage under `folder`; its addresses, and a server still to be started.
+
+    With a `gateway` the second listener is for clients that come through that host, to the port as it is.
+    """
     folder.mkdir(parents=True)
-    port, controller_port, *behind = processes.free_ports(4)
-    proxied = Proxied(*behind)
+    port, controller_port, behind, proxy = processes.free_ports(4)
+    proxied = Proxied(behind, proxy) if gateway is None else Proxied(behind, behind, gateway)
     settings = folder / "server.properties"
     settings.write_text(_settings(folder / "data", port, controller_port, proxied))
     processes.run([*java(folder), "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(settings)])
@@ -58,7 +62,7 @@ def _settings(data: Path, port: int, controller_port: int, proxied: Proxied) -> 
         "process.roles": "broker,controller",
         "node.id": 1,
         "listeners": f"{plain}{port},{behind}{proxied.port},{controller}{controller_port}",
-        "advertised.listeners": f"{plain}{port},{behind}{proxied.proxy_port}",
+        "advertised.listeners": f"{plain}{port},PROXIED://{proxied.proxy_host}:{proxied.proxy_port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",

@@ -79,24 +79,29 @@ def cluster(logs: Path) -> Iterator[Cluster]:
         kubeconfig = _kubeconfig(folder, api, token)
         built = Cluster(folder, kubeconfig, folder / "containerd.sock")
 
-        def start(name: str, command: list[str], within_s: float = 90) -> None:
-            server = Server(name, command, folder / f"{name}.log", lambda _: _is_ready(name, built), start_within_s=within_s)
+        def start(name: str, *command: str) -> None:
+            server = Server(name, command, folder / f"{name}.log", lambda _: _is_ready(name, built), start_within_s=180)
             closing.callback(server.stop)
             server.start()
 
-        start("etcd", [program, "etcd", f"{folder}/etcd", _http(client), _http(peer)])
-        start("apiserver", [program, "apiserver", *_apiserver(folder, client, api, token)])
+        start("etcd", program, "etcd", f"{folder}/etcd", _http(client), _http(peer))
+        start("apiserver", program, "apiserver", *_apiserver(folder, client, api, token))
         common = [f"--kubeconfig={kubeconfig}", "--leader-elect=false", "--secure-port=0"]
         keys = f"--service-account-private-key-file={folder}/accounts.key"
-        start("controllers", [program, "controllers", *common, keys])
-        start("scheduler", [program, "scheduler", *common])
-        start("containerd", ["containerd", "--config", str(_containerd(folder, built.socket))])
+        start("controllers", program, "controllers", *common, keys)
+        start("scheduler", program, "scheduler", *common)
+        start("containerd", "containerd", "--config", str(_containerd(folder, built.socket)))
         closing.callback(_end_containers, built)
-        settings = _kubelet(folder, built.socket, kubelet)
+        settings = f"--config={_kubelet(folder, built.socket, kubelet)}"
         places = [f"--root-dir={folder}/kubelet", f"--cert-dir={folder}/kubelet-certificates"]
         start(
             "kubelet",
-            [program, "kubelet", f"--config={settings}", f"--kubeconfig={kubeconfig}", f"--hostname-override={NODE}", *places],
+            program,
+            "kubelet",
+            settings,
+            f"--kubeconfig={kubeconfig}",
+            f"--hostname-override={NODE}",
+            *places,
         )
         yield built
 
@@ -270,7 +275,8 @@ def _end_containers(built: Cluster) -> None:
         time.sleep(1)
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if str(built.socket).encode() in (process / "cmdline").read_bytes() and "shim" in (process / "comm").read_text():
+            is_ours = str(built.socket).encode() in (process / "cmdline").read_bytes()
+            if is_ours and "shim" in (process / "comm").read_text():
                 os.kill(int(process.name), signal.SIGKILL)
 
 
