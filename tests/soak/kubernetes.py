@@ -28,7 +28,7 @@ from tests.soak import verdict
 from tests.soak.cluster_rig import NAMESPACE, ClusterRig, cluster_rig, typed
 from tests.soak.report import Report
 from tests.soak.rig import TOPIC
-from tests.soak.surroundings import report_folder
+from tests.soak.surroundings import report_folder, tidy_end
 from tests.threads import beside
 
 GUIDE: Final = (DEPLOY / "kubernetes.md").read_text(encoding="utf-8")
@@ -209,7 +209,7 @@ def main() -> int:
     folder = report.folder / "rig"
     folder.mkdir(parents=True)
     folder.chmod(0o755)
-    with report.closing(), cluster_rig(folder, seed=1) as built:
+    with report.closing(), tidy_end(), cluster_rig(folder, seed=1) as built:
         one = Proof(built, report)
         report.log("the cluster is ready")
         with beside(built.load.run, "load"):

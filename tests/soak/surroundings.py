@@ -26,16 +26,24 @@ WORDS: Final = ("boat", "chair", "coffee", "garden", "hose", "marathon", "mounta
 @contextmanager
 def real_servers(folder: Path) -> Iterator[Servers]:
     """Servers of this run alone; stopped however it ends, a signal included. Their logs are left in `folder`."""
-    former = signal.signal(signal.SIGTERM, _end)
     data = Path(tempfile.mkdtemp(prefix="syncline-soak-"))
     data.chmod(0o755)  # some servers run on another account
     try:
-        with start(Kind.JVM, data_dir=data) as servers:
+        with tidy_end(), start(Kind.JVM, data_dir=data) as servers:
             yield servers
     finally:
         for log in data.glob("*/*.log"):
             shutil.copy(log, folder)
         shutil.rmtree(data, ignore_errors=True)
+
+
+@contextmanager
+def tidy_end() -> Iterator[None]:
+    """Whoever is asked to end by SIGTERM in the block still stops what it has started."""
+    former = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
         signal.signal(signal.SIGTERM, former)
 
 

@@ -202,6 +202,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
   sandbox_image = "{PAUSE}"
   stream_server_address = "{LOOPBACK}"
   disable_apparmor = true
+  # Not every root may protect processes from the kernel's out-of-memory killer.
+  restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{networks}"
