@@ -18,7 +18,7 @@ UV      := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python $(if $(TORCH),--torch-backend=$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help manifests image-test demo test test-jvm test-openvino test-slow simulate soak backlog replay rolling watched incident runbook bench bench-quick mutation lint format docs requirements wheel clean
+.PHONY: help manifests image-test kubernetes demo test test-jvm test-openvino test-slow simulate soak backlog replay rolling watched watched-cluster incident runbook bench bench-quick mutation lint format docs requirements wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,11 +71,14 @@ bench-quick: $(VENV)/.dev ## the same with small loads and one baseline a scenar
 watched: $(VENV)/.dev ## real servers, a real Prometheus, faults: alerts fire and clear, lag and freshness are right (10 min)
 	$(VENV)/bin/python -m tests.soak.watched $(ARGS)
 
+watched-cluster: $(VENV)/.dev ## the alerts that need an Elasticsearch, a disk and a group of their own to fire (root; 10 min)
+	$(VENV)/bin/python -m tests.soak.watched_cluster $(ARGS)
+
 # Needs root for full-disk, whose disk is a tmpfs. It goes on until Enter or SIGTERM: see docs/runbook.md.
 incident: $(VENV)/.dev ## real servers, a fault to be found with the runbook: NAME=expired-key, full-disk or poison-deploy
 	$(VENV)/bin/python -m tests.soak.incident $(NAME) $(ARGS)
 
-runbook: $(VENV)/.dev ## real servers: execute the commands of the runbook that need no cluster (5 min; needs curl, jq, kubectl)
+runbook: $(VENV)/.dev ## real servers: execute the commands of the runbook that need no cluster (5 min; needs curl, jq)
 	$(VENV)/bin/python -m tests.soak.runbook $(ARGS)
 
 mutation: $(VENV)/.mutation ## change decoding and mapping in 1700 ways, list the changes that no test notices (10 min)
@@ -100,6 +103,10 @@ image-test: $(VENV)/.dev ## build the container image without a Docker engine an
 	command -v buildah debootstrap runc >/dev/null || { apt-get update -qq && apt-get install -y -qq buildah debootstrap runc; }
 	tools/build_image.sh $(MODEL) $(IMAGE)
 	$(VENV)/bin/pytest tests/image --image $(IMAGE) -s $(ARGS)
+
+kubernetes: $(VENV)/.dev ## a real cluster with the image of image-test: manifests, every kubectl of the documentation (root, Debian; 20 min)
+	command -v containerd iptables >/dev/null || { apt-get update -qq && apt-get install -y -qq containerd containernetworking-plugins iptables; }
+	$(VENV)/bin/python -m tests.soak.kubernetes $(ARGS)
 
 manifests: $(VENV)/.dev build/tools/kustomize ## render deploy/kustomize and check it against the servers' schemas (needs Go)
 	KUSTOMIZE=build/tools/kustomize $(VENV)/bin/pytest tests/manifests $(ARGS)

@@ -143,6 +143,7 @@ def _overlay(kustomize: Path, kafka_address: str, elasticsearch_address: str) ->
     content = yaml.safe_load(settings.read_text())
     content["kafka"]["bootstrap_servers"] = [kafka_address]
     del content["kafka"]["security"]
+    del content["sources"][0]["fields"]["tags"]  # as little as `SteadyLoad` writes
     content["elasticsearch"]["hosts"] = [elasticsearch_address]
     settings.write_text(yaml.safe_dump(content, sort_keys=False))
     overlay = kustomize / "overlays" / "production-cpu" / "kustomization.yaml"
@@ -156,13 +157,16 @@ def _overlay(kustomize: Path, kafka_address: str, elasticsearch_address: str) ->
 
 
 def typed(built: ClusterRig, line: str, within_s: float = 300) -> subprocess.CompletedProcess[str]:
-    """Execute a command as somebody types it."""
+    """Execute a command as somebody types it; one that asks for a terminal gets one."""
+    shell = f"set -o pipefail; {line}"
+    terminal = ["script", "--quiet", "--return", "--command", shell, "/dev/null"]
     return subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {line}"],
+        terminal if "--tty" in line else ["bash", "-c", shell],
         check=False,
         capture_output=True,
         text=True,
         cwd=built.shell,
         env={**os.environ, **built.env},
         timeout=within_s,
+        stdin=subprocess.DEVNULL,
     )

@@ -47,9 +47,10 @@ def used_percent(url: str) -> float:
 def ballast(url: str, percent: float) -> Iterator[None]:
     """While the block runs, the only node's disk is so full: with a file that is not Elasticsearch's."""
     (node,) = call("GET", f"{url}/_nodes/stats/fs")["nodes"].values()
-    total = node["fs"]["total"]
-    missing = int(total["total_in_bytes"] * (percent - used_percent(url)) / 100)
     file = Path(node["fs"]["data"][0]["path"]) / "ballast"
+    # Elasticsearch tells what it saw a second ago.
+    disk = os.statvfs(file.parent)
+    missing = int(disk.f_frsize * (disk.f_bavail - disk.f_blocks * (1 - percent / 100)))
     try:
         with file.open("wb") as opened:
             os.posix_fallocate(opened.fileno(), 0, missing)

@@ -9,6 +9,7 @@ end every row must be in the index as it was written last.
 
 import asyncio
 import json
+import re
 import sys
 import threading
 import time
@@ -55,6 +56,9 @@ class Proof:
         with (self.report.folder / "output.txt").open("a") as output:
             output.write(f"$ {line}\n{ended.stdout}{ended.stderr}[exit code {ended.returncode}]\n\n")
         self.report.log(f"{ended.returncode:3}  {time.monotonic() - began:4.0f} s  {line}")
+        # kubectl goes on without a terminal, if it has none, and then shows nothing of what the command prints.
+        if "couldn't attach" in ended.stdout + ended.stderr or (not ended.stdout and "debug" in line):
+            self.report.violation(f"nothing is shown: {line}")
         if ended.returncode:
             self.report.violation(f"exit code {ended.returncode}: {line}: {(ended.stderr or ended.stdout)[-300:]}")
         return ended.stdout
@@ -110,8 +114,8 @@ def follow(one: Proof, command: str) -> None:
     """Wait for what a command begins."""
     if "--replicas=0" in command:
         until(lambda: not one.built.pods(), "pods are still there", _PATIENCE_S, every_s=1)
-    elif "scale" in command or "rollout" in command:
-        one.wait(command.removeprefix("kubectl ")[:40])
+    elif any(word in command for word in ("kubectl scale", "rollout restart", "rollout undo")):
+        one.wait(" ".join(re.findall(r"scale|rollout \w+|--replicas=\d", command)))
 
 
 def guide(one: Proof, commands: list[str]) -> None:
