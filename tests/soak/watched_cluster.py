@@ -12,18 +12,18 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 from tests.e2e.index import logged_in
 from tests.e2e.process import until
+from tests.servers.processes import Server
 from tests.soak import verdict
 from tests.soak.alerts import Alerts, chosen
 from tests.soak.disk import ballast
@@ -43,15 +43,13 @@ _SETTINGS: Final = {
 }
 _FLOODERS: Final = 40
 _MONITOR: Final = "monitor"
-_OFFSETS: Final = "__consumer_offsets"
-# All that the broker's own topic has: what is not given goes back to its default.
-_OF_OFFSETS: Final = {"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"}
 _PATTERNS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
     rig: Rig
+    broker: Server
     alerts: Alerts
     report: Report
 
@@ -149,30 +147,20 @@ def rebalances(one: Watched) -> None:
 
 
 def commits(one: Watched) -> None:
-    """Kafka has too few replicas in sync for its own topic of offsets."""
-    with _offsets_need_two_replicas(one.rig.kafka):
+    """Somebody has restarted the broker with a setting that leaves commits no room for the worker's metadata."""
+    before = Path(one.broker.command[-1]).read_text()
+    _restart(one.broker, f"{before}offset.metadata.max.bytes=1\n")
+    try:
         one.alerts.fires(["SynclineCommitsFail"])
+    finally:
+        _restart(one.broker, before)
     one.alerts.clears(["SynclineCommitsFail"])
 
 
-@contextmanager
-def _offsets_need_two_replicas(bootstrap: str) -> Iterator[None]:
-    async def configure(settings: dict[str, str]) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        await admin.start()
-        try:
-            resource = ConfigResource(ConfigResourceType.TOPIC, _OFFSETS, settings)
-            for answer in await admin.alter_configs([resource]):
-                if refused := [one for one in answer.resources if one[0] != 0]:
-                    raise RuntimeError(f"not configured: {refused}")
-        finally:
-            await admin.close()
-
-    asyncio.run(configure({**_OF_OFFSETS, "min.insync.replicas": "2"}))
-    try:
-        yield
-    finally:
-        asyncio.run(configure(_OF_OFFSETS))
+def _restart(broker: Server, settings: str) -> None:
+    Path(broker.command[-1]).write_text(settings)
+    broker.stop()
+    broker.start()
 
 
 def _severities(one: Watched, alert: str) -> set[str]:
@@ -202,7 +190,7 @@ def main() -> int:
         rig(servers, folder, disk_bytes=_DISK, seed=1, node=_NODE, settings=_SETTINGS, times=FASTER) as built,
     ):
         until(lambda: built.deployment.ready, "the workers are not ready", 240, every_s=1)
-        one = Watched(built, Alerts(built.prometheus, report), report)
+        one = Watched(built, servers.process("kafka"), Alerts(built.prometheus, report), report)
         with beside(built.load.run, "load"):
             report.log("workers and Prometheus are ready")
             for step in chosen(STEPS):
