@@ -18,6 +18,7 @@ from tests.image.container import BUILDAH
 from tests.repo.promql import DEPLOY
 from tests.servers import processes
 from tests.servers.jvm import elasticsearch, kafka
+from tests.servers.jvm.servers import PASSWORD
 from tests.servers.kubernetes import programs
 from tests.servers.kubernetes.cluster import GATEWAY, PAUSE, Cluster, cluster
 from tests.servers.processes import LOOPBACK
@@ -52,9 +53,10 @@ class ClusterRig:
     shell: Path
     env: Mapping[str, str]
 
-    def pods(self, selector: str = "app.kubernetes.io/component=worker") -> list[dict[str, Any]]:
-        """The pods that match, those that are about to end included."""
-        found: list[dict[str, Any]] = self.cluster.get("pods", "-n", NAMESPACE, "--selector", selector)["items"]
+    def pods(self) -> list[dict[str, Any]]:
+        """The workers' pods, those that are about to end included."""
+        workers = "app.kubernetes.io/component=worker"
+        found: list[dict[str, Any]] = self.cluster.get("pods", "-n", NAMESPACE, "--selector", workers)["items"]
         return found
 
     def ready(self) -> int:
@@ -127,14 +129,10 @@ def _shell(folder: Path, plain: str, kafka_address: str, elasticsearch_address: 
     for name in ("elasticsearch-ca.pem", "kafka-ca.pem"):
         (shell / name).write_text(authority)
     (shell / "kafka-password").write_text("not asked for")
-    (shell / "netrc").write_text(f"machine {LOOPBACK} login {elasticsearch.USER} password {_password(plain)}\n")
+    (shell / "netrc").write_text(f"machine {LOOPBACK} login {elasticsearch.USER} password {PASSWORD}\n")
     files = f'cacert = "{shell}/elasticsearch-ca.pem"\nnetrc-file = "{shell}/netrc"\n'
     (shell / ".curlrc").write_text(f"silent\nshow-error\nfail-with-body\n{files}")
     return shell
-
-
-def _password(url: str) -> str:
-    return urlsplit(url).password or ""
 
 
 def _overlay(kustomize: Path, kafka_address: str, elasticsearch_address: str) -> None:

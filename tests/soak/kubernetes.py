@@ -48,7 +48,7 @@ class Proof:
 
     def type(self, command: str) -> str:
         """Execute a command as it is written, with names for what is in capitals; return what it printed."""
-        line = command.replace("POD", self._pod()).replace("--bootstrap-server ...", '--bootstrap-server "$KAFKA"')
+        line = command.replace("POD", self.pod()).replace("--bootstrap-server ...", '--bootstrap-server "$KAFKA"')
         line = line.replace("--to-datetime ...", "--to-datetime 2026-01-01T00:00:00.000")
         began = time.monotonic()
         ended = typed(self.built, line, _PATIENCE_S)
@@ -63,7 +63,8 @@ class Proof:
             self.report.violation(f"exit code {ended.returncode}: {line}: {(ended.stderr or ended.stdout)[-300:]}")
         return ended.stdout
 
-    def _pod(self) -> str:
+    def pod(self) -> str:
+        """The name of a worker's pod that stays."""
         pods = [pod["metadata"]["name"] for pod in self.built.pods() if "deletionTimestamp" not in pod["metadata"]]
         return pods[0] if pods else "POD"
 
@@ -185,7 +186,7 @@ def new_key(one: Proof) -> None:
     """The kubelet brings the new key; then the old one is of no more use, and nobody halts."""
     secret = json.loads((one.built.shell / "secret.json").read_text())["stringData"]["elasticsearch-api-key"]
     began = time.monotonic()
-    show = ["exec", one._pod(), "-n", NAMESPACE, "--", "cat", "/etc/syncline/credentials/elasticsearch-api-key"]
+    show = ["exec", one.pod(), "-n", NAMESPACE, "--", "cat", "/etc/syncline/credentials/elasticsearch-api-key"]
     until(lambda: one.built.cluster.kubectl(*show).strip() == secret, "the key has not come", 180, every_s=2)
     one.report.figure("a new key is in the pod after", f"{time.monotonic() - began:.0f} s")
     keys = call("GET", f"{one.built.elasticsearch}/_security/api_key?name=syncline-worker&active_only=true")["api_keys"]
