@@ -216,7 +216,7 @@ async def send(producer: AIOKafkaProducer, stage: Stage, change: Change) -> None
 def test_a_hot_tenant_in_one_partition_does_not_keep_the_others_waiting(new_stage: NewStage) -> None:
     """The client hands out all that it has fetched of one partition before the next: so much they may wait."""
     stage = new_stage(batch={"max_in_flight": "1MiB"}, kafka={"fetch_max_bytes": "64KiB"})
-    stage.model.set("slow", 0.4)
+    stage.model.set("slow", 1.5)
     hot = [Change(2 * number, f"hot {number}") for number in range(1500)]
     stage.send(*hot)
     stage.worker.start()
