@@ -1,22 +1,30 @@
 """Programs that are built from public Go modules, because no registry has them as they are needed."""
 
+import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from tests.servers import processes
+from tests.servers.jvm.artifacts import prepared
 from tests.servers.processes import ServerFailedError
 
 _USUAL_GO: Final = "/usr/local/go/bin/go"
 
 
-def build(source: Path, folder: Path, *packages: str, tags: str = "") -> None:
-    """Build packages of the module in `source` into `folder`. Takes minutes.
+def built(source: Path, *packages: str, tags: str = "") -> Path:
+    """The folder with the programs of these packages of the module in `source`; built once, which takes minutes."""
+    files = (*sorted(source.glob("go.*")), *sorted(source.rglob("*.go")))
+    content = b"".join([*map(Path.read_bytes, files), *(part.encode() for part in (*packages, tags))])
+    name = f"{source.name}-{hashlib.sha256(content).hexdigest()[:10]}"
+    return prepared(name, lambda folder: _build(source, folder, packages, tags))
 
-    Modules and objects are thrown away: gigabytes for a few programs.
-    """
+
+def _build(source: Path, folder: Path, packages: Sequence[str], tags: str) -> None:
+    """Modules and objects are thrown away: gigabytes for a few programs."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         env = {
             "GOPATH": f"{scratch}/path",
@@ -24,12 +32,11 @@ def build(source: Path, folder: Path, *packages: str, tags: str = "") -> None:
             "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false -trimpath",
             "CGO_ENABLED": "0",
         }
-        command = [go(), "-C", str(source), "build", "-tags", tags, "-ldflags", "-s -w", "-o", f"{folder}/"]
+        command = [_go(), "-C", str(source), "build", "-tags", tags, "-ldflags", "-s -w", "-o", f"{folder}/"]
         processes.run([*command, *packages], env=env)
 
 
-def go() -> str:
-    """The program `go`."""
+def _go() -> str:
     program = os.environ.get("SERVERS_GO") or shutil.which("go") or _USUAL_GO
     if not Path(program).exists():
         raise ServerFailedError(

@@ -17,29 +17,26 @@ from tests.e2e.index import call
 from tests.image.container import BUILDAH
 from tests.repo.promql import DEPLOY
 from tests.servers import processes
-from tests.servers.jvm import elasticsearch, kafka
-from tests.servers.jvm.servers import PASSWORD
+from tests.servers.jvm import kafka
 from tests.servers.kubernetes import programs
-from tests.servers.kubernetes.cluster import GATEWAY, PAUSE, Cluster, cluster
+from tests.servers.kubernetes.cluster import GATEWAY, PAUSE, Cluster, check_machine, cluster
 from tests.servers.processes import LOOPBACK
 from tests.soak.rig import (
     ALIAS,
-    DEAD_LETTERS,
     GROUP,
     TOPIC,
     kafka_tools,
     key_of,
+    log_curl_in,
+    prepared_topics,
     secured_elasticsearch,
     write_programs,
 )
 from tests.soak.steady import SteadyLoad
-from tests.soak.surroundings import create_topic
 from tools.manifest_schemas import CUSTOM, module_folder
 
 IMAGE: Final = "localhost/syncline:test"
 NAMESPACE: Final = "syncline"
-_PARTITIONS: Final = 4
-_A_SECOND: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +69,14 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
 @contextmanager
 def cluster_rig(folder: Path, seed: int) -> Iterator[ClusterRig]:
     """Start Kafka, Elasticsearch and the cluster, and give the cluster what it cannot fetch. Nothing is applied."""
+    check_machine()
     with ExitStack() as closing:
         names = f"IP:{LOOPBACK},IP:{GATEWAY}"
         plain, tls = secured_elasticsearch(closing, folder, None, {}, names=names)
         bootstrap, beyond, broker = kafka.prepare(folder / "kafka", gateway=GATEWAY)
         closing.callback(broker.stop)
         broker.start()
-        for topic, partitions in ((TOPIC, _PARTITIONS), (DEAD_LETTERS, 1)):
-            create_topic(bootstrap, topic, partitions)
+        load = prepared_topics(bootstrap, seed)
         built = closing.enter_context(cluster(folder))
         for archive in (_pause_image(folder), _archive(folder, IMAGE)):
             built.load(archive)
@@ -99,7 +96,7 @@ def cluster_rig(folder: Path, seed: int) -> Iterator[ClusterRig]:
             "GROUP": GROUP,
             "ALIAS": ALIAS,
         }
-        yield ClusterRig(built, bootstrap, plain, SteadyLoad(bootstrap, TOPIC, _A_SECOND, seed), shell, env)
+        yield ClusterRig(built, bootstrap, plain, load, shell, env)
 
 
 def _pause_image(folder: Path) -> Path:
@@ -129,9 +126,7 @@ def _shell(folder: Path, plain: str, kafka_address: str, elasticsearch_address: 
     for name in ("elasticsearch-ca.pem", "kafka-ca.pem"):
         (shell / name).write_text(authority)
     (shell / "kafka-password").write_text("not asked for")
-    (shell / "netrc").write_text(f"machine {LOOPBACK} login {elasticsearch.USER} password {PASSWORD}\n")
-    files = f'cacert = "{shell}/elasticsearch-ca.pem"\nnetrc-file = "{shell}/netrc"\n'
-    (shell / ".curlrc").write_text(f"silent\nshow-error\nfail-with-body\n{files}")
+    log_curl_in(shell, shell / "elasticsearch-ca.pem")
     return shell
 
 

@@ -1,5 +1,6 @@
 """A topic that is written to directly, in Debezium's form: where the amount or the order matters, not the database."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -93,6 +94,16 @@ def direct(
     config.write_text(yaml.safe_dump(content, sort_keys=False))
     programs.syncline("apply", config=config)
     return Direct(name, topic, Index(url, name), config)
+
+
+def send_unreadable(bootstrap: str, topic: str) -> None:
+    """Write one record that becomes a dead letter."""
+
+    async def send() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=bootstrap) as sender:
+            await sender.send_and_wait(topic, b"not JSON", key=b"{}")
+
+    asyncio.run(send())
 
 
 def producer(bootstrap: str) -> AIOKafkaProducer:

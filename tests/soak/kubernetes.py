@@ -7,7 +7,6 @@ deploy/kubernetes.md and every `kubectl` of the runbook is typed in the order of
 end every row must be in the index as it was written last.
 """
 
-import asyncio
 import json
 import re
 import sys
@@ -15,10 +14,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
-
-from aiokafka import AIOKafkaProducer
 
 from tests.e2e.index import call
 from tests.e2e.process import until
@@ -27,6 +24,7 @@ from tests.repo.promql import DEPLOY
 from tests.servers.processes import ServerFailedError
 from tests.soak import verdict
 from tests.soak.cluster_rig import NAMESPACE, ClusterRig, cluster_rig, typed
+from tests.soak.direct import send_unreadable
 from tests.soak.report import Report
 from tests.soak.rig import TOPIC
 from tests.soak.surroundings import report_folder, tidy_end
@@ -42,17 +40,15 @@ _PATIENCE_S: Final = 300
 class Proof:
     built: ClusterRig
     report: Report
-    fewest: int = 0
-    """How few workers were ready at a moment since this was set."""
-    typed: list[str] = field(default_factory=list)
+    typed: int = 0
 
-    def type(self, command: str) -> str:
-        """Execute a command as it is written, with names for what is in capitals; return what it printed."""
+    def type(self, command: str) -> None:
+        """Execute a command as it is written, with names for what is in capitals, and wait for what it begins."""
         line = command.replace("POD", self.pod()).replace("--bootstrap-server ...", '--bootstrap-server "$KAFKA"')
         line = line.replace("--to-datetime ...", "--to-datetime 2026-01-01T00:00:00.000")
         began = time.monotonic()
         ended = typed(self.built, line, _PATIENCE_S)
-        self.typed.append(command)
+        self.typed += 1
         with (self.report.folder / "output.txt").open("a") as output:
             output.write(f"$ {line}\n{ended.stdout}{ended.stderr}[exit code {ended.returncode}]\n\n")
         self.report.log(f"{ended.returncode:3}  {time.monotonic() - began:4.0f} s  {line}")
@@ -61,7 +57,24 @@ class Proof:
             self.report.violation(f"nothing is shown: {line}")
         if ended.returncode:
             self.report.violation(f"exit code {ended.returncode}: {line}: {(ended.stderr or ended.stdout)[-300:]}")
-        return ended.stdout
+        self._follow(command)
+
+    def _follow(self, command: str) -> None:
+        if "--replicas=0" in command:
+            self._gone()
+        elif any(word in command for word in ("kubectl scale", "rollout restart", "rollout undo")):
+            self.wait(" ".join(re.findall(r"scale|rollout \w+|--replicas=\d", command)))
+
+    def _gone(self) -> None:
+        until(lambda: not self.built.pods(), "pods are still there", _PATIENCE_S, every_s=1)
+
+    def scale(self, workers: int, what: str) -> None:
+        """Have so many workers, beside what is typed."""
+        self.built.cluster.kubectl("scale", "deployment/syncline", "-n", NAMESPACE, f"--replicas={workers}")
+        if workers:
+            self.wait(what)
+        else:
+            self._gone()
 
     def pod(self) -> str:
         """The name of a worker's pod that stays."""
@@ -84,16 +97,16 @@ class Proof:
     @contextmanager
     def watched(self, least: int) -> Iterator[None]:
         """Never fewer workers than this are ready while the block runs."""
-        self.fewest = sys.maxsize
+        seen: list[int] = []
 
         def look(stopping: threading.Event) -> None:
             while not stopping.wait(0.5):
-                self.fewest = min(self.fewest, self.built.ready())
+                seen.append(self.built.ready())
 
         with beside(look, "ready pods"):
             yield
-        if self.fewest < least:
-            self.report.violation(f"only {self.fewest} workers were ready at a time, not {least}")
+        if min(seen) < least:
+            self.report.violation(f"only {min(seen)} workers were ready at a time, not {least}")
 
 
 def install(one: Proof) -> list[str]:
@@ -106,45 +119,24 @@ def install(one: Proof) -> list[str]:
     (job,) = one.built.cluster.get("jobs", "-n", NAMESPACE)["items"]
     if job["status"].get("succeeded") != 1:
         one.report.violation(f"the Job has not succeeded: {job['status']}")
-    one.built.cluster.kubectl("scale", "deployment/syncline", "-n", NAMESPACE, "--replicas=2")
-    one.wait("two workers")
+    one.scale(2, "two workers")
     return commands[applied + 1 :]
-
-
-def follow(one: Proof, command: str) -> None:
-    """Wait for what a command begins."""
-    if "--replicas=0" in command:
-        until(lambda: not one.built.pods(), "pods are still there", _PATIENCE_S, every_s=1)
-    elif any(word in command for word in ("kubectl scale", "rollout restart", "rollout undo")):
-        one.wait(" ".join(re.findall(r"scale|rollout \w+|--replicas=\d", command)))
 
 
 def guide(one: Proof, commands: list[str]) -> None:
     """Type what comes after the installation."""
     for command in commands:
         if command.startswith("kafka-"):
-            with _stopped(one):
-                one.type(command)
+            one.scale(0, "stopped")
+            one.type(command)
+            one.scale(2, "started again")
         elif "rollout restart" in command:
             with one.watched(least=1):
                 one.type(command)
-                follow(one, command)
         else:
             one.type(command)
-            follow(one, command)
     one.type("kubectl apply -k deploy/kustomize/overlays/production-cpu")
-    one.built.cluster.kubectl("scale", "deployment/syncline", "-n", NAMESPACE, "--replicas=2")
-    one.wait("applied again")
-
-
-@contextmanager
-def _stopped(one: Proof) -> Iterator[None]:
-    scale = ["scale", "deployment/syncline", "-n", NAMESPACE]
-    one.built.cluster.kubectl(*scale, "--replicas=0")
-    until(lambda: not one.built.pods(), "pods are still there", _PATIENCE_S, every_s=1)
-    yield
-    one.built.cluster.kubectl(*scale, "--replicas=2")
-    one.wait("started again")
+    one.scale(2, "applied again")
 
 
 def disruption(one: Proof) -> None:
@@ -171,15 +163,12 @@ def _evicted(one: Proof, pod: str) -> bool:
 
 def on_call(one: Proof) -> None:
     """Type every `kubectl` of the runbook; a new key takes the two commands before it."""
-    asyncio.run(_unreadable(one.built.kafka))
+    send_unreadable(one.built.kafka, TOPIC)
     for command in runbook.commands():
-        if command.startswith(_KEY):
+        if command.startswith(("kubectl", *_KEY)):
             one.type(command)
-        elif command.startswith("kubectl"):
-            one.type(command)
-            follow(one, command)
-            if command.startswith("kubectl patch secret"):
-                new_key(one)
+        if command.startswith("kubectl patch secret"):
+            new_key(one)
 
 
 def new_key(one: Proof) -> None:
@@ -194,11 +183,6 @@ def new_key(one: Proof) -> None:
     call("DELETE", f"{one.built.elasticsearch}/_security/api_key", {"ids": [old["id"]]})
     with one.watched(least=2):
         time.sleep(30)
-
-
-async def _unreadable(bootstrap: str) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
-        await producer.send_and_wait(TOPIC, b"not JSON", key=b"{}")
 
 
 def restarts(one: Proof) -> None:
@@ -224,11 +208,8 @@ def main() -> int:
             restarts(one)
             on_call(one)
             restarts(one)
-        for finding in verdict.at_rest(built):
-            report.figure(finding.what, f"{'yes' if finding.ok else 'NO'} {finding.told}")
-            if not finding.ok:
-                report.violation(f"not so: {finding.what} ({finding.told})")
-        report.figure("commands typed", len(one.typed))
+        verdict.tell(report, verdict.at_rest(built))
+        report.figure("commands typed", one.typed)
     return report.exit_code
 
 

@@ -94,8 +94,7 @@ def rig(
     """
     with ExitStack() as closing:
         plain, tls = secured_elasticsearch(closing, folder, disk_bytes, node)
-        for topic, partitions in ((TOPIC, _PARTITIONS), (DEAD_LETTERS, 1)):
-            create_topic(servers.kafka, topic, partitions)
+        load = prepared_topics(servers.kafka, seed)
         content = _settings(servers.kafka, tls, folder)
         for group, values in settings.items():
             content[group] = {**content.get(group, {}), **values}
@@ -109,7 +108,6 @@ def rig(
         prometheus = prepare(folder / ".prometheus", targets, faster(RULE_FILES, times))
         closing.callback(prometheus.server.stop)
         prometheus.server.start()
-        load = SteadyLoad(servers.kafka, TOPIC, _A_SECOND, seed)
         built = Rig(folder, servers.kafka, plain, tls, prometheus, deployment, load)
         _credentials(built)
         _tools(built)
@@ -117,6 +115,13 @@ def rig(
         deployment.files.ask(Desired(deployment.files.desired.revision, 0, 2))
         closing.enter_context(beside(deployment.run, "deployment"))
         yield built
+
+
+def prepared_topics(bootstrap: str, seed: int) -> SteadyLoad:
+    """Create the topics; the load for them, which is not yet running."""
+    create_topic(bootstrap, TOPIC, _PARTITIONS)
+    create_topic(bootstrap, DEAD_LETTERS)
+    return SteadyLoad(bootstrap, TOPIC, _A_SECOND, seed)
 
 
 def secured_elasticsearch(
@@ -191,9 +196,14 @@ def _credentials(built: Rig) -> None:
     (secrets / "elasticsearch-ca.pem").write_text(authority)
     built.key_file.write_text(new_key(built, "worker")["encoded"])
     (admin / "apply.key").write_text(new_key(built, "admin")["encoded"])
-    (admin / "netrc").write_text(f"machine {LOOPBACK} login {elasticsearch.USER} password {PASSWORD}\n")
-    files = f'cacert = "{admin}/authority.pem"\nnetrc-file = "{admin}/netrc"\n'
-    (admin / ".curlrc").write_text(f"silent\nshow-error\nfail-with-body\n{files}")
+    log_curl_in(admin, admin / "authority.pem")
+
+
+def log_curl_in(folder: Path, authority: Path) -> None:
+    """Write the files by which `curl` with this CURL_HOME is Elasticsearch's superuser."""
+    (folder / "netrc").write_text(f"machine {LOOPBACK} login {elasticsearch.USER} password {PASSWORD}\n")
+    files = f'cacert = "{authority}"\nnetrc-file = "{folder}/netrc"\n'
+    (folder / ".curlrc").write_text(f"silent\nshow-error\nfail-with-body\n{files}")
 
 
 def _tools(built: Rig) -> None:

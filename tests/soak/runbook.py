@@ -6,7 +6,6 @@ A rig as for incidents, with nothing wrong; names in capitals are replaced by wh
 `tests.soak.kubernetes`. Writes docs/runbook.md; what the commands print is kept in `build/incidents`.
 """
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import psycopg
-from aiokafka import AIOKafkaProducer
 
 from tests.e2e.process import until
 from tests.e2e.programs import ROOT
@@ -28,6 +26,7 @@ from tests.servers.embedding import embedding_server
 from tests.servers.jvm.connect import PostgresConnector
 from tests.servers.start import Servers
 from tests.soak import verdict
+from tests.soak.direct import send_unreadable
 from tests.soak.report import Report
 from tests.soak.rig import ALIAS, DEAD_LETTERS, FORMER_INDEX, LIVE_INDEX, TOPIC, Rig, new_key, rig
 from tests.soak.surroundings import real_servers
@@ -105,7 +104,7 @@ def main() -> int:
         until(lambda: built.deployment.ready, "the workers are not ready", 240, every_s=1)
         with beside(built.load.run, "load"), _embedder() as embedder:
             typist = Typist(built, report, {"EMBEDDER": embedder, "CONNECT": _connect(servers)})
-            asyncio.run(_spoil(built))
+            send_unreadable(built.kafka, TOPIC)
             time.sleep(10)
             for command in commands:
                 if command.startswith("kubectl"):
@@ -114,9 +113,7 @@ def main() -> int:
                 prepare(built)
                 typist.type(command)
                 follow(built)
-        for finding in verdict.at_rest(built):
-            if not finding.ok:
-                report.violation(f"afterwards it is not so: {finding.what}: {finding.told}")
+        verdict.tell(report, verdict.at_rest(built))
         report.figure("commands executed", len(typist.done))
         report.figure("commands for a cluster", len(commands) - len(typist.done))
     if not report.violations:
@@ -161,12 +158,6 @@ def _scratch(built: Rig) -> Path:
     key = built.call("POST", "/_security/api_key", {"name": "reader", "role_descriptors": reads})
     (folder / "reader.key").write_text(key["encoded"])
     return folder
-
-
-async def _spoil(built: Rig) -> None:
-    """One record that becomes a dead letter."""
-    async with AIOKafkaProducer(bootstrap_servers=built.kafka) as producer:
-        await producer.send_and_wait(TOPIC, b"no JSON", key=b"{}")
 
 
 def _around(command: str) -> tuple[Callable[[Rig], None], Callable[[Rig], None]]:

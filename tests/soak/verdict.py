@@ -2,7 +2,7 @@
 
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -15,6 +15,7 @@ from tests.e2e.index import call
 from tests.e2e.process import until
 from tests.repo.promql import DEPLOY
 from tests.soak.pages import every_document
+from tests.soak.report import Report
 from tests.soak.rig import ALIAS, DEAD_LETTERS, GROUP, TOPIC, Rig
 from tests.soak.steady import SteadyLoad
 from tests.soak.surroundings import records_in
@@ -71,6 +72,14 @@ def at_rest(rig: Loaded) -> list[Finding]:
         Finding("everything in the topic is done", lag == 0, f"{lag} records wait" if lag else ""),
         Finding("every row is in the index as it was written last", not wrong, "; ".join([rows, *wrong[:5]])),
     ]
+
+
+def tell(report: Report, findings: Iterable[Finding]) -> None:
+    """Put what was found into a report; what is not as it should be is a violation."""
+    for finding in findings:
+        report.figure(finding.what, f"{'yes' if finding.ok else 'NO'} {finding.told}")
+        if not finding.ok:
+            report.violation(f"not so: {finding.what} ({finding.told})")
 
 
 def left_behind(rig: Rig, settings_before: str) -> Iterator[str]:

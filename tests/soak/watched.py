@@ -14,12 +14,13 @@ import urllib.error
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Final
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 
 from tests.e2e import kafka_log
 from tests.e2e.index import call
@@ -29,14 +30,14 @@ from tests.repo.promql import RULE_FILES
 from tests.servers.processes import LOOPBACK
 from tests.servers.prometheus.rules import faster
 from tests.servers.prometheus.server import Prometheus, prepare
-from tests.soak.alerts import Alerts, chosen
+from tests.soak.alerts import FASTER, Alerts, chosen
+from tests.soak.direct import send_unreadable
 from tests.soak.fleet import Fleet
 from tests.soak.report import Report
 from tests.soak.surroundings import create_topic, real_servers, report_folder, tiny_model
 from tests.threads import beside
 from worker.errors import HaltReason
 
-FASTER: Final = 30
 DEAD_LETTERS: Final = "watched.dead-letters"
 KAFKA: Final = {"dead_letter_topic": DEAD_LETTERS}
 DELIVERY: Final = {"halt_probe_interval": "1s", "retry_max": "1s", "drain_timeout": "5s"}
@@ -190,7 +191,8 @@ def _oldest_missing(one: Watched) -> float:
 
 def dead_letter(one: Watched) -> None:
     """One record that nobody can read; then a tenth of them."""
-    asyncio.run(_unreadable(one))
+    spoilt = partial(send_unreadable, one.built.servers.kafka, one.built.topics[0])
+    spoilt()
     one.alerts.fires(["SynclineDeadLetters"])
     if "SynclineDeadLetterRate" in one.prometheus.firing():
         one.report.violation("one record was rejected, and SynclineDeadLetterRate fires")
@@ -198,17 +200,12 @@ def dead_letter(one: Watched) -> None:
 
     def spoil(stopping: threading.Event) -> None:
         while not stopping.wait(0.3):
-            asyncio.run(_unreadable(one))
+            spoilt()
 
     with one.changes():
         with beside(spoil, "unreadable"):
             one.alerts.fires(["SynclineDeadLetterRate"])
         one.alerts.clears(["SynclineDeadLetterRate", "SynclineDeadLetters"])
-
-
-async def _unreadable(one: Watched) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=one.built.servers.kafka) as producer:
-        await producer.send_and_wait(one.built.topics[0], b"not JSON", key=b"{}")
 
 
 def red(one: Watched) -> None:
@@ -240,6 +237,7 @@ STEPS: Final[Sequence[Callable[[Watched], None]]] = (calm, freshness, halt, over
 
 
 def main() -> int:
+    steps = chosen(STEPS)
     report = Report("Workers, watched by Prometheus", report_folder("watched", 0))
     with report.closing(), real_servers(report.folder) as servers, ExitStack() as closing:
         create_topic(servers.kafka, DEAD_LETTERS)
@@ -267,7 +265,7 @@ def main() -> int:
             fleet.start(number)
         one = Watched(built, fleet, prometheus, report)
         report.log("workers and Prometheus are ready")
-        for step in chosen(STEPS):
+        for step in steps:
             step(one)
         fleet.settle(120)
         report.figure("records in the log", sum(kafka_log.ends(servers.kafka, built.topics).values()))

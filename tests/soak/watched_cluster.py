@@ -25,14 +25,13 @@ from tests.e2e.index import logged_in
 from tests.e2e.process import until
 from tests.servers.processes import Server
 from tests.soak import verdict
-from tests.soak.alerts import Alerts, chosen
+from tests.soak.alerts import FASTER, Alerts, chosen
 from tests.soak.disk import ballast
 from tests.soak.report import Report
 from tests.soak.rig import ALIAS, GROUP, TOPIC, Rig, key_of, rig
 from tests.soak.surroundings import real_servers, report_folder
 from tests.threads import beside
 
-FASTER: Final = 30
 _DISK: Final = 1 << 30
 _NODE: Final = {"thread_pool.write.queue_size": 10}
 _SETTINGS: Final = {
@@ -61,7 +60,7 @@ def keys(one: Watched) -> None:
     one.alerts.fires([alert])
     _check_severity(one, alert, {"warning"})
     _use_key(one.rig, "12h")
-    one.alerts.until(alert, "is critical too", lambda: "critical" in _severities(one, alert), 60)
+    _becomes_critical(one, alert)
     _use_key(one.rig, "90d")
     one.alerts.clears([alert])
 
@@ -85,7 +84,7 @@ def disk(one: Watched) -> None:
         one.alerts.fires([alert])
         _check_severity(one, alert, {"warning"})
     with ballast(one.rig.elasticsearch, 93):
-        one.alerts.until(alert, "is critical too", lambda: "critical" in _severities(one, alert), 60)
+        _becomes_critical(one, alert)
     one.alerts.clears([alert])
 
 
@@ -163,6 +162,10 @@ def _restart(broker: Server, settings: str) -> None:
     broker.start()
 
 
+def _becomes_critical(one: Watched, alert: str) -> None:
+    one.alerts.until(alert, "is critical too", lambda: "critical" in _severities(one, alert), 60)
+
+
 def _severities(one: Watched, alert: str) -> set[str]:
     firing: Iterable[dict[str, Any]] = one.rig.prometheus.alerts()
     return {
@@ -181,6 +184,7 @@ STEPS: Final[Sequence[Callable[[Watched], None]]] = (keys, disk, queries, full_q
 
 
 def main() -> int:
+    steps = chosen(STEPS)
     report = Report("A cluster in trouble, watched by Prometheus", report_folder("watched-cluster", 0))
     folder = report.folder / "rig"
     folder.mkdir()
@@ -193,15 +197,12 @@ def main() -> int:
         one = Watched(built, servers.process("kafka"), Alerts(built.prometheus, report), report)
         with beside(built.load.run, "load"):
             report.log("workers and Prometheus are ready")
-            for step in chosen(STEPS):
+            for step in steps:
                 began = time.monotonic()
                 step(one)
                 report.figure(f"step {step.__name__}", f"{time.monotonic() - began:.0f} s")
             findings = verdict.while_loaded(built)
-        for finding in [*findings, *verdict.at_rest(built)]:
-            report.figure(finding.what, f"{'yes' if finding.ok else 'NO'} {finding.told}")
-            if not finding.ok:
-                report.violation(f"not so: {finding.what} ({finding.told})")
+        verdict.tell(report, [*findings, *verdict.at_rest(built)])
     return report.exit_code
 
 

@@ -64,7 +64,7 @@ class Cluster:
 @contextmanager
 def cluster(logs: Path) -> Iterator[Cluster]:
     """Start it; the parts' logs are left in `logs`."""
-    _check()
+    check_machine()
     program = str(programs.kubernetes())
     # Sockets have short names.
     folder = Path(tempfile.mkdtemp(prefix="syncline-k8s-"))
@@ -92,21 +92,18 @@ def cluster(logs: Path) -> Iterator[Cluster]:
         start("scheduler", program, "scheduler", *common)
         start("containerd", "containerd", "--config", str(_containerd(folder, built.socket)))
         closing.callback(_end_containers, built)
-        settings = f"--config={_kubelet(folder, built.socket, kubelet)}"
+        settings = [f"--config={_kubelet(folder, built.socket, kubelet)}", f"--kubeconfig={kubeconfig}"]
         places = [f"--root-dir={folder}/kubelet", f"--cert-dir={folder}/kubelet-certificates"]
-        start(
-            "kubelet",
-            program,
-            "kubelet",
-            settings,
-            f"--kubeconfig={kubeconfig}",
-            f"--hostname-override={NODE}",
-            *places,
-        )
+        start("kubelet", program, "kubelet", *settings, *places, f"--hostname-override={NODE}")
         yield built
 
 
-def _check() -> None:
+def check_machine() -> None:
+    """Say what is missing on this machine.
+
+    Raises:
+        SystemExit: something is.
+    """
     if os.geteuid() != 0:
         raise SystemExit("a node of Kubernetes needs root")
     if missing := [name for name in _PROGRAMS if shutil.which(name) is None]:
